@@ -1,17 +1,36 @@
 # A thin front to Meson. `make help` lists the goals.
 BUILD ?= build
+PYTHON = /usr/bin/python3
 .PHONY: all deps demo test conformance bench lint fuzz clean help
+## all           build everything; the programs are in build/bin (the default)
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD)
-help:
-	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 ## deps          install the Debian packages that building and testing need (root or sudo)
 deps:
 	@tools/deps
-## test          build, then run the tests
+## demo          seal a Debian image with Python, run it in an enclave, compare, tamper, refuse
+demo: all
+	@BUILD=$(BUILD) $(PYTHON) tools/demo/demo.py
+## test          build, then run the tests and the checks of `lint`; about 20 minutes
 test: all
-	@meson test -C $(BUILD) --print-errorlogs
+	@$(PYTHON) tools/run_tests.py --build $(BUILD)
+## conformance   all of tests/conformance: CPython's own suite, native and in the enclave
+conformance: all
+	@$(PYTHON) tests/conformance/run.py --build $(BUILD) --all
+## bench         the benchmarks, native and in the enclave side by side
+bench: all
+	@$(PYTHON) bench/run.py --build $(BUILD)
+## lint          layers, headers, format, banned functions, enclave binary
+lint: all
+	@$(PYTHON) tools/run_tests.py --build $(BUILD) --suite lint
+## fuzz          each fuzzer for FUZZ_SECONDS (60) under ASan and UBSan
+fuzz:
+	@$(PYTHON) tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),60)
+## clean         remove the build directory
 clean:
 	@rm -rf $(BUILD)
+## help          this list
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
