@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory areas of processes. All processes of an enclave share one address space; each area belongs to
+ * one struct mm, and areas of different ones never overlap. Pages are committed on first touch (with fault-around)
+ * or at once when asked (MAP_POPULATE, small areas). Trusted.
+ * Locks: mm->lock (sleeping) guards the area tree; it is never held while program memory is touched.
+ */
+#pragma once
+
+#include "tee/enclave/entry.h"
+#include "tee/libos/mm/user.h"
+
+struct file;    /* tee/libos/fs/vfs/vfs.h */
+struct mm;
+
+MUST_CHECK int mm_new(struct mm **ret);
+void mm_ref(struct mm *mm);
+void mm_unref(struct mm *mm);           /* the last one unmaps all its areas */
+struct mm *mm_current(void);            /* of the calling process */
+
+/*
+ * As mmap(2): *addr in: hint or fixed address; out: where it is. prot, flags as Linux. file NULL for
+ * anonymous; else a reference is taken for as long as the area lasts.
+ * returns: 0; -EINVAL, -ENOMEM, -EEXIST, -EACCES, -ENODEV, -EPERM.
+ */
+MUST_CHECK int mm_map(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags,
+                      struct file *file, uint64_t off);
+MUST_CHECK int mm_unmap(struct mm *mm, uintptr_t addr, size_t size);
+MUST_CHECK int mm_protect(struct mm *mm, uintptr_t addr, size_t size, int prot);
+/* Address space for an ELF image of `size` bytes with room around it for trampolines (within 2 GiB,
+ * tee/libos/rewrite). hint 0: anywhere. Reserves nothing; follow with mm_map MAP_FIXED_NOREPLACE. */
+MUST_CHECK int mm_image_place(struct mm *mm, size_t size, uintptr_t *ret_addr);
+/* Commits one page for trampolines in [first, last], RX to the program, owned by mm; returns its address
+ * through ret. Content is written by rewrite through mm_text_write. -ENOMEM when the window is taken. */
+MUST_CHECK int mm_trampoline_page(struct mm *mm, uintptr_t page, bool *ret_new);
+/* Writes `size` bytes (at most 8, within one aligned 8-byte word) into executable memory of mm as one atomic
+ * store, lifting write protection around it. returns: 0; -EFAULT, -ENOMEM. */
+MUST_CHECK int mm_text_write(struct mm *mm, uintptr_t addr, const void *src, size_t size);
+
+/*
+ * Makes the page at addr present for the access. May sleep, read files.
+ * returns: 0 retry the access; -EFAULT (SIGSEGV; *ret_si_code SEGV_MAPERR or SEGV_ACCERR), -EIO beyond
+ * the file or a failed verification (SIGBUS), -ENOMEM (the process is killed).
+ */
+MUST_CHECK int mm_fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret_si_code);
+
+struct mm_area_info {
+    uintptr_t start, end;
+    int prot, flags;
+    struct file *file;      /* borrowed */
+    uint64_t off;
+    const char *name;       /* "[heap]", "[stack]", "[vdso]" or NULL */
+};
+/* Calls fn in rising order, under mm->lock. For /proc. fn returning non-zero stops. */
+int mm_area_each(struct mm *mm, int (*fn)(const struct mm_area_info *a, void *arg), void *arg);
+void mm_area_name(struct mm *mm, uintptr_t addr, const char *static_name);
+
+struct mm_stats {
+    size_t total_pages, resident_pages, shared_pages, text_pages, data_pages, stack_pages;
+    uintptr_t brk_start, brk, stack_start;
+};
+void mm_stats(struct mm *mm, struct mm_stats *ret);
+void mm_brk_init(struct mm *mm, uintptr_t start);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sleeping: wait queues, sleeping locks, and the one function by which a thread leaves the enclave to
+ * wait. Trusted.
+ *
+ * A waiter registers with one or more queues, checks its condition, and calls wait_sleep() until the condition
+ * holds. wait_wake() marks the thread before it wakes it, so a wake between check and sleep is not
+ * lost. Wakes may be spurious.
+ */
+#pragma once
+
+#include "tee/enclave/lock.h"
+
+struct thread;
+struct waiter;
+
+/* List of waiters; zero-initialised is empty. lock guards the list and is a leaf lock. */
+struct waitq {
+    struct spin lock;
+    struct waiter *first, *last;
+};
+
+/* key: what wait_wake() passes (POLL* bits for files). Called with the queue's lock held; must not
+ * sleep, and may call wait_wake() on other queues (epoll) when no cycle is possible. */
+typedef void waiter_fn(struct waiter *w, uint32_t key);
+
+struct waiter {
+    struct waiter *prev, *next;
+    struct waitq *queue;    /* NULL: in none */
+    struct thread *thread;  /* woken when fn is NULL */
+    waiter_fn *fn;
+    void *arg;
+    bool exclusive;         /* wait_wake(count) stops after `count` exclusive ones */
+};
+
+#define WAIT_FOREVER UINT64_MAX
+#define WAKE_ALL UINT32_MAX
+
+void waiter_init(struct waiter *w);     /* wakes the calling thread */
+void waiter_init_fn(struct waiter *w, waiter_fn *fn, void *arg);
+void waitq_add(struct waitq *q, struct waiter *w);
+void waitq_remove(struct waiter *w);    /* no-op when in no queue */
+/* Wakes all non-exclusive waiters and at most `count` exclusive ones; returns how many were woken. Cheap when the queue
+ * is empty (one relaxed load after a full fence). */
+unsigned wait_wake(struct waitq *q, unsigned count, uint32_t key);
+bool waitq_is_empty(const struct waitq *q);
+
+/* A host descriptor to watch while asleep. */
+struct wait_host {
+    int32_t host_fd;
+    uint16_t events;    /* POLL* */
+    uint16_t revents;   /* set on return */
+};
+
+/*
+ * Sleeps until woken, until one of the host descriptors is ready, or the deadline (monotonic ns).
+ * returns: 0 woken (maybe for nothing); -ETIMEDOUT; -ERESTARTSYS a signal is pending (only when
+ * interruptible) or the thread must die.
+ */
+MUST_CHECK int wait_sleep(struct wait_host *hosts, unsigned count, uint64_t deadline_ns,
+                          bool interruptible);
+
+/* Loops until `condition` is true. rc: as wait_sleep, 0 when the condition holds. */
+#define WAIT_UNTIL(rc, q, condition, deadline_ns)                                                  \
+    do {                                                                                           \
+        struct waiter wait_until_w_;                                                               \
+        waiter_init(&wait_until_w_);                                                               \
+        waitq_add((q), &wait_until_w_);                                                            \
+        (rc) = 0;                                                                                  \
+        while (!(condition)) {                                                                     \
+            (rc) = wait_sleep(NULL, 0, (deadline_ns), true);                                       \
+            if ((rc) < 0) {                                                                        \
+                if (condition)                                                                     \
+                    (rc) = 0;                                                                      \
+                break;                                                                             \
+            }                                                                                      \
+        }                                                                                          \
+        waitq_remove(&wait_until_w_);                                                              \
+    } while (0)
+
+/* Sleeping lock; may be held across OCALLs and program-memory accesses. Not recursive. Does not disturb
+ * a pending wake of wait_sleep(). Zero-initialised is unlocked. */
+struct mutex {
+    uint32_t state;         /* 0 free, 1 held, 2 held and somebody waits */
+    struct spin lock;
+    struct mutex_waiter *waiters;
+};
+void mutex_lock(struct mutex *m);
+bool mutex_try(struct mutex *m);
+void mutex_unlock(struct mutex *m);
+
+/* Many readers or one writer; writers first. */
+struct rwlock {
+    struct mutex writer;
+    uint32_t readers;
+    struct waitq queue;
+};
+void rwlock_read(struct rwlock *l);
+void rwlock_read_end(struct rwlock *l);
+void rwlock_write(struct rwlock *l);
+void rwlock_write_end(struct rwlock *l);
