@@ -13,6 +13,9 @@
 #define DESCRIPTOR_ARGS_MAX 1024u
 #define DESCRIPTOR_ENV_MAX 1024u
 #define DESCRIPTOR_MOUNTS_MAX 32u
+#define DESCRIPTOR_GROUPS_MAX 256u
+#define DESCRIPTOR_NUMBER_MAX (1ull << 53)      /* what every reader of JSON holds exactly */
+#define DESCRIPTOR_MEMORY_MIN (32ull << 20)     /* bytes */
 
 enum descriptor_mount_kind {
     DESCRIPTOR_MOUNT_TMPFS,
@@ -70,3 +73,6 @@ MUST_CHECK int descriptor_parse(const char *json, size_t json_size, void *arena,
 
 /* Canonical JSON into dst. returns: bytes written; -ENOSPC. descriptor_parse reads it back equal. */
 MUST_CHECK int64_t descriptor_encode(const struct descriptor *d, char *dst, size_t dst_size);
+
+/* The rules for values that parse enforces. returns: NULL, or what is wrong: "member: reason". */
+const char *descriptor_check(const struct descriptor *d);

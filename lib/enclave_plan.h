@@ -27,9 +27,17 @@ struct enclave_plan {
 typedef int enclave_plan_page_fn(void *arg, uint64_t off, const uint8_t page[4096],
                                  uint64_t secinfo_flags, bool measure);
 
-/* returns: 0; -ENOEXEC not a valid enclave ELF; -EINVAL bad plan; or what visit returned. */
+/*
+ * The ELF file: ET_EXEC for x86-64, no interpreter and no dynamic section; PT_LOAD segments in rising
+ * order from LIBOS_BASE, none of them both writable and executable; struct enclave_header first.
+ * returns: 0; -ENOEXEC not a valid enclave ELF; -EINVAL bad plan; or what visit returned.
+ */
 MUST_CHECK int enclave_plan_walk(const struct enclave_plan *plan, enclave_plan_page_fn *visit,
                                  void *arg);
+
+/* The TCS of a thread slot, for static slots and those made with EDMM. Addresses are offsets too: the
+ * enclave's base is 0. */
+void enclave_plan_tcs(uint64_t slot_addr, uint64_t entry_addr, struct sgx_tcs *ret);
 
 /* SECS for the plan: size, base 0, SSAFRAMESIZE, EXINFO selected, 64-bit; xfrm as the CPU has it. */
 void enclave_plan_secs(const struct enclave_plan *plan, uint64_t xfrm, bool debug,
