@@ -17,10 +17,10 @@
 /* Where each level lies in the tree file. Level 0 holds the hashes of data blocks. */
 struct verity_layout {
     uint64_t data_blocks;
-    unsigned levels;                         /* 1 or more; the last level is one block */
-    uint64_t level_block[VERITY_LEVELS_MAX]; /* first block of the level, in the tree file */
+    unsigned levels;                            /* 1 or more; the last level is one block */
+    uint64_t level_block[VERITY_LEVELS_MAX];    /* first block of the level, in the tree file */
     uint64_t level_blocks[VERITY_LEVELS_MAX];
-    uint64_t tree_blocks; /* size of the tree file, superblock included */
+    uint64_t tree_blocks;                       /* size of the tree file, superblock included */
 };
 
 /* returns: 0; -EINVAL fewer than two blocks (a tree over one has no hash block), or more than

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""clang-format with the tree's .clang-format. `--fix` rewrites the files."""
+"""clang-format with the tree's .clang-format. `--fix [FOLDER...]` rewrites the files (in these folders)."""
 import os
 import subprocess
 import sys
@@ -26,6 +26,8 @@ def main():
     names = [name for name in tree.files('.c', '.h')
              if not name.endswith(EXEMPT_SUFFIXES) and not name.startswith(EXEMPT_FOLDERS)]
     if '--fix' in sys.argv[1:]:
+        folders = tuple(folder for folder in sys.argv[1:] if folder != '--fix')
+        names = [name for name in names if name.startswith(folders or '')]
         subprocess.run(['clang-format', '-i', *names], cwd=tree.ROOT, check=True)
         return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
