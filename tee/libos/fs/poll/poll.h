@@ -1,19 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Readiness: what poll, select and epoll share. A file_ops.poll calls poll_add for each queue that it
- * wakes when its readiness changes, and poll_add_host for a host descriptor. Trusted.
+ * wakes when its readiness changes, and poll_add_host for a host descriptor; it returns the POLL* bits
+ * that it knows of itself. What the host says about a descriptor given to poll_add_host is added by the
+ * caller, so a poll operation with a table makes no OCALL. Without a table (NULL) it asks the host. Trusted.
+ *
+ * A poll operation may be called with an epoll's lock held: it takes no lock under which poll_file_changed
+ * or poll_host_rearm is called.
  */
 #pragma once
 
 #include "tee/libos/fs/vfs/vfs.h"
 
-struct poll_table;
-void poll_add(struct poll_table *pt, struct waitq *q);
+/* How a caller of file_ops.poll is told about queues; made by poll/ only. */
+struct poll_table {
+    void (*add)(struct poll_table *pt, struct waitq *q);
+    void (*add_host)(struct poll_table *pt, int host_fd, uint16_t events);
+};
+/* Both accept a NULL table. */
+static inline void poll_add(struct poll_table *pt, struct waitq *q)
+{
+    if (pt && pt->add)
+        pt->add(pt, q);
+}
 void poll_add_host(struct poll_table *pt, int host_fd, uint16_t events);
 /* Readiness of one file now, without registering; POLLNVAL-free. */
 uint32_t file_poll(struct file *f);
+/* What the host says about one descriptor now; 0 when it cannot be asked. */
+uint32_t poll_host_now(int host_fd, uint16_t events);
 /* For sockets and streams on host descriptors: sleeps until the host says that host_fd is ready for events.
  * deadline_ns monotonic. returns: 0; -ETIMEDOUT; -ERESTARTSYS. */
 MUST_CHECK int poll_host_wait(int host_fd, uint16_t events, uint64_t deadline_ns);
+
 /* epoll: called by file_unref before release, so that entries of f vanish. */
 void epoll_file_gone(struct file *f);
+/* epoll: f now has other queues or host descriptors than when it was last polled with a table (a socket that was
+ * connected). No lock that f's poll operation takes may be held. */
+void poll_file_changed(struct file *f);
+/* epoll: edge-triggered entries of f may report `events` of its host descriptor again: the program has read from it,
+ * or filled it. Cheap when nothing watches f. */
+void poll_host_rearm_slow(struct file *f, uint16_t events);
+static inline void poll_host_rearm(struct file *f, uint16_t events)
+{
+    if (f->epoll_watch)
+        poll_host_rearm_slow(f, events);
+}
+
+/* Deadline of a relative timeout from now; huge ones become WAIT_FOREVER. */
+uint64_t poll_deadline_ns(uint64_t timeout_ns);
