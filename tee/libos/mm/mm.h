@@ -30,8 +30,12 @@ MUST_CHECK int mm_protect(struct mm *mm, uintptr_t addr, size_t size, int prot);
 /* Address space for an ELF image of `size` bytes with room around it for trampolines (within 2 GiB,
  * tee/libos/rewrite). hint 0: anywhere. Reserves nothing; follow with mm_map MAP_FIXED_NOREPLACE. */
 MUST_CHECK int mm_image_place(struct mm *mm, size_t size, uintptr_t *ret_addr);
-/* Commits one page for trampolines in [first, last], RX to the program, owned by mm; returns its address
- * through ret. Content is written by rewrite through mm_text_write. -ENOMEM when the window is taken. */
+/* Copies into trampoline pages of mm; not atomic: nothing may jump there yet. returns: 0; -EFAULT, -ENOMEM. */
+MUST_CHECK int mm_trampoline_write(struct mm *mm, uintptr_t addr, const void *src, size_t size);
+/* True for a page that mm_trampoline_page gave out. Any thread, no locks, also at CSSA 1. */
+bool mm_is_trampoline(uintptr_t addr);
+/* Commits the page at `page` for trampolines, RX to the program, owned by mm, filled with int3;
+ * *ret_new false: it was there already. Content is written by mm_trampoline_write. -ENOMEM when the address is taken. */
 MUST_CHECK int mm_trampoline_page(struct mm *mm, uintptr_t page, bool *ret_new);
 /* Writes `size` bytes (at most 8, within one aligned 8-byte word) into executable memory of mm as one atomic
  * store, lifting write protection around it. returns: 0; -EFAULT, -ENOMEM. */
@@ -60,4 +64,16 @@ struct mm_stats {
     uintptr_t brk_start, brk, stack_start;
 };
 void mm_stats(struct mm *mm, struct mm_stats *ret);
+/* As mremap(2) with MREMAP_MAYMOVE and MREMAP_FIXED; *new_addr in: for FIXED; out: where it is. */
+MUST_CHECK int mm_remap(struct mm *mm, uintptr_t addr, size_t old_size, size_t new_size, int flags,
+                        uintptr_t *new_addr);
+/* Gives the pages of private areas in the range back (MADV_DONTNEED): the next access finds fresh ones. -ENOMEM
+ * when some of the range is not mapped. */
+MUST_CHECK int mm_discard(struct mm *mm, uintptr_t addr, size_t size);
+/* The new end of the heap; the old one when brk is not possible. */
+uintptr_t mm_brk(struct mm *mm, uintptr_t brk);
+void mm_stack_set(struct mm *mm, uintptr_t stack_start);
+/* A private anonymous area with a name, for the loader ("[stack]", "[vdso]"). As mm_map otherwise. */
+MUST_CHECK int mm_map_named(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags,
+                            const char *static_name);
 void mm_brk_init(struct mm *mm, uintptr_t start);

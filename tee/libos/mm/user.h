@@ -20,6 +20,18 @@ MUST_CHECK int user_load32(uint32_t *ret, uintptr_t addr);
 /* Compares and swaps; *expected holds what was there. returns: 0 swapped, 1 differed, -EFAULT. */
 MUST_CHECK int user_cmpxchg32(uintptr_t addr, uint32_t *expected, uint32_t desired);
 
+/* The same for the memory of a process that is not the caller's (a program that is being loaded). */
+struct mm;
+MUST_CHECK int user_copy_in_mm(struct mm *mm, void *dst, uintptr_t src, size_t size);
+MUST_CHECK int user_copy_out_mm(struct mm *mm, uintptr_t dst, const void *src, size_t size);
+MUST_CHECK int user_zero_mm(struct mm *mm, uintptr_t dst, size_t size);
+/*
+ * Makes the pages of [addr, addr + size) present for reading or writing, so that a copy that follows
+ * under a lock of a file system faults only in the rare case that another thread unmaps them.
+ * returns: 0; -EFAULT, -ENOMEM (some may be present then).
+ */
+MUST_CHECK int user_prefault(uintptr_t addr, size_t size, bool for_write);
+
 #define USER_GET(ret, addr) user_copy_in((ret), (addr), sizeof *(ret))
 #define USER_PUT(addr, value_ptr) user_copy_out((addr), (value_ptr), sizeof *(value_ptr))
 
@@ -49,3 +61,6 @@ void uio_done(struct uio *u);
 MUST_CHECK int64_t uio_put(struct uio *u, const void *src, size_t size);    /* into the program's buffers */
 MUST_CHECK int64_t uio_get(struct uio *u, void *dst, size_t size);          /* from the program's buffers */
 MUST_CHECK int64_t uio_put_zero(struct uio *u, size_t size);
+/* user_prefault() for the next `size` bytes (at most what is left); for_write: uio_put will follow. A bad
+ * address is not an error here: the copy reports it. */
+void uio_prefault(struct uio *u, size_t size, bool for_write);

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of tee/libos/mm share: areas, free ranges, page states. Trusted. Nothing outside this
+ * folder includes it.
+ *
+ * Lock order: mm->share_lock > mm->lock > g_space_lock. File operations (map_page, share_page, unshare_page) run without
+ * mm->lock: a file system may hold its own locks while it faults on program memory.
+ */
+#pragma once
+
+#include "tee/libos/mm/mm.h"
+#include "tee/libos/mm/page.h"
+#include "tee/libos/mm/tree.h"
+#include "tee/libos/task/wait.h"
+
+/* Free address space of a process is kept apart by use. */
+enum zone {
+    ZONE_GENERAL,   /* mmap without a wish */
+    ZONE_IMAGE,     /* ELF images, with room for trampolines between them */
+    ZONE_FIXED,     /* around fixed and hinted addresses, the heap */
+    ZONE_COUNT,
+};
+
+enum area_kind {
+    AREA_ANON,
+    AREA_FILE,          /* private copies of a file's pages */
+    AREA_FILE_SHARED,   /* pages are the file's own storage */
+    AREA_TRAMPOLINE,
+};
+
+struct area {
+    struct range_node node;     /* start and end, page-aligned */
+    struct file *file;          /* one reference; NULL: anonymous */
+    uint64_t off;               /* of start in the file, bytes */
+    const char *name;           /* static, or NULL */
+    uint8_t kind;               /* enum area_kind */
+    uint8_t zone;               /* where the range goes when it is unmapped */
+    uint8_t prot;               /* PROT_* as the program asked */
+    bool was_exec;              /* may hold system-call sites */
+    uint32_t flags;             /* MAP_* that /proc and faults need */
+    uint32_t window;            /* pages to commit at the next sequential fault */
+    uintptr_t next_fault;       /* where a sequential fault would be */
+    struct area *next_doomed;   /* list of areas that are being unmapped */
+};
+
+struct free_range {
+    struct range_node node;
+};
+
+/* A piece of ELRANGE that one process owns, a multiple of SPACE_CHUNK. */
+#define SPACE_CHUNK 0x200000ul
+struct claim {
+    struct range_node node;     /* in the tree of all claims */
+    struct mm *mm;
+    struct claim *next;         /* of the same mm */
+};
+
+struct mm {
+    uint32_t refs;
+    struct mutex lock;          /* everything below but refs and share_lock */
+    struct mutex brk_lock;      /* one brk(2) at a time; before all others */
+    struct mutex share_lock;    /* held while pages of shared files come and go */
+    struct range_tree areas;
+    struct area *last_area;     /* most recent hit */
+    struct range_tree free[ZONE_COUNT];
+    struct claim *claims;       /* under g_space_lock */
+    uintptr_t image_next;       /* where the next image goes in the claim for images */
+    uintptr_t image_end;
+    size_t general_claim_size;  /* of the next claim for ZONE_GENERAL */
+    size_t area_count;
+    size_t shared_area_count;   /* of AREA_FILE_SHARED */
+    size_t total_pages, resident_pages, shared_pages, exec_pages, data_pages, stack_pages;
+    uintptr_t brk_start, brk, stack_start;
+};
+
+#define AREA_COUNT_MAX 65530u   /* vm.max_map_count of Linux */
+
+static inline struct area *area_of(struct range_node *n)
+{
+    return n ? CONTAINER_OF(n, struct area, node) : NULL;
+}
+/* Permissions that the pages get: on x86 whatever may be accessed may be read. */
+static inline int prot_of_pages(int prot)
+{
+    return prot ? prot | PAGE_READ : 0;
+}
+
+/* ---- space.c: who owns which part of ELRANGE ---- */
+
+uintptr_t space_end(void);      /* first address after user memory */
+/* Makes [start, end) mm's: chunks in it that nobody owns become claims of mm and free ranges of `zone`. returns: 0; -ENOMEM when
+ * another process owns some of it, or it is not user memory. */
+MUST_CHECK int space_claim_at(struct mm *mm, uintptr_t start, uintptr_t end, enum zone zone);
+/* Finds `size` bytes that nobody owns: from the top of user memory, or from the bottom of the high part. */
+MUST_CHECK int space_claim_find(struct mm *mm, size_t size, enum zone zone, bool from_top,
+                                uintptr_t *ret_start);
+void space_release_all(struct mm *mm);
+
+/* ---- free.c: free ranges within the claims of a process ---- */
+
+/* Adds a free range, joined with its neighbours. Under memory shortage the range is lost until exit. */
+void free_add(struct mm *mm, uintptr_t start, uintptr_t end, enum zone zone);
+/* Takes exactly [start, end) when all of it is free. returns: 0; -EEXIST, -ENOMEM. */
+MUST_CHECK int free_take_at(struct mm *mm, uintptr_t start, uintptr_t end, enum zone *ret_zone);
+bool free_is_range(struct mm *mm, uintptr_t start, uintptr_t end);
+/* Takes size bytes from anywhere in the zone, the highest that fits. returns: 0; -ENOMEM. */
+MUST_CHECK int free_take(struct mm *mm, size_t size, enum zone zone, uintptr_t *ret_start);
+/* The lowest fit below `limit`, in any zone; for MAP_32BIT. */
+MUST_CHECK int free_take_below(struct mm *mm, size_t size, uintptr_t limit, uintptr_t *ret_start,
+                               enum zone *ret_zone);
+void free_clear(struct mm *mm);
+
+/* ---- area.c ---- */
+
+struct area *area_find(struct mm *mm, uintptr_t addr);          /* contains addr, or NULL */
+struct area *area_find_above(struct mm *mm, uintptr_t addr);    /* ends above addr, or NULL */
+struct area *area_next(struct area *a);
+/* New area with its own file reference, not yet in the tree. NULL: no memory. */
+struct area *area_new(const struct area *like, uintptr_t start, uintptr_t end);
+void area_free(struct area *a);     /* drops the file: call without mm->lock when it has one */
+void area_insert(struct mm *mm, struct area *a);
+void area_remove(struct mm *mm, struct area *a);
+void area_set_prot(struct mm *mm, struct area *a, int prot);    /* and the sums that depend on it */
+/* Cuts so that no area crosses addr. returns: 0; -ENOMEM. */
+MUST_CHECK int area_split_at(struct mm *mm, uintptr_t addr);
+/* Joins a with neighbours that continue it; returns the area that now covers it. *doomed gets areas
+ * whose file must be dropped after the lock. */
+struct area *area_merge(struct mm *mm, struct area *a, struct area **doomed);
+void area_free_doomed(struct area *doomed);
+
+/* ---- map.c ---- */
+
+/* As mm_map; name may be NULL; the lock is not held. */
+MUST_CHECK int map_range(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags,
+                         struct file *file, uint64_t off, enum area_kind kind, const char *name);
+/* Takes all areas of [start, end) out of mm, gives their pages back and their addresses to the free
+ * ranges. Called without locks. */
+MUST_CHECK int unmap_range(struct mm *mm, uintptr_t start, uintptr_t end);
+/* Finds (does not take) room for an image. mm->lock held. */
+MUST_CHECK int place_image(struct mm *mm, size_t size, uintptr_t *ret_start);
+/* Takes mm->lock, and share_lock before it when there are areas of shared files. Returns whether both. */
+bool lock_for_unmap(struct mm *mm);
+void unlock_after_unmap(struct mm *mm, bool both);
+/* The calling process's resource limit (RLIMIT_*), in bytes. */
+uint64_t limit_get(unsigned resource);
+
+/* ---- fault.c ---- */
+
+#define GROWSDOWN_SIZE_MAX (8ul << 20)      /* how far an area of MAP_GROWSDOWN grows */
+#define SHARED_POPULATE_SIZE (1ul << 20)    /* of a shared file that is made present at once */
+
+/* Makes the pages of a range present as a first access would; stops at the first error. No locks held. */
+void mm_populate(struct mm *mm, uintptr_t addr, size_t size);
+
+/* Gives back the pages of [start, end), which lie in area a. Not for shared files. */
+void area_decommit(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end);
+/* The same for shared files: moves each page back into its file. share_lock held, mm->lock not. */
+void area_unshare(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end);
+
+/* ---- user.c ---- */
+
+/* As user_copy_* (kernel -> user when out; zeros when zero), and tells how far it came, also on error. */
+MUST_CHECK int user_move_part(bool out, bool zero, void *kernel, uintptr_t user, size_t size,
+                              size_t *ret_done);

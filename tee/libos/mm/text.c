@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes into program text and trampoline pages, for tee/libos/rewrite. Trusted. */
+#include <linux/mman.h>
+#include <linux/errno.h>
+
+#include "tee/enclave/alloc.h"
+#include "tee/enclave/string.h"
+#include "tee/libos/mm/mm_private.h"
+
+#define INT3 0xcc
+
+/* Under mm->lock: makes the present page writable, or puts its permissions back. */
+static int page_lift(uintptr_t page, int prot)
+{
+    return prot & PAGE_WRITE ? 0 : enclave_protect(page, 1, prot, prot | PAGE_READ | PAGE_WRITE);
+}
+
+static int page_drop(uintptr_t page, int prot)
+{
+    return prot & PAGE_WRITE ? 0 : enclave_protect(page, 1, prot | PAGE_READ | PAGE_WRITE, prot);
+}
+
+static int text_store(uintptr_t addr, const void *src, size_t size)
+{
+    uintptr_t page = ALIGN_DOWN(addr, PAGE_SIZE), word_at = ALIGN_DOWN(addr, 8ul);
+    int prot = page_state(page) & PAGE_PROT;
+    int rc = page_lift(page, prot);
+    uint64_t word;
+
+    if (rc < 0)
+        return rc;
+    word = __atomic_load_n((uint64_t *)word_at, __ATOMIC_RELAXED);
+    memcpy((uint8_t *)&word + (addr - word_at), src, size);
+    __atomic_store_n((uint64_t *)word_at, word, __ATOMIC_SEQ_CST);
+    return page_drop(page, prot);
+}
+
+int mm_text_write(struct mm *mm, uintptr_t addr, const void *src, size_t size)
+{
+    const uint8_t want = PAGE_PRESENT | PAGE_EXEC;
+    int rc = -EFAULT;
+
+    if (size == 0 || size > 8 || addr % 8 + size > 8 || !user_range_ok(addr, size))
+        return -EFAULT;
+    mutex_lock(&mm->lock);
+    if (area_find(mm, addr) && (page_state(addr) & want) == want)
+        rc = text_store(addr, src, size);
+    mutex_unlock(&mm->lock);
+    return rc;
+}
+
+bool mm_is_trampoline(uintptr_t addr)
+{
+    return (page_state(addr) & PAGE_TRAMPOLINE) != 0;
+}
+
+int mm_trampoline_write(struct mm *mm, uintptr_t addr, const void *src, size_t size)
+{
+    const uint8_t *from = src;
+    int rc = 0;
+
+    if (!user_range_ok(addr, size))
+        return -EFAULT;
+    mutex_lock(&mm->lock);
+    while (size > 0 && rc == 0) {
+        uintptr_t page = ALIGN_DOWN(addr, PAGE_SIZE);
+        struct area *a = area_find(mm, page);
+        size_t part = MIN(size, page + PAGE_SIZE - addr);
+
+        rc = a && a->kind == AREA_TRAMPOLINE ? page_lift(page, a->prot) : -EFAULT;
+        if (rc < 0)
+            break;
+        memcpy((void *)addr, from, part);
+        rc = page_drop(page, a->prot);
+        addr += part;
+        from += part;
+        size -= part;
+    }
+    mutex_unlock(&mm->lock);
+    return rc;
+}
+
+/* Makes the page of a fresh trampoline area present. */
+static int trampoline_fill(struct mm *mm, uintptr_t page)
+{
+    void *content = page_alloc(1);
+    int rc;
+
+    if (!content)
+        return -ENOMEM;
+    memset(content, INT3, PAGE_SIZE);
+    mutex_lock(&mm->lock);
+    rc = page_table_cover(page, page + PAGE_SIZE);
+    if (rc == 0)
+        rc = enclave_commit_copy(page, 1, content, PAGE_READ | PAGE_EXEC);
+    if (rc == 0) {
+        page_state_set(page, 1, PAGE_PRESENT | PAGE_READ | PAGE_EXEC | PAGE_TRAMPOLINE);
+        mm->resident_pages++;
+    }
+    mutex_unlock(&mm->lock);
+    page_free(content, 1);
+    return rc;
+}
+
+int mm_trampoline_page(struct mm *mm, uintptr_t page, bool *ret_new)
+{
+    uintptr_t addr = page;
+    struct area *a;
+    int rc, kind;
+
+    if (!IS_ALIGNED(page, PAGE_SIZE) || !user_range_ok(page, PAGE_SIZE))
+        return -ENOMEM;
+    mutex_lock(&mm->lock);
+    a = area_find(mm, page);
+    kind = a ? a->kind : -1;
+    mutex_unlock(&mm->lock);
+    if (a) {
+        *ret_new = false;
+        return kind == AREA_TRAMPOLINE ? 0 : -ENOMEM;
+    }
+    rc = map_range(mm, &addr, PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED_NOREPLACE,
+                   NULL, 0, AREA_TRAMPOLINE, "[trampoline]");
+    if (rc < 0)
+        return -ENOMEM;
+    rc = trampoline_fill(mm, page);
+    if (rc < 0) {
+        (void)!unmap_range(mm, page, page + PAGE_SIZE);
+        return rc;
+    }
+    *ret_new = true;
+    return 0;
+}
+
+int enclave_commit_copy(uint64_t addr, size_t count, const void *src, int prot)
+{
+    int rc = enclave_commit(addr, count, PAGE_READ | PAGE_WRITE);
+
+    if (rc < 0)
+        return rc;
+    memcpy((void *)addr, src, count * PAGE_SIZE);
+    if (prot == (PAGE_READ | PAGE_WRITE))
+        return 0;
+    rc = enclave_protect(addr, count, PAGE_READ | PAGE_WRITE, prot);
+    if (rc < 0)
+        enclave_decommit(addr, count);
+    return rc;
+}

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tests of tee/libos/mm: areas, faults, file pages, limits, user copies. Hosted. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "abi/image.h"
+#include "tee/enclave/alloc.h"
+#include "tee/libos/fs/vfs/vfs.h"
+#include "tee/libos/mm/mm.h"
+#include "tee/libos/mm/page.h"
+#include "tee/libos/mm/tree.h"
+#include "tee/libos/rewrite/rewrite.h"
+#include "tee/libos/task/task.h"
+#include "tests/unit/libos/fake_enclave.h"
+
+#define LIMIT_PAGES 16384u
+
+static struct mm *g_mm;
+
+/* ---- a file for mappings: page n is filled with byte n + 1; some pages cannot be read ---- */
+
+static unsigned g_shared_now;
+
+static int fake_map_page(struct file *f, uint64_t off, void *page)
+{
+    uint64_t size = (uintptr_t)f->private_data;
+
+    if (off >= size)
+        return -EIO;
+    memset(page, (int)(off / PAGE_SIZE) + 1, PAGE_SIZE);
+    if (size - off < PAGE_SIZE)
+        memset((char *)page + (size - off), 0, PAGE_SIZE - (size - off));
+    return 0;
+}
+
+static char g_storage[64][PAGE_SIZE];
+
+static int fake_share_page(struct file *f, uint64_t off, void *page)
+{
+    if (off >= (uintptr_t)f->private_data)
+        return -EIO;
+    memcpy(page, g_storage[off / PAGE_SIZE], PAGE_SIZE);
+    g_shared_now++;
+    return 0;
+}
+
+static void fake_unshare_page(struct file *f, uint64_t off, void *page)
+{
+    memcpy(g_storage[off / PAGE_SIZE], page, PAGE_SIZE);
+    g_shared_now--;
+}
+
+static const struct file_ops g_private_ops = { .map_page = fake_map_page };
+static const struct file_ops g_shared_ops = { .map_page = fake_map_page,
+                                              .share_page = fake_share_page,
+                                              .unshare_page = fake_unshare_page };
+
+void file_ref(struct file *f)
+{
+    f->refs++;
+}
+
+void file_unref(struct file *f)
+{
+    f->refs--;
+}
+
+void rewrite_forget(struct mm *mm, uintptr_t addr, size_t size)
+{
+}
+
+static void *map(size_t size, int prot, int flags, struct file *f, uint64_t off)
+{
+    uintptr_t addr = 0;
+
+    return mm_map(g_mm, &addr, size, prot, flags, f, off) == 0 ? (void *)addr : NULL;
+}
+
+static void *map_anon(size_t size)
+{
+    return map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
+}
+
+static int setup(void **state)
+{
+    fake_enclave_init(LIMIT_PAGES);
+    assert_int_equal(mm_new(&g_mm), 0);
+    fake_enclave_process()->mm = g_mm;
+    return 0;
+}
+
+/* Whatever a test did: the end of the address space gives every page back. */
+static int teardown(void **state)
+{
+    mm_unref(g_mm);
+    assert_int_equal(enclave_pages_used(), 0);
+    return 0;
+}
+
+static void test_tree_random(void **state)
+{
+    enum { COUNT = 300 };
+    struct range_node nodes[COUNT];
+    bool in[COUNT] = { false };
+    struct range_tree t = { NULL };
+
+    srand(1);
+    for (unsigned step = 0; step < 20000; step++) {
+        unsigned i = rand() % COUNT, expected = 0, seen = 0;
+        struct range_node *n, *highest = NULL;
+        size_t want = rand() % 900;
+
+        if (in[i]) {
+            range_tree_remove(&t, &nodes[i]);
+        } else {
+            nodes[i].start = i * 1000;
+            nodes[i].end = i * 1000 + 1 + rand() % 1000;
+            range_tree_add(&t, &nodes[i]);
+        }
+        in[i] = !in[i];
+        if (in[i] && step % 3 == 0)
+            range_tree_resize(&nodes[i], nodes[i].start, nodes[i].start + 1 + rand() % 1000);
+        for (unsigned k = 0; k < COUNT; k++) {
+            expected += in[k];
+            if (in[k] && nodes[k].end - nodes[k].start >= want)
+                highest = &nodes[k];
+        }
+        for (n = range_tree_first(&t); n; n = range_tree_next(n))
+            seen++;
+        assert_int_equal(seen, expected);
+        assert_ptr_equal(range_tree_find_highest_fit(&t, want), highest);
+        assert_ptr_equal(range_tree_find(&t, i * 1000), in[i] ? &nodes[i] : NULL);
+        if (t.root)
+            assert_true(t.root->height <= 12);
+    }
+}
+
+static void fault_read(const void *p, int expected)
+{
+    int code, rc = mm_fault(g_mm, (uintptr_t)p, 4, &code);
+
+    assert_int_equal(rc, expected);
+}
+
+static void test_anon(void **state)
+{
+    struct mm_stats stats;
+    char *p = map_anon(100 * PAGE_SIZE);
+
+    assert_non_null(p);
+    assert_int_equal(enclave_pages_used(), 0);
+    fault_read(p + 5 * PAGE_SIZE, 0);
+    assert_int_equal(p[5 * PAGE_SIZE], 0);
+    assert_in_range(enclave_pages_used(), 1, 32);
+    assert_int_equal(user_zero((uintptr_t)p, 100 * PAGE_SIZE), 0);
+    assert_int_equal(enclave_pages_used(), 100);
+    memset(p, 1, 100 * PAGE_SIZE);
+    mm_stats(g_mm, &stats);
+    assert_int_equal(stats.resident_pages, 100);
+    assert_int_equal(stats.total_pages, 100);
+    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p + 10 * PAGE_SIZE, 20 * PAGE_SIZE), 0);
+    assert_int_equal(enclave_pages_used(), 80);
+    fault_read(p + 10 * PAGE_SIZE, -EFAULT);
+    assert_int_equal(p[9 * PAGE_SIZE], 1);
+    assert_int_equal(p[30 * PAGE_SIZE], 1);
+    assert_int_equal(mm_discard(g_mm, (uintptr_t)p, 10 * PAGE_SIZE), 0);
+    fault_read(p, 0);
+    assert_int_equal(p[0], 0);
+    assert_int_equal(mm_discard(g_mm, (uintptr_t)p, 20 * PAGE_SIZE), -ENOMEM);
+}
+
+static void test_fixed(void **state)
+{
+    uintptr_t at = 0x400000;
+    struct mm *other;
+
+    assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, NULL, 0), 0);
+    assert_int_equal(at, 0x400000);
+    assert_int_equal(
+        mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, NULL, 0),
+        -EEXIST);
+    assert_int_equal(mm_map(g_mm, &at, 3 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_FIXED, NULL, 0), 0);
+    assert_int_equal(user_zero(at, 3 * PAGE_SIZE), 0);
+    at = 0x401000;
+    assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, NULL, 0), 0);
+    assert_int_equal(enclave_pages_used(), 2);
+    at = LIBOS_BASE - PAGE_SIZE;
+    assert_int_equal(
+        mm_map(g_mm, &at, 2 * PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, NULL, 0), -ENOMEM);
+    at = PAGE_SIZE;
+    assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, NULL, 0),
+                     -EPERM);
+    at = ELRANGE_SIZE_DEFAULT;
+    assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, NULL, 0),
+                     -ENOMEM);
+    /* Another process cannot take what this one owns, but finds its own place. */
+    assert_int_equal(mm_new(&other), 0);
+    at = 0x400000;
+    assert_int_equal(mm_map(other, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, NULL, 0),
+                     -ENOMEM);
+    assert_int_equal(mm_map(other, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE, NULL, 0), 0);
+    assert_int_not_equal(at, 0x400000);
+    mm_unref(other);
+    at = 0xc000000000;
+    assert_int_equal(mm_map(g_mm, &at, 64 << 20, PROT_NONE, MAP_PRIVATE, NULL, 0), 0);
+    assert_int_equal(at, 0xc000000000);
+    at = 0;
+    assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_32BIT, NULL, 0), 0);
+    assert_true(at != 0 && at < 0x80000000);
+}
+
+static void test_protect(void **state)
+{
+    char *p = map_anon(8 * PAGE_SIZE);
+    int code;
+
+    assert_int_equal(user_zero((uintptr_t)p, 8 * PAGE_SIZE), 0);
+    p[3 * PAGE_SIZE] = 7;
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p + 2 * PAGE_SIZE, 3 * PAGE_SIZE, PROT_NONE), 0);
+    assert_int_equal(user_zero((uintptr_t)p + 3 * PAGE_SIZE, 1), -EFAULT);
+    assert_int_equal(mm_fault(g_mm, (uintptr_t)p + 3 * PAGE_SIZE, 2, &code), -EFAULT);
+    assert_int_equal(code, 2); /* SEGV_ACCERR */
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p, 8 * PAGE_SIZE, PROT_READ), 0);
+    assert_int_equal(p[3 * PAGE_SIZE], 7);
+    assert_int_equal(user_zero((uintptr_t)p, 1), -EFAULT);
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p, 8 * PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+    assert_int_equal(user_zero((uintptr_t)p, 1), 0);
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p, 0, PROT_READ), 0);
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p + 1, PAGE_SIZE, PROT_READ), -EINVAL);
+    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p + PAGE_SIZE, PAGE_SIZE), 0);
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p, 8 * PAGE_SIZE, PROT_READ), -ENOMEM);
+}
+
+static int count_areas(const struct mm_area_info *a, void *arg)
+{
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+static unsigned area_total(void)
+{
+    unsigned n = 0;
+
+    mm_area_each(g_mm, count_areas, &n);
+    return n;
+}
+
+static void test_merge(void **state)
+{
+    char *p = map_anon(8 * PAGE_SIZE);
+
+    assert_int_equal(area_total(), 1);
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p + PAGE_SIZE, PAGE_SIZE, PROT_READ), 0);
+    assert_int_equal(area_total(), 3);
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p + PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+    assert_int_equal(area_total(), 1);
+    for (unsigned i = 0; i < 50; i++)
+        assert_non_null(map_anon(PAGE_SIZE));
+    assert_int_equal(area_total(), 1);
+}
+
+static void test_file_private(void **state)
+{
+    struct file f = { .ops = &g_private_ops, .refs = 1, .flags = O_RDONLY,
+                      .private_data = (void *)(20 * PAGE_SIZE + 100) };
+    char *p = map(40 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, &f, 0);
+    char byte;
+
+    assert_non_null(p);
+    assert_int_equal(f.refs, 2);
+    assert_int_equal(user_copy_in(&byte, (uintptr_t)p + 3 * PAGE_SIZE, 1), 0);
+    assert_int_equal(byte, 4);
+    byte = 99;
+    assert_int_equal(user_copy_out((uintptr_t)p + 3 * PAGE_SIZE, &byte, 1), 0);
+    fault_read(p + 20 * PAGE_SIZE, 0);
+    assert_int_equal(p[20 * PAGE_SIZE + 99], 21);
+    assert_int_equal(p[20 * PAGE_SIZE + 100], 0);
+    fault_read(p + 21 * PAGE_SIZE, -EIO);
+    assert_int_equal(p[3 * PAGE_SIZE], 99);
+    assert_int_equal(mm_discard(g_mm, (uintptr_t)p, 4 * PAGE_SIZE), 0);
+    fault_read(p + 3 * PAGE_SIZE, 0);
+    assert_int_equal(p[3 * PAGE_SIZE], 4);
+    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p + PAGE_SIZE, PAGE_SIZE), 0);
+    assert_int_equal(f.refs, 3);
+    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 40 * PAGE_SIZE), 0);
+    assert_int_equal(f.refs, 1);
+    assert_null(map(PAGE_SIZE, PROT_WRITE, MAP_SHARED, &f, 0));
+    p = map(PAGE_SIZE, PROT_READ, MAP_SHARED, &f, 0);
+    assert_non_null(p);
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p, PAGE_SIZE, PROT_READ | PROT_WRITE), -EACCES);
+    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, PAGE_SIZE), 0);
+}
+
+static void test_file_shared(void **state)
+{
+    struct file f = { .ops = &g_shared_ops, .refs = 1, .flags = O_RDWR,
+                      .private_data = (void *)(10 * PAGE_SIZE) };
+    uintptr_t moved = 0;
+    char *p = map(10 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, &f, 0);
+
+    assert_non_null(p);
+    assert_int_equal(g_shared_now, 10);
+    strcpy(p + 2 * PAGE_SIZE, "shared");
+    assert_int_equal(mm_discard(g_mm, (uintptr_t)p, 10 * PAGE_SIZE), 0);
+    assert_string_equal(p + 2 * PAGE_SIZE, "shared");
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p, 10 * PAGE_SIZE, PROT_NONE), 0);
+    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p + 2 * PAGE_SIZE, PAGE_SIZE), 0);
+    assert_string_equal(g_storage[2], "shared");
+    assert_int_equal(g_shared_now, 9);
+    assert_int_equal(mm_remap(g_mm, (uintptr_t)p, 2 * PAGE_SIZE, 20 * PAGE_SIZE, MREMAP_MAYMOVE, &moved), 0);
+    assert_int_equal(mm_protect(g_mm, moved, 20 * PAGE_SIZE, PROT_READ), 0);
+    fault_read((char *)moved + 2 * PAGE_SIZE, 0);
+    assert_string_equal((char *)moved + 2 * PAGE_SIZE, "shared");
+    assert_int_equal(mm_unmap(g_mm, moved, 20 * PAGE_SIZE), 0);
+    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 10 * PAGE_SIZE), 0);
+    assert_int_equal(g_shared_now, 0);
+    assert_int_equal(f.refs, 1);
+}
+
+static void test_remap(void **state)
+{
+    char *p = map_anon(4 * PAGE_SIZE), *q;
+    uintptr_t to = 0;
+
+    assert_int_equal(user_zero((uintptr_t)p, 4 * PAGE_SIZE), 0);
+    strcpy(p + PAGE_SIZE, "hello");
+    /* Blocked above by an area of another kind. */
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p + 3 * PAGE_SIZE, PAGE_SIZE, PROT_READ), 0);
+    assert_int_equal(mm_remap(g_mm, (uintptr_t)p, 3 * PAGE_SIZE, 30 * PAGE_SIZE, 0, &to), -ENOMEM);
+    assert_int_equal(mm_remap(g_mm, (uintptr_t)p, 3 * PAGE_SIZE, 30 * PAGE_SIZE, MREMAP_MAYMOVE, &to), 0);
+    q = (char *)to;
+    assert_ptr_not_equal(p, q);
+    assert_string_equal(q + PAGE_SIZE, "hello");
+    fault_read(p, -EFAULT);
+    fault_read(q + 29 * PAGE_SIZE, 0);
+    assert_int_equal(mm_remap(g_mm, to, 30 * PAGE_SIZE, 2 * PAGE_SIZE, 0, &to), 0);
+    fault_read(q + 2 * PAGE_SIZE, -EFAULT);
+    assert_int_equal(mm_remap(g_mm, to, 2 * PAGE_SIZE, 4 * PAGE_SIZE, 0, &to), 0);
+    assert_ptr_equal(q, to);
+    to = 0x10000000;
+    assert_int_equal(mm_remap(g_mm, (uintptr_t)q, 4 * PAGE_SIZE, 4 * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, &to), 0);
+    assert_string_equal((char *)0x10001000, "hello");
+    assert_int_equal(mm_remap(g_mm, 0x20000000, PAGE_SIZE, PAGE_SIZE, 0, &to), -EFAULT);
+}
+
+static void test_brk(void **state)
+{
+    uintptr_t start;
+
+    mm_brk_init(g_mm, USER_HIGH_BASE + 123);
+    start = mm_brk(g_mm, 0);
+    assert_true(start >= USER_HIGH_BASE && start % PAGE_SIZE == 0);
+    assert_int_equal(mm_brk(g_mm, start + 100), start + 100);
+    assert_int_equal(user_zero(start, 100), 0);
+    assert_int_equal(mm_brk(g_mm, start + (1 << 20)), start + (1 << 20));
+    assert_int_equal(user_zero(start, 1 << 20), 0);
+    assert_int_equal(area_total(), 1);
+    assert_int_equal(mm_brk(g_mm, start), start);
+    assert_int_equal(enclave_pages_used(), 0);
+    assert_int_equal(mm_brk(g_mm, start + (2ull << 40)), start);
+}
+
+static void test_memory_limit(void **state)
+{
+    char *p = map_anon(64 << 20);
+    int code;
+
+    fake_enclave_set_limit(40);
+    assert_int_equal(user_zero((uintptr_t)p, 64 << 20), -ENOMEM);
+    assert_in_range(enclave_pages_used(), 38, 40);
+    assert_int_equal(mm_fault(g_mm, (uintptr_t)p + (32 << 20), 2, &code), -ENOMEM);
+    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 64 << 20), 0);
+    fake_enclave_process()->limits[9].current = 1 << 20; /* RLIMIT_AS */
+    assert_null(map_anon(2 << 20));
+    assert_non_null(map_anon(1 << 19));
+    fake_enclave_process()->limits[9].current = UINT64_MAX;
+    fake_enclave_set_limit(LIMIT_PAGES);
+}
+
+static void test_strings_and_uio(void **state)
+{
+    char *p = map_anon(4 * PAGE_SIZE), buf[64];
+    struct user_iovec iov[10];
+    struct uio u;
+
+    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p + 2 * PAGE_SIZE, 2 * PAGE_SIZE), 0);
+    assert_int_equal(user_copy_out((uintptr_t)p + 2 * PAGE_SIZE - 4, "abcd", 4), 0);
+    assert_int_equal(user_str_in(buf, (uintptr_t)p + 2 * PAGE_SIZE - 4, 4), -ENAMETOOLONG);
+    assert_int_equal(user_str_in(buf, (uintptr_t)p + 2 * PAGE_SIZE - 4, 8), -EFAULT);
+    assert_int_equal(user_copy_out((uintptr_t)p + PAGE_SIZE - 3, "abcdef", 7), 0);
+    assert_int_equal(user_str_in(buf, (uintptr_t)p + PAGE_SIZE - 3, sizeof buf), 6);
+    assert_string_equal(buf, "abcdef");
+    assert_int_equal(user_str_in(buf, LIBOS_BASE, sizeof buf), -EFAULT);
+    assert_int_equal(user_copy_in(buf, UINT64_MAX - 3, 8), -EFAULT);
+    assert_false(user_range_ok(LIBOS_BASE - 1, 2));
+    assert_true(user_range_ok(LIBOS_END, 1));
+    assert_false(user_range_ok(ELRANGE_SIZE_DEFAULT - 1, 2));
+    for (unsigned i = 0; i < 10; i++)
+        iov[i] = (struct user_iovec){ (uintptr_t)p + i * 100, i };
+    assert_int_equal(user_copy_out((uintptr_t)p + 4096, iov, sizeof iov), 0);
+    assert_int_equal(uio_init_iovec(&u, (uintptr_t)p + 4096, 10), 0);
+    assert_int_equal(u.left, 45);
+    assert_int_equal(uio_put(&u, "0123456789", 10), 10);
+    assert_memory_equal(p + 400, "6789", 4);
+    assert_int_equal(uio_put_zero(&u, 100), 35);
+    assert_int_equal(uio_put(&u, "x", 1), 0);
+    uio_done(&u);
+    assert_int_equal(uio_init_iovec(&u, (uintptr_t)p, 1025), -EINVAL);
+    uio_init_user(&u, (uintptr_t)p + 2 * PAGE_SIZE - 2, 10);
+    assert_int_equal(uio_put(&u, "0123456789", 10), 2);
+    assert_int_equal(uio_put(&u, "0123456789", 8), -EFAULT);
+}
+
+static void test_many_areas(void **state)
+{
+    enum { COUNT = 4000 };
+    static uintptr_t at[COUNT];
+
+    for (unsigned i = 0; i < COUNT; i++) {
+        at[i] = (uintptr_t)map(PAGE_SIZE * (1 + i % 5), i % 2 ? PROT_READ : PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
+        assert_int_not_equal(at[i], 0);
+    }
+    assert_int_equal(area_total(), COUNT);
+    for (unsigned i = 0; i < COUNT; i += 2)
+        assert_int_equal(mm_unmap(g_mm, at[i], PAGE_SIZE * (1 + i % 5)), 0);
+    /* The holes are found again. */
+    for (unsigned i = 0; i < COUNT; i += 2) {
+        uintptr_t p = (uintptr_t)map_anon(PAGE_SIZE);
+
+        assert_true(p >= at[COUNT - 1] && p <= at[0] + 5 * PAGE_SIZE);
+    }
+}
+
+static void test_trampoline(void **state)
+{
+    bool is_new = false;
+    uint8_t code[15];
+    char *p = map_anon(PAGE_SIZE);
+
+    memset(code, 0x90, sizeof code);
+    assert_int_equal(mm_trampoline_page(g_mm, 0x30000000, &is_new), 0);
+    assert_true(is_new && mm_is_trampoline(0x30000123) && !mm_is_trampoline((uintptr_t)p));
+    assert_int_equal(mm_trampoline_page(g_mm, 0x30000000, &is_new), 0);
+    assert_false(is_new);
+    assert_int_equal(mm_trampoline_write(g_mm, 0x30000100, code, sizeof code), 0);
+    assert_memory_equal((char *)0x30000100, code, sizeof code);
+    assert_int_equal(*(uint8_t *)0x30000ff0, 0xcc);
+    assert_int_equal(mm_trampoline_write(g_mm, 0x30000ff8, code, sizeof code), -EFAULT);
+    assert_int_equal(mm_trampoline_page(g_mm, (uintptr_t)p, &is_new), -ENOMEM);
+    assert_int_equal(mm_trampoline_page(g_mm, LIBOS_BASE, &is_new), -ENOMEM);
+    assert_int_equal(mm_text_write(g_mm, 0x30000200, code, 2), 0);
+    assert_int_equal(mm_text_write(g_mm, 0x30000207, code, 2), -EFAULT);
+    assert_int_equal(mm_text_write(g_mm, (uintptr_t)p, code, 2), -EFAULT);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tree_random), TEST(test_anon), TEST(test_fixed), TEST(test_protect),
+        TEST(test_merge), TEST(test_file_private), TEST(test_file_shared), TEST(test_remap),
+        TEST(test_brk), TEST(test_memory_limit), TEST(test_strings_and_uio), TEST(test_many_areas),
+        TEST(test_trampoline),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
