@@ -1,0 +1,145 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Root file systems for tests, demo and benchmarks, and running programs in them natively.
+
+Usage: testimage.py NAME [--out FOLDER]     makes the image and prints where its folder is
+
+NAME: busybox (a static busybox), python (Debian with python3, numpy, CPython's test suite and the tools that the
+tests use), demo (Debian with python3, numpy and a public data set).
+
+An image is made once, in build/images/, from Debian packages by mmdebstrap with this machine's own package
+sources; the same packages give the same bytes.
+"""
+import argparse
+import glob
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), '..'))
+IMAGES = os.path.join(ROOT, 'build', 'images')
+SUITE = 'bookworm'
+EPOCH = '1700000000'
+ENVIRONMENT = {'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'HOME': '/root',
+               'LANG': 'C.UTF-8'}
+
+# What a small image leaves out; licences stay.
+EXCLUDED = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr/share/info/*',
+            '/usr/share/lintian/*']
+PACKAGES = {
+    'python': ['python3', 'python3-numpy', 'libpython3.11-testsuite', 'sqlite3', 'openssl', 'ca-certificates'],
+    'demo': ['python3', 'python3-numpy'],
+}
+DATA_PACKAGE = 'python3-vega-datasets'
+DATA_FOLDER = './usr/lib/python3/dist-packages/vega_datasets/_data'
+DATA_HOOK = (f'cd "$1/var/cache/apt/archives" && '
+             f'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -qq download {DATA_PACKAGE} && '
+             f'dpkg-deb --fsys-tarfile {DATA_PACKAGE}_*.deb | '
+             f'tar -x --no-same-owner -C "$1" {DATA_FOLDER} ./usr/share/doc/{DATA_PACKAGE}/copyright && '
+             f'rm {DATA_PACKAGE}_*.deb')
+HOOKS = {'demo': [DATA_HOOK]}
+
+
+def package_sources():
+    """Files with this machine's package sources, if they name the suite; else none (the default mirror)."""
+    candidates = ['/etc/apt/sources.list', *sorted(glob.glob('/etc/apt/sources.list.d/*.list')),
+                  *sorted(glob.glob('/etc/apt/sources.list.d/*.sources'))]
+    found = []
+    for name in candidates:
+        if os.path.isfile(name):
+            with open(name, encoding='utf-8', errors='replace') as source:
+                lines = [line for line in source if not line.lstrip().startswith('#')]
+            if any(SUITE in line for line in lines):
+                found.append(name)
+    return found
+
+
+def bootstrap_command(name, tar):
+    options = [f'--include={",".join(PACKAGES[name])}', '--variant=essential', '--quiet',
+               '--aptopt=Acquire::Languages "none"']
+    options += [f'--dpkgopt=path-exclude={path}' for path in EXCLUDED]
+    options += ['--dpkgopt=path-include=/usr/share/doc/*/copyright']
+    options += [f'--customize-hook={hook}' for hook in HOOKS.get(name, [])]
+    return ['mmdebstrap', *options, SUITE, tar, *package_sources()]
+
+
+def recipe_digest(name):
+    recipe = repr((PACKAGES[name], HOOKS.get(name), EXCLUDED, SUITE, EPOCH))
+    return hashlib.sha256(recipe.encode()).hexdigest()[:12]
+
+
+def debian_tar(name):
+    """The image as a tar file, made when it is not there yet."""
+    os.makedirs(IMAGES, exist_ok=True)
+    tar = os.path.join(IMAGES, f'{name}-{recipe_digest(name)}.tar')
+    if not os.path.exists(tar):
+        partial = tar + '.partial.tar'
+        environment = {**os.environ, 'SOURCE_DATE_EPOCH': EPOCH, 'LC_ALL': 'C.UTF-8'}
+        subprocess.run(bootstrap_command(name, partial), check=True, stdin=subprocess.DEVNULL, env=environment)
+        os.replace(partial, tar)
+    return tar
+
+
+def debian_folder(name):
+    """The image as a folder (for native runs)."""
+    tar = debian_tar(name)
+    folder = tar[:-len('.tar')]
+    if not os.path.isdir(folder):
+        partial = tempfile.mkdtemp(dir=IMAGES)
+        # Device nodes need root and are not needed: /dev is the kernel's or the library OS's own.
+        subprocess.run(['tar', '-x', '-f', tar, '-C', partial, '--exclude=./dev/*'], check=True)
+        os.chmod(partial, 0o755)
+        os.replace(partial, folder)
+    return folder
+
+
+def busybox_folder(out=None):
+    """A root with the static busybox and a link for each of its applets."""
+    folder = out or os.path.join(IMAGES, 'busybox')
+    if os.path.exists(os.path.join(folder, 'bin', 'busybox')):
+        return folder
+    for name in ('bin', 'dev', 'etc', 'proc', 'root', 'sys', 'tmp'):
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    os.chmod(os.path.join(folder, 'tmp'), 0o1777)
+    busybox = os.path.join(folder, 'bin', 'busybox')
+    shutil.copy('/bin/busybox', busybox)
+    applets = subprocess.run(['/bin/busybox', '--list'], check=True, capture_output=True, text=True).stdout
+    for applet in applets.split():
+        if applet != 'busybox':
+            os.symlink('busybox', os.path.join(folder, 'bin', applet))
+    for name, text in (('passwd', 'root:x:0:0:root:/root:/bin/sh\n'), ('group', 'root:x:0:\n')):
+        with open(os.path.join(folder, 'etc', name), 'w', encoding='ascii') as file:
+            file.write(text)
+    return folder
+
+
+def native_command(folder, argv, environment=None):
+    """The command that runs argv in the root folder on plain Linux, leaving nothing behind: in namespaces of its
+    own, over an overlay in memory, as the enclave does it. It ends with all its processes."""
+    variables = [f'{name}={value}' for name, value in {**ENVIRONMENT, **(environment or {})}.items()]
+    script = ('set -e; o=/mnt; mount -t tmpfs tmpfs "$o"; mkdir "$o/u" "$o/w" "$o/m"; '
+              'mount -t overlay -o "lowerdir=$0,upperdir=$o/u,workdir=$o/w" overlay "$o/m"; '
+              'mount -t proc proc "$o/m/proc"; mount --rbind /dev "$o/m/dev"; mount --rbind /sys "$o/m/sys"; '
+              'mount -t tmpfs tmpfs "$o/m/tmp"; cd "$o/m"; exec env -i "$@"')
+    as_root = [] if os.geteuid() == 0 else ['--map-root-user']
+    return ['unshare', *as_root, '--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', script, folder,
+            *variables, '/usr/sbin/chroot', '.', *argv]
+
+
+def image_folder(name, out=None):
+    return busybox_folder(out) if name == 'busybox' else debian_folder(name)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('name', choices=['busybox', *PACKAGES])
+    parser.add_argument('--out', help='busybox only: the folder to make')
+    args = parser.parse_args()
+    print(image_folder(args.name, args.out))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
