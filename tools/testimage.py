@@ -40,7 +40,13 @@ DATA_HOOK = (f'cd "$1/var/cache/apt/archives" && '
              f'dpkg-deb --fsys-tarfile {DATA_PACKAGE}_*.deb | '
              f'tar -x --no-same-owner -C "$1" {DATA_FOLDER} ./usr/share/doc/{DATA_PACKAGE}/copyright && '
              f'rm {DATA_PACKAGE}_*.deb')
-HOOKS = {'demo': [DATA_HOOK]}
+# What a container engine puts into each container.
+HOSTS_HOOK = r'printf "127.0.0.1 localhost\n::1 localhost ip6-localhost\n" > "$1/etc/hosts"'
+HOOKS = {'python': [HOSTS_HOOK], 'demo': [HOSTS_HOOK, DATA_HOOK]}
+
+TAR_OPTIONS = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', f'--mtime=@{EPOCH}']
+TAR_CREATE = ['tar', '-c', *TAR_OPTIONS]
+TAR_APPEND = ['tar', '-r', *TAR_OPTIONS]
 
 
 def package_sources():
@@ -127,6 +133,48 @@ def native_command(folder, argv, environment=None):
     as_root = [] if os.geteuid() == 0 else ['--map-root-user']
     return ['unshare', *as_root, '--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', script, folder,
             *variables, '/usr/sbin/chroot', '.', *argv]
+
+
+def sealed(name, build, files=None, config=None):
+    """The sealed image of a root file system, with more files in it: {path in the image: path here}. Made again when
+    the programs, the files or the configuration (the text of a cloche.yaml) have changed. Returns its path."""
+    cloche = os.path.join(build, 'bin', 'cloche')
+    parts = hashlib.sha256(repr((name, recipe_digest(name) if name in PACKAGES else '', config)).encode())
+    for program in sorted(glob.glob(os.path.join(build, 'bin', '*'))):
+        with open(program, 'rb') as file:
+            parts.update(file.read())
+    for target, path in sorted((files or {}).items()):
+        with open(path, 'rb') as file:
+            parts.update(target.encode() + file.read())
+    out = os.path.join(IMAGES, f'sealed-{name}-{parts.hexdigest()[:16]}.tar')
+    if os.path.exists(out):
+        return out
+    with tempfile.TemporaryDirectory(dir=IMAGES) as work:
+        tar = os.path.join(work, 'rootfs.tar')
+        if name == 'busybox':
+            subprocess.run([*TAR_CREATE, '-f', tar, '-C', busybox_folder(), '.'], check=True)
+        else:
+            shutil.copy(debian_tar(name), tar)
+        for target, path in sorted((files or {}).items()):
+            at = os.path.join(work, 'files', target.lstrip('/'))
+            os.makedirs(os.path.dirname(at), exist_ok=True)
+            shutil.copy(path, at)
+        if files:
+            subprocess.run([*TAR_APPEND, '-f', tar, '-C', os.path.join(work, 'files'), '.'], check=True)
+        command = [cloche, 'build', tar, '-o', out + '.partial.tar']
+        if config is not None:
+            yaml = os.path.join(work, 'cloche.yaml')
+            with open(yaml, 'w', encoding='utf-8') as file:
+                file.write(config)
+            command += ['-f', yaml]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f'cloche build failed ({done.returncode}):\n{done.stdout}{done.stderr}')
+    for old in glob.glob(os.path.join(IMAGES, f'sealed-{name}-*')):
+        if old != out + '.partial.tar':
+            os.unlink(old)
+    os.replace(out + '.partial.tar', out)
+    return out
 
 
 def image_folder(name, out=None):
