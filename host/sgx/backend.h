@@ -68,7 +68,13 @@ struct sgx_backend {
      * When the signal arrived inside the enclave it makes sure that the context stands at the AEP, as
      * on hardware (the emulator does the AEX here), and returns true: RAX is then SGX_ERESUME and RBX
      * the TCS, and the caller may set RAX to SGX_EENTER and RDI, RSI, RDX to have the enclave entered
-     * at CSSA 1 instead. False: the signal arrived outside; the context is not touched.
+     * at CSSA 1 instead. False: the signal arrived outside; RAX and the rest of the context are the
+     * host's.
+     *
+     * The handler must be installed with SA_SIGINFO | SA_ONSTACK and a full sa_mask, and must do
+     * nothing before this call that uses thread-local storage (errno, stack protector): a signal
+     * inside the enclave starts it with the enclave's FS base. After the call the FS base is the
+     * host's. thread_init gives the thread its signal stack; nobody may change it afterwards.
      */
     bool (*signal_at_aep)(struct sgx_enclave *e, void *ucontext);
     void (*destroy)(struct sgx_enclave *e);

@@ -61,6 +61,7 @@ struct emu_tcs {
 
 struct sgx_enclave {
     uint64_t base, size;
+    uint64_t mapped_base;               /* base, or vm.mmap_min_addr above it */
     struct sgx_secs secs;
     struct sgx_measure measure;
     uint8_t isv_ext_prod_id[16], isv_family_id[16];

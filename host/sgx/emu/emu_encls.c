@@ -6,6 +6,8 @@
 #include "host/sgx/emu/emu.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,6 +17,8 @@
 
 #define ELRANGE_MIN (2 * PAGE_SIZE)
 #define USER_SPACE_END (1ull << 47)
+#define MMAP_MIN_ADDR_DEFAULT 0x10000ull
+#define MMAP_MIN_ADDR_MAX 0x100000ull
 
 static bool is_zero(const void *p, size_t size)
 {
@@ -62,26 +66,44 @@ static bool secs_is_legal(const struct sgx_secs *s)
            is_zero(s->reserved3, sizeof s->reserved3) && is_zero(s->reserved4, sizeof s->reserved4);
 }
 
+/* The lowest address that unprivileged programs may map; the same for all, so that root sees it too. */
+static uint64_t mmap_min_addr(void)
+{
+    FILE *f = fopen("/proc/sys/vm/mmap_min_addr", "re");
+    uint64_t addr = MMAP_MIN_ADDR_DEFAULT;
+
+    if (f && fscanf(f, "%" SCNu64, &addr) != 1)
+        addr = MMAP_MIN_ADDR_DEFAULT;
+    if (f)
+        fclose(f);
+    return ALIGN_UP(MIN(addr, MMAP_MIN_ADDR_MAX), PAGE_SIZE);
+}
+
 /* ELRANGE without the pages that vm.mmap_min_addr denies; these become holes in the EPCM. */
 static int reserve_elrange(struct sgx_enclave *e)
 {
-    uint64_t low = e->base;
+    uint64_t low = MAX(e->base, mmap_min_addr()), size = e->base + e->size - low;
 
-    for (;; low += PAGE_SIZE) {
-        void *p = mmap((void *)low, e->size - (low - e->base), PROT_NONE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (low >= e->base + e->size)
+        return -EINVAL;
+    void *p = mmap((void *)low, size, PROT_NONE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 
-        if (p == (void *)low)
-            break;
-        if (p != MAP_FAILED) { /* a kernel that takes the address as a hint only */
-            munmap(p, e->size - (low - e->base));
-            return -ENOTSUP;
-        }
-        if (errno != EPERM || low - e->base >= 0x100000)
-            return -errno;
-        atomic_store(emu_epcm_entry(e, low), EPCM_HOLE);
+    if (p == MAP_FAILED)
+        return -errno;
+    if (p != (void *)low) { /* a kernel that takes the address as a hint only */
+        munmap(p, size);
+        return -ENOTSUP;
     }
+    for (uint64_t addr = e->base; addr < low; addr += PAGE_SIZE)
+        atomic_store(emu_epcm_entry(e, addr), EPCM_HOLE);
+    e->mapped_base = low;
     return 0;
+}
+
+static void release_elrange(struct sgx_enclave *e)
+{
+    munmap((void *)e->mapped_base, e->base + e->size - e->mapped_base);
 }
 
 static void free_enclave(struct sgx_enclave *e)
@@ -164,7 +186,7 @@ int emu_encls_create(const struct sgx_secs *secs, struct sgx_enclave **ret)
     sgx_measure_ecreate(&e->measure, e->secs.ssa_frame_pages, e->size);
     rc = emu_registry_add(e);
     if (rc < 0) {
-        munmap((void *)e->base, e->size);
+        release_elrange(e);
         return rc;
     }
     *ret = TAKE_PTR(e);
@@ -176,7 +198,7 @@ void emu_encls_destroy(struct sgx_enclave *e)
     if (!e)
         return;
     emu_registry_remove(e);
-    munmap((void *)e->base, e->size);
+    release_elrange(e);
     free_enclave(e);
 }
 
@@ -264,10 +286,10 @@ int emu_encls_add_pages(struct sgx_enclave *e, uint64_t off, const void *src, ui
 
 static bool attributes_match(const struct sgx_enclave *e, const struct sgx_sigstruct *s)
 {
-    const struct sgx_attributes *have = &e->secs.attributes, *mask = &s->attributes_mask;
+    struct sgx_attributes have = e->secs.attributes, mask = s->attributes_mask;
 
-    return !((have->flags ^ s->attributes.flags) & mask->flags) &&
-           !((have->xfrm ^ s->attributes.xfrm) & mask->xfrm) &&
+    return !((have.flags ^ s->attributes.flags) & mask.flags) &&
+           !((have.xfrm ^ s->attributes.xfrm) & mask.xfrm) &&
            !((e->secs.misc_select ^ s->misc_select) & s->misc_mask) &&
            !((e->secs.cet_attributes ^ s->cet_attributes) & s->cet_attributes_mask);
 }

@@ -8,7 +8,6 @@
  */
 #include "host/sgx/emu/emu.h"
 
-#include <asm/sigcontext.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -55,7 +55,7 @@ static const struct stub_ranges g_stubs[] = {
 };
 
 static const int g_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS };
-static struct sigaction g_previous[64]; /* written once, before our handler is installed */
+static struct sigaction g_previous[65]; /* written before our handler is installed */
 
 static bool is_between(uint64_t rip, const char *start, const char *end)
 {
@@ -126,7 +126,7 @@ static bool settle_stub(struct emu_thread *t, const struct stub_ranges *s, greg_
 /* Back in the enclave with another RIP, or out of it. */
 enum next { NEXT_ENCLAVE, NEXT_HOST };
 
-static enum next raise(struct emu_thread *t, ucontext_t *uc, uint64_t fs, uint64_t gs,
+static enum next deliver(struct emu_thread *t, ucontext_t *uc, uint64_t fs, uint64_t gs,
                        const struct emu_fault *fault)
 {
     greg_t *g = uc->uc_mcontext.gregs;
@@ -157,7 +157,7 @@ static enum next leaf(struct emu_thread *t, ucontext_t *uc, uint64_t fs, uint64_
         g[REG_RIP] = (greg_t)(rip + (patched ? 14 : 3));
         return NEXT_ENCLAVE;
     default:
-        return raise(t, uc, fs, gs, &fault);
+        return deliver(t, uc, fs, gs, &fault);
     }
 }
 
@@ -179,7 +179,7 @@ static enum next page_fault(struct emu_thread *t, ucontext_t *uc, uint64_t fs, u
     struct emu_fault fault = { .vector = EMU_PF, .code = code & 0xffff, .addr = addr };
 
     if (!emu_in_elrange(e, addr))
-        return raise(t, uc, fs, gs, &fault);
+        return deliver(t, uc, fs, gs, &fault);
     unsigned access = code & EMU_PF_FETCH   ? SGX_SECINFO_X
                       : code & EMU_PF_WRITE ? SGX_SECINFO_W
                                             : SGX_SECINFO_R;
@@ -191,7 +191,7 @@ static enum next page_fault(struct emu_thread *t, ucontext_t *uc, uint64_t fs, u
     if (rc == -EACCES &&
         (atomic_load(emu_epcm_entry(e, addr)) != 0 || emu_epcm_eaug(e, addr) != -EPERM))
         fault.code |= EMU_PF_SGX | EMU_PF_PRESENT;
-    return raise(t, uc, fs, gs, &fault);
+    return deliver(t, uc, fs, gs, &fault);
 }
 
 static enum next exception(struct emu_thread *t, int sig, const siginfo_t *si, ucontext_t *uc,
@@ -213,7 +213,7 @@ static enum next exception(struct emu_thread *t, int sig, const siginfo_t *si, u
     } else if (fault.vector == EMU_GP || fault.vector == 12 || fault.vector == EMU_AC) {
         fault.code = (uint32_t)g[REG_ERR] & 0xffff;
     }
-    return raise(t, uc, fs, gs, &fault);
+    return deliver(t, uc, fs, gs, &fault);
 }
 
 static bool is_exception(int sig, const siginfo_t *si)
@@ -289,26 +289,31 @@ static ANY_FS void handler(int sig, siginfo_t *si, void *context)
     call_previous(sig, si, context);
 }
 
-static void install(void)
+/* Again with each enclave: somebody may have replaced the handlers since the last one. */
+int emu_signal_install(void)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     struct sigaction sa = { .sa_sigaction = handler };
+    int rc = 0;
 
     sigfillset(&sa.sa_mask);
     /* A fault inside the handler is one in sgx_emu_copy. */
     sigdelset(&sa.sa_mask, SIGSEGV);
     sigdelset(&sa.sa_mask, SIGBUS);
     sa.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    for (size_t i = 0; i < ARRAY_COUNT(g_signals); i++) {
-        sigaction(g_signals[i], NULL, &g_previous[g_signals[i]]);
-        sigaction(g_signals[i], &sa, NULL);
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < ARRAY_COUNT(g_signals) && rc == 0; i++) {
+        struct sigaction old;
+
+        if (sigaction(g_signals[i], NULL, &old) < 0)
+            rc = -errno;
+        else if (!(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != handler) {
+            g_previous[g_signals[i]] = old;
+            rc = sigaction(g_signals[i], &sa, NULL) < 0 ? -errno : 0;
+        }
     }
-}
-
-int emu_signal_install(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-    return -pthread_once(&once, install);
+    pthread_mutex_unlock(&lock);
+    return rc;
 }
 
 /* Host's FS base; the context may be in the enclave, in a stub or in a load. */

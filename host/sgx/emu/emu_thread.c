@@ -39,6 +39,8 @@ static void close_file(FILE **f)
 
 bool emu_thread_has_dispatch(void)
 {
+    if (sgx_emu_self)
+        sgx_emu_self->sud = NULL;
     return prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0) == 0;
 }
 
@@ -61,8 +63,6 @@ int emu_thread_plan_dispatch(struct sgx_enclave *e)
 {
     if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_INCLUSIVE_ON, e->base, e->size, 0) == 0) {
         (void)emu_thread_has_dispatch(); /* off again */
-        if (sgx_emu_self)
-            sgx_emu_self->sud = NULL;
         e->sud_mode = PR_SYS_DISPATCH_INCLUSIVE_ON;
         e->sud_off = e->base;
         e->sud_size = e->size;
