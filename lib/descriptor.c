@@ -11,7 +11,7 @@
 
 #include "abi/image.h"
 #include "lib/checked.h"
-#include "lib/json.h"
+#include "lib/json_pull.h"
 
 /* ---- Rules for values: the same for reader and writer ---- */
 
@@ -155,7 +155,7 @@ struct writer {
     const char *compare;
     size_t size;
     size_t pos;
-    bool failed;    /* no room, or different */
+    bool failed; /* no room, or different */
 };
 
 static void put(struct writer *w, const char *bytes, size_t size)
@@ -331,11 +331,11 @@ int64_t descriptor_encode(const struct descriptor *d, char *dst, size_t dst_size
 /* ---- Reader ---- */
 
 struct reader {
-    struct json json;
+    struct json_pull json;
     uint8_t *arena;
     size_t arena_size;
     size_t arena_used;
-    int rc;         /* first failure; later reads do nothing */
+    int rc; /* first failure; later reads do nothing */
 };
 
 static void *arena_get(struct reader *r, size_t size, size_t alignment)
@@ -358,36 +358,36 @@ static void *arena_get(struct reader *r, size_t size, size_t alignment)
 static void fail(struct reader *r, const char *error)
 {
     if (r->rc == 0)
-        r->rc = json_fail(&r->json, error);
+        r->rc = json_pull_fail(&r->json, error);
 }
 
 /* The next member must be this one. error names it for people. */
 static void expect(struct reader *r, const char *name, const char *error)
 {
-    struct json_text text;
+    struct json_pull_text text;
 
     if (r->rc < 0)
         return;
-    int rc = json_object_next(&r->json, &text);
+    int rc = json_pull_object_next(&r->json, &text);
 
     if (rc < 0)
         r->rc = rc;
-    else if (rc == 0 || !json_text_is(&text, name))
+    else if (rc == 0 || !json_pull_text_is(&text, name))
         fail(r, error);
 }
 #define EXPECT(r, name) expect(r, name, "member \"" name "\" is missing or not in its place")
 
 static const char *read_string(struct reader *r)
 {
-    struct json_text text;
+    struct json_pull_text text;
 
     if (r->rc == 0)
-        r->rc = json_string(&r->json, &text);
+        r->rc = json_pull_string(&r->json, &text);
     if (r->rc < 0)
         return "";
     char *dst = arena_get(r, text.raw_size + 1, 1);
 
-    if (!dst || json_text_decode(&text, dst, text.raw_size + 1) < 0)
+    if (!dst || json_pull_text_decode(&text, dst, text.raw_size + 1) < 0)
         return "";
     return dst;
 }
@@ -397,7 +397,7 @@ static uint64_t read_uint(struct reader *r, uint64_t max)
     uint64_t value = 0;
 
     if (r->rc == 0)
-        r->rc = json_uint(&r->json, max, &value);
+        r->rc = json_pull_uint(&r->json, max, &value);
     return value;
 }
 
@@ -406,7 +406,7 @@ static bool read_bool(struct reader *r)
     bool value = false;
 
     if (r->rc == 0)
-        r->rc = json_bool(&r->json, &value);
+        r->rc = json_pull_bool(&r->json, &value);
     return value;
 }
 
@@ -418,10 +418,10 @@ static int hex_digit(char c)
 /* Hexadecimal bytes. returns: how many. */
 static uint32_t read_hex(struct reader *r, uint8_t *dst, size_t size_max)
 {
-    struct json_text text = { "", 0 };
+    struct json_pull_text text = { "", 0 };
 
     if (r->rc == 0)
-        r->rc = json_string(&r->json, &text);
+        r->rc = json_pull_string(&r->json, &text);
     if (r->rc == 0 && (text.raw_size % 2 != 0 || text.raw_size / 2 > size_max))
         fail(r, "hexadecimal bytes of another length are expected");
     for (size_t i = 0; r->rc == 0 && i < text.raw_size; i += 2) {
@@ -442,11 +442,11 @@ static uint32_t read_array(struct reader *r, uint32_t count_max, const char *err
     int rc = r->rc;
 
     if (rc == 0)
-        rc = json_array_begin(&r->json);
-    struct json ahead = r->json;
+        rc = json_pull_array_begin(&r->json);
+    struct json_pull ahead = r->json;
 
-    while (rc == 0 && (rc = json_array_next(&ahead)) > 0) {
-        rc = json_skip(&ahead);
+    while (rc == 0 && (rc = json_pull_array_next(&ahead)) > 0) {
+        rc = json_pull_skip(&ahead);
         if (++count > count_max)
             fail(r, error);
         if (r->rc < 0)
@@ -464,7 +464,7 @@ static uint32_t read_array(struct reader *r, uint32_t count_max, const char *err
 static void next_value(struct reader *r)
 {
     if (r->rc == 0) {
-        int rc = json_array_next(&r->json);
+        int rc = json_pull_array_next(&r->json);
 
         r->rc = rc < 0 ? rc : 0;
     }
@@ -472,10 +472,10 @@ static void next_value(struct reader *r)
 
 static void expect_end(struct reader *r)
 {
-    struct json_text text;
+    struct json_pull_text text;
 
     if (r->rc == 0) {
-        int rc = json_object_next(&r->json, &text);
+        int rc = json_pull_object_next(&r->json, &text);
 
         if (rc > 0)
             fail(r, "unknown member");
@@ -505,13 +505,13 @@ static void read_env(struct reader *r, struct descriptor *d)
 
     for (uint32_t i = 0; i < count && r->rc == 0; i++) {
         next_value(r);
-        r->rc = r->rc < 0 ? r->rc : json_object_begin(&r->json);
+        r->rc = r->rc < 0 ? r->rc : json_pull_object_begin(&r->json);
         EXPECT(r, "name");
         env[i].name = read_string(r);
         EXPECT(r, "value");
         env[i].value = NULL;
-        if (r->rc == 0 && json_peek(&r->json) == JSON_NULL)
-            r->rc = json_null(&r->json);
+        if (r->rc == 0 && json_pull_peek(&r->json) == JSON_PULL_NULL)
+            r->rc = json_pull_null(&r->json);
         else
             env[i].value = read_string(r);
         expect_end(r);
@@ -541,16 +541,16 @@ static void read_mounts(struct reader *r, struct descriptor *d)
     struct descriptor_mount *mounts = arena_get(r, count * sizeof *mounts, sizeof(void *));
 
     for (uint32_t i = 0; i < count && r->rc == 0; i++) {
-        struct json_text kind = { "", 0 };
+        struct json_pull_text kind = { "", 0 };
 
         next_value(r);
-        r->rc = r->rc < 0 ? r->rc : json_object_begin(&r->json);
+        r->rc = r->rc < 0 ? r->rc : json_pull_object_begin(&r->json);
         EXPECT(r, "kind");
         if (r->rc == 0)
-            r->rc = json_string(&r->json, &kind);
-        bool host = json_text_is(&kind, "host");
+            r->rc = json_pull_string(&r->json, &kind);
+        bool host = json_pull_text_is(&kind, "host");
 
-        if (!host && !json_text_is(&kind, "tmpfs"))
+        if (!host && !json_pull_text_is(&kind, "tmpfs"))
             fail(r, "mounts: unknown kind");
         mounts[i].kind = host ? DESCRIPTOR_MOUNT_HOST : DESCRIPTOR_MOUNT_TMPFS;
         EXPECT(r, "path");
@@ -620,14 +620,14 @@ int descriptor_parse(const char *json, size_t json_size, void *arena, size_t are
     struct reader r = { .arena = arena, .arena_size = arena_size };
     struct descriptor d = { 0 };
 
-    json_init(&r.json, json, json_size);
+    json_pull_init(&r.json, json, json_size);
     if (json_size > IMAGE_DESCRIPTOR_SIZE_MAX)
         fail(&r, "the descriptor is too large");
     if (r.rc == 0)
-        r.rc = json_object_begin(&r.json);
+        r.rc = json_pull_object_begin(&r.json);
     read_members(&r, &d);
     if (r.rc == 0)
-        r.rc = json_end(&r.json);
+        r.rc = json_pull_end(&r.json);
     if (r.rc < 0) {
         *ret_error = r.json.error ? r.json.error : "malformed";
         return r.rc;

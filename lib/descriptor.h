@@ -14,38 +14,38 @@
 #define DESCRIPTOR_ENV_MAX 1024u
 #define DESCRIPTOR_MOUNTS_MAX 32u
 #define DESCRIPTOR_GROUPS_MAX 256u
-#define DESCRIPTOR_NUMBER_MAX (1ull << 53)      /* what every reader of JSON holds exactly */
-#define DESCRIPTOR_MEMORY_MIN (32ull << 20)     /* bytes */
+#define DESCRIPTOR_NUMBER_MAX (1ull << 53)  /* what every reader of JSON holds exactly */
+#define DESCRIPTOR_MEMORY_MIN (32ull << 20) /* bytes */
 
 enum descriptor_mount_kind {
     DESCRIPTOR_MOUNT_TMPFS,
-    DESCRIPTOR_MOUNT_HOST,  /* untrusted host folder */
+    DESCRIPTOR_MOUNT_HOST, /* untrusted host folder */
 };
 
 struct descriptor_env {
     const char *name;
-    const char *value;      /* NULL: the host may set it */
+    const char *value; /* NULL: the host may set it */
 };
 
 struct descriptor_mount {
     enum descriptor_mount_kind kind;
-    const char *path;       /* absolute, in the image */
-    uint64_t size;          /* tmpfs: bytes, 0 = bounded by memory only */
+    const char *path; /* absolute, in the image */
+    uint64_t size;    /* tmpfs: bytes, 0 = bounded by memory only */
     bool read_only;
 };
 
 /* Order and names of the members are those of the JSON object (snake_case), see docs/image.md. */
 struct descriptor {
     uint32_t version;
-    const char *name;               /* from the image reference or file name */
+    const char *name; /* from the image reference or file name */
     uint8_t verity_root[32];
     uint8_t verity_salt[32];
-    uint32_t verity_salt_size;      /* 0 to 32 */
-    uint64_t rootfs_size;           /* bytes, multiple of the block size */
-    uint32_t args_count;            /* entry point and command, joined */
+    uint32_t verity_salt_size; /* 0 to 32 */
+    uint64_t rootfs_size;      /* bytes, multiple of the block size */
+    uint32_t args_count;       /* entry point and command, joined */
     const char *const *args;
-    bool args_from_host;            /* the host may replace what follows args_fixed */
-    uint32_t args_fixed;            /* how many of args the host cannot change */
+    bool args_from_host; /* the host may replace what follows args_fixed */
+    uint32_t args_fixed; /* how many of args the host cannot change */
     uint32_t env_count;
     const struct descriptor_env *env;
     const char *workdir;
@@ -55,12 +55,12 @@ struct descriptor {
     const char *hostname;
     uint32_t mounts_count;
     const struct descriptor_mount *mounts;
-    uint64_t memory_size;           /* bytes the enclave may commit */
+    uint64_t memory_size; /* bytes the enclave may commit */
     uint32_t threads_max;
     uint64_t elrange_size;
-    bool debug;                     /* SECS.DEBUG; never in production */
-    bool host_files;                /* the host supplies /etc/resolv.conf, /etc/hosts, /etc/hostname */
-    const char *stop_signal;        /* "SIGTERM" */
+    bool debug;              /* SECS.DEBUG; never in production */
+    bool host_files;         /* the host supplies /etc/resolv.conf, /etc/hosts, /etc/hostname */
+    const char *stop_signal; /* "SIGTERM" */
 };
 
 /*

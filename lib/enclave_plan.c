@@ -23,7 +23,7 @@ struct segment {
     uint64_t file_off;
     uint64_t file_size;
     uint64_t addr;
-    uint64_t end;           /* of the memory, rounded up to a page */
+    uint64_t end; /* of the memory, rounded up to a page */
     uint64_t secinfo_flags;
 };
 
@@ -33,8 +33,7 @@ struct image {
     uint64_t entry_addr;
 };
 
-static int segment_parse(const struct enclave_plan *plan, const Elf64_Phdr *ph,
-                         struct segment *ret)
+static int segment_parse(const struct enclave_plan *plan, const Elf64_Phdr *ph, struct segment *ret)
 {
     struct segment s = { ph->p_offset, ph->p_filesz, ph->p_vaddr, 0, PAGE_REG };
     uint64_t end;
@@ -114,7 +113,7 @@ static int header_parse(const struct enclave_plan *plan, struct image *image)
 
 static int image_parse(const struct enclave_plan *plan, struct image *ret)
 {
-    static const uint8_t ident[] = { ELFMAG0, ELFMAG1,    ELFMAG2,    ELFMAG3,
+    static const uint8_t ident[] = { ELFMAG0,    ELFMAG1,     ELFMAG2,   ELFMAG3,
                                      ELFCLASS64, ELFDATA2LSB, EV_CURRENT };
     Elf64_Ehdr eh;
 
@@ -241,8 +240,8 @@ int enclave_plan_walk(const struct enclave_plan *plan, enclave_plan_page_fn *vis
                        arg);
     /* Content of the pool is the host's to choose: the library OS clears pages before use. */
     if (rc == 0)
-        rc = zero_walk(USER_HIGH_BASE, plan->pool_pages, PAGE_RW | SGX_SECINFO_X, false, visit,
-                       arg);
+        rc =
+            zero_walk(USER_HIGH_BASE, plan->pool_pages, PAGE_RW | SGX_SECINFO_X, false, visit, arg);
     return rc;
 }
 

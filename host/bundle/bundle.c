@@ -16,12 +16,12 @@
 
 #include "abi/image.h"
 #include "lib/checked.h"
-#include "lib/json.h"
+#include "lib/json_pull.h"
 #include "lib/ustar.h"
 
 #define TAR_ENTRIES_MAX 100000u
 #define PAX_SIZE_MAX (64u * 1024)
-#define DOCUMENT_SIZE_MAX (4u << 20)    /* index, manifest */
+#define DOCUMENT_SIZE_MAX (4u << 20) /* index, manifest */
 
 static const struct {
     const char *name;
@@ -115,7 +115,8 @@ static int decimal_parse(const char *text, size_t size, uint64_t *ret)
 
 static int pax_parse(const struct bundle_file *data, struct pax_state *state)
 {
-    CLEANUP(free_text) char *text = NULL;
+    CLEANUP(free_text)
+    char *text = NULL;
     struct ustar_pax record;
     size_t pos = 0;
     int rc;
@@ -195,8 +196,8 @@ static int tar_find(const struct bundle_file *tar, const char *path, struct bund
 /* ---- OCI layout and docker-archive, in a folder or a tar ---- */
 
 struct source {
-    int folder_fd;              /* or -1 */
-    struct bundle_file tar;     /* when it is not a folder */
+    int folder_fd;          /* or -1 */
+    struct bundle_file tar; /* when it is not a folder */
 };
 
 /* *ret has its own descriptor. */
@@ -213,7 +214,8 @@ static int source_find(const struct source *s, const char *path, struct bundle_f
 
 static int document_read(const struct bundle_file *f, char **ret_text)
 {
-    CLEANUP(free_text) char *text = NULL;
+    CLEANUP(free_text)
+    char *text = NULL;
 
     if (f->size > DOCUMENT_SIZE_MAX)
         return -EINVAL;
@@ -229,32 +231,32 @@ static int document_read(const struct bundle_file *f, char **ret_text)
 }
 
 /* An OCI content descriptor: the members that count here. */
-static int reference_parse(struct json *j, struct bundle_blob *ret)
+static int reference_parse(struct json_pull *j, struct bundle_blob *ret)
 {
     static const char prefix[] = "sha256:";
-    struct json_text name, digest = { "", 0 };
+    struct json_pull_text name, digest = { "", 0 };
     uint64_t size = 0;
-    int rc = json_object_begin(j);
+    int rc = json_pull_object_begin(j);
 
-    while (rc == 0 && (rc = json_object_next(j, &name)) > 0) {
-        if (json_text_is(&name, "digest"))
-            rc = json_string(j, &digest);
-        else if (json_text_is(&name, "size"))
-            rc = json_uint(j, INT64_MAX, &size);
+    while (rc == 0 && (rc = json_pull_object_next(j, &name)) > 0) {
+        if (json_pull_text_is(&name, "digest"))
+            rc = json_pull_string(j, &digest);
+        else if (json_pull_text_is(&name, "size"))
+            rc = json_pull_uint(j, INT64_MAX, &size);
         else
-            rc = json_skip(j);
+            rc = json_pull_skip(j);
     }
     if (rc < 0)
         return rc;
     size_t prefix_len = sizeof prefix - 1;
 
     if (digest.raw_size != prefix_len + 64 || memcmp(digest.raw, prefix, prefix_len) != 0)
-        return json_fail(j, "a SHA-256 digest is expected");
+        return json_pull_fail(j, "a SHA-256 digest is expected");
     for (size_t i = 0; i < 64; i++) {
         char c = digest.raw[prefix_len + i];
 
         if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-            return json_fail(j, "a SHA-256 digest is expected");
+            return json_pull_fail(j, "a SHA-256 digest is expected");
         ret->sha256[i] = c;
     }
     ret->sha256[64] = '\0';
@@ -267,26 +269,26 @@ static int references_parse(const char *text, size_t size, const char *list,
                             struct bundle_blob *ret_first, struct bundle_blob *ret_config,
                             unsigned *ret_count)
 {
-    struct json j;
-    struct json_text name;
+    struct json_pull j;
+    struct json_pull_text name;
     unsigned count = 0;
 
-    json_init(&j, text, size);
-    int rc = json_object_begin(&j);
+    json_pull_init(&j, text, size);
+    int rc = json_pull_object_begin(&j);
 
-    while (rc == 0 && (rc = json_object_next(&j, &name)) > 0) {
-        if (json_text_is(&name, list)) {
-            rc = json_array_begin(&j);
-            while (rc == 0 && (rc = json_array_next(&j)) > 0)
-                rc = count++ == 0 ? reference_parse(&j, ret_first) : json_skip(&j);
-        } else if (ret_config && json_text_is(&name, "config")) {
+    while (rc == 0 && (rc = json_pull_object_next(&j, &name)) > 0) {
+        if (json_pull_text_is(&name, list)) {
+            rc = json_pull_array_begin(&j);
+            while (rc == 0 && (rc = json_pull_array_next(&j)) > 0)
+                rc = count++ == 0 ? reference_parse(&j, ret_first) : json_pull_skip(&j);
+        } else if (ret_config && json_pull_text_is(&name, "config")) {
             rc = reference_parse(&j, ret_config);
         } else {
-            rc = json_skip(&j);
+            rc = json_pull_skip(&j);
         }
     }
     if (rc == 0)
-        rc = json_end(&j);
+        rc = json_pull_end(&j);
     *ret_count = count;
     return rc;
 }
@@ -303,8 +305,10 @@ static int blob_find(const struct source *s, struct bundle_blob *blob)
 static int layout_open(const struct source *s, const struct bundle_file *index, struct bundle *b,
                        struct bundle_file *ret_layer, struct err *err)
 {
-    CLEANUP(free_text) char *index_text = NULL;
-    CLEANUP(free_text) char *manifest_text = NULL;
+    CLEANUP(free_text)
+    char *index_text = NULL;
+    CLEANUP(free_text)
+    char *manifest_text = NULL;
     struct bundle_blob *manifest = &b->blobs[0], *config = &b->blobs[1], *layer = &b->blobs[2];
     unsigned count = 0;
     int rc = document_read(index, &index_text);
@@ -338,31 +342,33 @@ static int layout_open(const struct source *s, const struct bundle_file *index, 
 static int docker_archive_open(const struct source *s, const struct bundle_file *manifest,
                                struct bundle_file *ret_layer, struct err *err)
 {
-    CLEANUP(free_text) char *text = NULL;
+    CLEANUP(free_text)
+    char *text = NULL;
     char path[USTAR_PATH_MAX + 1] = "";
-    struct json j;
-    struct json_text name, layer = { "", 0 };
+    struct json_pull j;
+    struct json_pull_text name, layer = { "", 0 };
     unsigned images = 0, layers = 0;
     int rc = document_read(manifest, &text);
 
     if (rc < 0)
         return err_set_errno(err, rc, "manifest.json");
-    json_init(&j, text, manifest->size);
-    rc = json_array_begin(&j);
-    while (rc == 0 && (rc = json_array_next(&j)) > 0) {
+    json_pull_init(&j, text, manifest->size);
+    rc = json_pull_array_begin(&j);
+    while (rc == 0 && (rc = json_pull_array_next(&j)) > 0) {
         images++;
-        rc = json_object_begin(&j);
-        while (rc == 0 && (rc = json_object_next(&j, &name)) > 0) {
-            bool is_layers = json_text_is(&name, "Layers");
+        rc = json_pull_object_begin(&j);
+        while (rc == 0 && (rc = json_pull_object_next(&j, &name)) > 0) {
+            bool is_layers = json_pull_text_is(&name, "Layers");
 
-            rc = is_layers ? json_array_begin(&j) : json_skip(&j);
-            while (is_layers && rc == 0 && (rc = json_array_next(&j)) > 0) {
-                rc = json_string(&j, &layer);
+            rc = is_layers ? json_pull_array_begin(&j) : json_pull_skip(&j);
+            while (is_layers && rc == 0 && (rc = json_pull_array_next(&j)) > 0) {
+                rc = json_pull_string(&j, &layer);
                 layers++;
             }
         }
     }
-    if (rc < 0 || images != 1 || layers != 1 || json_text_decode(&layer, path, sizeof path) < 0)
+    if (rc < 0 || images != 1 || layers != 1 ||
+        json_pull_text_decode(&layer, path, sizeof path) < 0)
         return err_set(err, -EINVAL, "manifest.json is not that of one sealed image");
     rc = source_find(s, path, ret_layer);
     return rc < 0 ? err_set_errno(err, rc, "layer %s", path) : 0;
@@ -397,8 +403,9 @@ static int files_find(struct bundle *b, const struct bundle_file *layer, int fol
             rc = file_open_at(folder_fd, g_files[i].name, &b->files[i]);
         }
         if (rc < 0)
-            return rc == -ENOENT ? err_set(err, rc, "no sealed image: %s is missing", g_files[i].name)
-                                 : err_set_errno(err, rc, "%s", g_files[i].name);
+            return rc == -ENOENT
+                       ? err_set(err, rc, "no sealed image: %s is missing", g_files[i].name)
+                       : err_set_errno(err, rc, "%s", g_files[i].name);
         if (b->files[i].size > g_files[i].size_max || b->files[i].size == 0)
             return err_set(err, -EINVAL, "%s is empty or too large", g_files[i].name);
     }
@@ -440,7 +447,8 @@ static int folder_open(int fd, struct bundle *b, struct err *err)
         return files_find(b, NULL, fd, err);
     if (faccessat(fd, IMAGE_FOLDER IMAGE_FILE_DESCRIPTOR, F_OK, 0) < 0)
         return source_open(&s, b, err);
-    CLEANUP(fd_close) int inner = openat(fd, IMAGE_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(fd_close)
+    int inner = openat(fd, IMAGE_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (inner < 0)
         return err_set_errno(err, -errno, "%s", IMAGE_FOLDER);
@@ -459,7 +467,8 @@ int bundle_open(const char *path, struct bundle *ret, struct err *err)
 {
     struct bundle b = { 0 };
     struct stat st;
-    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    CLEANUP(fd_close)
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     int rc;
 
     for (unsigned i = 0; i < BUNDLE_FILE_COUNT; i++)
@@ -498,7 +507,8 @@ int bundle_map(const struct bundle_file *f, struct bundle_map *ret)
 
     if (base == MAP_FAILED)
         return -errno;
-    *ret = (struct bundle_map){ (const uint8_t *)base + (f->off - start), f->size, base, base_size };
+    *ret =
+        (struct bundle_map){ (const uint8_t *)base + (f->off - start), f->size, base, base_size };
     return 0;
 }
 

@@ -30,24 +30,24 @@ enum bundle_file_kind {
 
 /* Bytes [off, off + size) of fd; they were there when the bundle was opened. */
 struct bundle_file {
-    int fd;             /* owned by the bundle */
-    uint64_t off;       /* a multiple of 4096 in what `cloche build` writes */
+    int fd;       /* owned by the bundle */
+    uint64_t off; /* a multiple of 4096 in what `cloche build` writes */
     uint64_t size;
 };
 
 /* A blob of the OCI image that the files came through, with the digest that its reference promises. */
 struct bundle_blob {
     struct bundle_file file;
-    char sha256[65];            /* hexadecimal, lower case */
+    char sha256[65]; /* hexadecimal, lower case */
     uint64_t promised_size;
 };
 
-#define BUNDLE_BLOB_COUNT_MAX 3u        /* manifest, config, layer */
+#define BUNDLE_BLOB_COUNT_MAX 3u /* manifest, config, layer */
 
 struct bundle {
     struct bundle_file files[BUNDLE_FILE_COUNT];
     struct bundle_blob blobs[BUNDLE_BLOB_COUNT_MAX];
-    unsigned blob_count;        /* 0: the image was not in an OCI layout */
+    unsigned blob_count; /* 0: the image was not in an OCI layout */
 };
 
 /*
@@ -68,7 +68,7 @@ const char *bundle_file_name(enum bundle_file_kind kind);
 struct bundle_map {
     const uint8_t *data;
     size_t size;
-    void *base;         /* what mmap gave */
+    void *base; /* what mmap gave */
     size_t base_size;
 };
 MUST_CHECK int bundle_map(const struct bundle_file *f, struct bundle_map *ret);

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * JSON reader, RFC 8259. Shared; builds freestanding. Objects are looked through once when they are
- * opened, to refuse duplicate names; nesting is bounded, so that costs at most JSON_DEPTH_MAX passes.
+ * opened, to refuse duplicate names; nesting is bounded, so that costs at most JSON_PULL_DEPTH_MAX passes.
  */
-#include "lib/json.h"
+#include "lib/json_pull.h"
 
 #include <errno.h>
 #include <string.h>
 
-int json_fail(struct json *j, const char *error)
+int json_pull_fail(struct json_pull *j, const char *error)
 {
     if (!j->error)
         j->error = error;
     return -EINVAL;
 }
 
-void json_init(struct json *j, const char *text, size_t size)
+void json_pull_init(struct json_pull *j, const char *text, size_t size)
 {
-    *j = (struct json){ .text = text, .size = size, .first = true };
-    if (size > JSON_SIZE_MAX)
+    *j = (struct json_pull){ .text = text, .size = size, .first = true };
+    if (size > JSON_PULL_SIZE_MAX)
         j->error = "the JSON text is too long";
 }
 
@@ -27,7 +27,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static void skip_space(struct json *j)
+static void skip_space(struct json_pull *j)
 {
     while (j->pos < j->size) {
         char c = j->text[j->pos];
@@ -38,7 +38,7 @@ static void skip_space(struct json *j)
     }
 }
 
-static bool take(struct json *j, char c)
+static bool take(struct json_pull *j, char c)
 {
     if (j->pos >= j->size || j->text[j->pos] != c)
         return false;
@@ -131,10 +131,10 @@ static size_t char_decode(const char *p, size_t size, uint32_t *ret_code)
     return 12;
 }
 
-static int scan_string(struct json *j, struct json_text *ret)
+static int scan_string(struct json_pull *j, struct json_pull_text *ret)
 {
     if (!take(j, '"'))
-        return json_fail(j, "a string is expected");
+        return json_pull_fail(j, "a string is expected");
     size_t start = j->pos;
 
     while (j->pos < j->size && j->text[j->pos] != '"') {
@@ -142,23 +142,23 @@ static int scan_string(struct json *j, struct json_text *ret)
         size_t len = char_decode(j->text + j->pos, j->size - j->pos, &code);
 
         if (len == 0)
-            return json_fail(j, "invalid character or escape in a string");
+            return json_pull_fail(j, "invalid character or escape in a string");
         j->pos += len;
     }
-    *ret = (struct json_text){ j->text + start, j->pos - start };
-    return take(j, '"') ? 0 : json_fail(j, "a string does not end");
+    *ret = (struct json_pull_text){ j->text + start, j->pos - start };
+    return take(j, '"') ? 0 : json_pull_fail(j, "a string does not end");
 }
 
-static int scan_digits(struct json *j)
+static int scan_digits(struct json_pull *j)
 {
     if (j->pos >= j->size || !is_digit(j->text[j->pos]))
-        return json_fail(j, "a digit is expected");
+        return json_pull_fail(j, "a digit is expected");
     while (j->pos < j->size && is_digit(j->text[j->pos]))
         j->pos++;
     return 0;
 }
 
-static int scan_number(struct json *j)
+static int scan_number(struct json_pull *j)
 {
     int rc;
 
@@ -174,56 +174,56 @@ static int scan_number(struct json *j)
     return rc;
 }
 
-static int scan_word(struct json *j, const char *word)
+static int scan_word(struct json_pull *j, const char *word)
 {
     size_t len = strlen(word);
 
     if (j->size - j->pos < len || memcmp(j->text + j->pos, word, len) != 0)
-        return json_fail(j, "a value is expected");
+        return json_pull_fail(j, "a value is expected");
     j->pos += len;
     return 0;
 }
 
-int json_peek(struct json *j)
+int json_pull_peek(struct json_pull *j)
 {
     if (j->error)
         return -EINVAL;
     skip_space(j);
     if (j->pos >= j->size)
-        return json_fail(j, "the text ends where a value is expected");
+        return json_pull_fail(j, "the text ends where a value is expected");
     switch (j->text[j->pos]) {
     case '{':
-        return JSON_OBJECT;
+        return JSON_PULL_OBJECT;
     case '[':
-        return JSON_ARRAY;
+        return JSON_PULL_ARRAY;
     case '"':
-        return JSON_STRING;
+        return JSON_PULL_STRING;
     case 't':
-        return JSON_TRUE;
+        return JSON_PULL_TRUE;
     case 'f':
-        return JSON_FALSE;
+        return JSON_PULL_FALSE;
     case 'n':
-        return JSON_NULL;
+        return JSON_PULL_NULL;
     default:
         if (j->text[j->pos] != '-' && !is_digit(j->text[j->pos]))
-            return json_fail(j, "a value is expected");
-        return JSON_NUMBER;
+            return json_pull_fail(j, "a value is expected");
+        return JSON_PULL_NUMBER;
     }
 }
 
 /* A string, number or word; its kind is known. */
-static int scan_scalar(struct json *j, int kind)
+static int scan_scalar(struct json_pull *j, int kind)
 {
-    struct json_text text;
+    struct json_pull_text text;
 
     switch (kind) {
-    case JSON_STRING:
+    case JSON_PULL_STRING:
         return scan_string(j, &text);
-    case JSON_TRUE:
+    case JSON_PULL_TRUE:
         return scan_word(j, "true");
-    case JSON_FALSE:
+    case JSON_PULL_FALSE:
         return scan_word(j, "false");
-    case JSON_NULL:
+    case JSON_PULL_NULL:
         return scan_word(j, "null");
     default:
         return scan_number(j);
@@ -231,7 +231,7 @@ static int scan_scalar(struct json *j, int kind)
 }
 
 /* Comma or closing bracket before an element. returns: 1 an element follows; 0 closed; -EINVAL. */
-static int scan_separator(struct json *j, char close)
+static int scan_separator(struct json_pull *j, char close)
 {
     if (j->error)
         return -EINVAL;
@@ -242,12 +242,12 @@ static int scan_separator(struct json *j, char close)
         return 0;
     }
     if (!j->first && !take(j, ','))
-        return json_fail(j, "a comma or a closing bracket is expected");
+        return json_pull_fail(j, "a comma or a closing bracket is expected");
     j->first = false;
     return 1;
 }
 
-static int scan_name(struct json *j, struct json_text *ret)
+static int scan_name(struct json_pull *j, struct json_pull_text *ret)
 {
     skip_space(j);
     int rc = scan_string(j, ret);
@@ -255,15 +255,15 @@ static int scan_name(struct json *j, struct json_text *ret)
     if (rc < 0)
         return rc;
     skip_space(j);
-    return take(j, ':') ? 0 : json_fail(j, "a colon is expected");
+    return take(j, ':') ? 0 : json_pull_fail(j, "a colon is expected");
 }
 
-static int scan_open(struct json *j, char open)
+static int scan_open(struct json_pull *j, char open)
 {
     if (!take(j, open))
-        return json_fail(j, open == '{' ? "an object is expected" : "an array is expected");
-    if (j->depth == JSON_DEPTH_MAX)
-        return json_fail(j, "values are nested too deep");
+        return json_pull_fail(j, open == '{' ? "an object is expected" : "an array is expected");
+    if (j->depth == JSON_PULL_DEPTH_MAX)
+        return json_pull_fail(j, "values are nested too deep");
     j->depth++;
     j->first = true;
     return 0;
@@ -273,28 +273,28 @@ static int scan_open(struct json *j, char open)
  * Passes over the values up to the depth that the reader had, without a look for duplicates.
  * objects: bit i says whether nesting level i is an object.
  */
-static int scan_value(struct json *j)
+static int scan_value(struct json_pull *j)
 {
     uint64_t objects = 0;
     unsigned base = j->depth;
 
     do {
-        int kind = json_peek(j);
+        int kind = json_pull_peek(j);
         int rc = kind;
 
-        if (kind == JSON_OBJECT || kind == JSON_ARRAY) {
-            rc = scan_open(j, kind == JSON_OBJECT ? '{' : '[');
+        if (kind == JSON_PULL_OBJECT || kind == JSON_PULL_ARRAY) {
+            rc = scan_open(j, kind == JSON_PULL_OBJECT ? '{' : '[');
             if (rc == 0) {
                 uint64_t bit = 1ull << j->depth;
 
-                objects = kind == JSON_OBJECT ? objects | bit : objects & ~bit;
+                objects = kind == JSON_PULL_OBJECT ? objects | bit : objects & ~bit;
             }
         } else if (kind > 0) {
             rc = scan_scalar(j, kind);
         }
         while (rc == 0 && j->depth > base) {
             bool object = objects >> j->depth & 1;
-            struct json_text name;
+            struct json_pull_text name;
 
             rc = scan_separator(j, object ? '}' : ']');
             if (rc == 1) {
@@ -309,7 +309,7 @@ static int scan_value(struct json *j)
     return 0;
 }
 
-static bool text_equal(const struct json_text *a, const struct json_text *b)
+static bool text_equal(const struct json_pull_text *a, const struct json_pull_text *b)
 {
     size_t i = 0, k = 0;
 
@@ -325,21 +325,21 @@ static bool text_equal(const struct json_text *a, const struct json_text *b)
 }
 
 /* Looks through the object that was just opened; j is a copy of the reader. */
-static int check_names(struct json *j, const char **ret_error, size_t *ret_pos)
+static int check_names(struct json_pull *j, const char **ret_error, size_t *ret_pos)
 {
-    uint32_t start[JSON_MEMBERS_MAX];
+    uint32_t start[JSON_PULL_MEMBERS_MAX];
     size_t count = 0;
-    struct json_text name;
+    struct json_pull_text name;
     int rc;
 
     while ((rc = scan_separator(j, '}')) > 0) {
-        rc = count < JSON_MEMBERS_MAX ? scan_name(j, &name)
-                                      : json_fail(j, "an object has too many members");
+        rc = count < JSON_PULL_MEMBERS_MAX ? scan_name(j, &name)
+                                           : json_pull_fail(j, "an object has too many members");
         if (rc < 0)
             break;
         for (size_t i = 0; i < count; i++) {
-            struct json other = { .text = j->text, .size = j->size, .pos = start[i] };
-            struct json_text other_name;
+            struct json_pull other = { .text = j->text, .size = j->size, .pos = start[i] };
+            struct json_pull_text other_name;
 
             if (scan_string(&other, &other_name) == 0 && text_equal(&name, &other_name)) {
                 *ret_error = "a name occurs twice in an object";
@@ -357,35 +357,35 @@ static int check_names(struct json *j, const char **ret_error, size_t *ret_pos)
     return rc;
 }
 
-int json_object_begin(struct json *j)
+int json_pull_object_begin(struct json_pull *j)
 {
-    int rc = json_peek(j);
+    int rc = json_pull_peek(j);
 
     if (rc < 0)
         return rc;
     rc = scan_open(j, '{');
     if (rc < 0)
         return rc;
-    struct json copy = *j;
+    struct json_pull copy = *j;
     const char *error;
     size_t pos;
 
     rc = check_names(&copy, &error, &pos);
     if (rc < 0) {
         j->pos = pos;
-        return json_fail(j, error);
+        return json_pull_fail(j, error);
     }
     return 0;
 }
 
-int json_array_begin(struct json *j)
+int json_pull_array_begin(struct json_pull *j)
 {
-    int rc = json_peek(j);
+    int rc = json_pull_peek(j);
 
     return rc < 0 ? rc : scan_open(j, '[');
 }
 
-int json_object_next(struct json *j, struct json_text *ret_name)
+int json_pull_object_next(struct json_pull *j, struct json_pull_text *ret_name)
 {
     int rc = scan_separator(j, '}');
 
@@ -395,28 +395,28 @@ int json_object_next(struct json *j, struct json_text *ret_name)
     return rc < 0 ? rc : 1;
 }
 
-int json_array_next(struct json *j)
+int json_pull_array_next(struct json_pull *j)
 {
     return scan_separator(j, ']');
 }
 
-int json_string(struct json *j, struct json_text *ret)
+int json_pull_string(struct json_pull *j, struct json_pull_text *ret)
 {
-    int rc = json_peek(j);
+    int rc = json_pull_peek(j);
 
     return rc < 0 ? rc : scan_string(j, ret);
 }
 
-int json_uint(struct json *j, uint64_t max, uint64_t *ret)
+int json_pull_uint(struct json_pull *j, uint64_t max, uint64_t *ret)
 {
-    int kind = json_peek(j);
+    int kind = json_pull_peek(j);
     size_t start = j->pos;
     uint64_t value = 0;
 
     if (kind < 0)
         return kind;
-    if (kind != JSON_NUMBER)
-        return json_fail(j, "a number is expected");
+    if (kind != JSON_PULL_NUMBER)
+        return json_pull_fail(j, "a number is expected");
     if (scan_number(j) < 0)
         return -EINVAL;
     for (size_t i = start; i < j->pos; i++) {
@@ -424,63 +424,64 @@ int json_uint(struct json *j, uint64_t max, uint64_t *ret)
 
         if (!is_digit(c)) {
             j->pos = start;
-            return json_fail(j, "a whole number, not negative, is expected");
+            return json_pull_fail(j, "a whole number, not negative, is expected");
         }
         if (__builtin_mul_overflow(value, 10u, &value) ||
             __builtin_add_overflow(value, (uint64_t)(c - '0'), &value) || value > max) {
             j->pos = start;
-            return json_fail(j, "a number is too large");
+            return json_pull_fail(j, "a number is too large");
         }
     }
     *ret = value;
     return 0;
 }
 
-int json_bool(struct json *j, bool *ret)
+int json_pull_bool(struct json_pull *j, bool *ret)
 {
-    int kind = json_peek(j);
+    int kind = json_pull_peek(j);
 
     if (kind < 0)
         return kind;
-    if (kind != JSON_TRUE && kind != JSON_FALSE)
-        return json_fail(j, "true or false is expected");
+    if (kind != JSON_PULL_TRUE && kind != JSON_PULL_FALSE)
+        return json_pull_fail(j, "true or false is expected");
     int rc = scan_scalar(j, kind);
 
     if (rc == 0)
-        *ret = kind == JSON_TRUE;
+        *ret = kind == JSON_PULL_TRUE;
     return rc;
 }
 
-int json_null(struct json *j)
+int json_pull_null(struct json_pull *j)
 {
-    int kind = json_peek(j);
+    int kind = json_pull_peek(j);
 
     return kind < 0 ? kind : scan_word(j, "null");
 }
 
-int json_skip(struct json *j)
+int json_pull_skip(struct json_pull *j)
 {
     uint64_t objects = 0;
     unsigned base = j->depth;
-    struct json_text name;
+    struct json_pull_text name;
 
     do {
-        int kind = json_peek(j);
+        int kind = json_pull_peek(j);
         int rc = kind;
 
-        if (kind == JSON_OBJECT) {
-            rc = json_object_begin(j);
+        if (kind == JSON_PULL_OBJECT) {
+            rc = json_pull_object_begin(j);
             if (rc == 0)
                 objects |= 1ull << j->depth;
-        } else if (kind == JSON_ARRAY) {
-            rc = json_array_begin(j);
+        } else if (kind == JSON_PULL_ARRAY) {
+            rc = json_pull_array_begin(j);
             if (rc == 0)
                 objects &= ~(1ull << j->depth);
         } else if (kind > 0) {
             rc = scan_scalar(j, kind);
         }
         while (rc == 0 && j->depth > base) {
-            rc = objects >> j->depth & 1 ? json_object_next(j, &name) : json_array_next(j);
+            rc =
+                objects >> j->depth & 1 ? json_pull_object_next(j, &name) : json_pull_array_next(j);
             if (rc != 0)
                 break;
         }
@@ -490,12 +491,12 @@ int json_skip(struct json *j)
     return 0;
 }
 
-int json_end(struct json *j)
+int json_pull_end(struct json_pull *j)
 {
     if (j->error)
         return -EINVAL;
     skip_space(j);
-    return j->pos == j->size && j->depth == 0 ? 0 : json_fail(j, "text follows the value");
+    return j->pos == j->size && j->depth == 0 ? 0 : json_pull_fail(j, "text follows the value");
 }
 
 static size_t utf8_encode(uint32_t code, char dst[4])
@@ -522,7 +523,7 @@ static size_t utf8_encode(uint32_t code, char dst[4])
     return 4;
 }
 
-int64_t json_text_decode(const struct json_text *t, char *dst, size_t dst_size)
+int64_t json_pull_text_decode(const struct json_pull_text *t, char *dst, size_t dst_size)
 {
     size_t len = 0;
 
@@ -544,7 +545,7 @@ int64_t json_text_decode(const struct json_text *t, char *dst, size_t dst_size)
     return (int64_t)len;
 }
 
-bool json_text_is(const struct json_text *t, const char *value)
+bool json_pull_text_is(const struct json_pull_text *t, const char *value)
 {
     size_t len = 0, value_len = strlen(value);
 
@@ -562,8 +563,8 @@ bool json_text_is(const struct json_text *t, const char *value)
     return len == value_len;
 }
 
-void json_place(const char *text, size_t size, size_t pos, unsigned *ret_line,
-                unsigned *ret_column)
+void json_pull_place(const char *text, size_t size, size_t pos, unsigned *ret_line,
+                     unsigned *ret_column)
 {
     unsigned line = 1, column = 1;
 

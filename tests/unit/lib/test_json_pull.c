@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lib/json: what it reads, and each thing that it refuses. */
+/* lib/json_pull: what it reads, and each thing that it refuses. */
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -10,17 +10,17 @@
 #include <cmocka.h>
 #include <errno.h>
 
-#include "lib/json.h"
+#include "lib/json_pull.h"
 
 static int check_size(const char *text, size_t size)
 {
-    struct json j;
+    struct json_pull j;
     int rc;
 
-    json_init(&j, text, size);
-    rc = json_skip(&j);
+    json_pull_init(&j, text, size);
+    rc = json_pull_skip(&j);
     if (rc == 0)
-        rc = json_end(&j);
+        rc = json_pull_end(&j);
     assert_true((rc < 0) == (j.error != NULL));
     return rc;
 }
@@ -62,25 +62,25 @@ static void test_refuses(void **state)
 
 static void test_depth(void **state)
 {
-    char text[2 * (JSON_DEPTH_MAX + 1) + 1];
+    char text[2 * (JSON_PULL_DEPTH_MAX + 1) + 1];
 
-    for (unsigned depth = JSON_DEPTH_MAX; depth <= JSON_DEPTH_MAX + 1; depth++) {
+    for (unsigned depth = JSON_PULL_DEPTH_MAX; depth <= JSON_PULL_DEPTH_MAX + 1; depth++) {
         memset(text, '[', depth);
         memset(text + depth, ']', depth);
-        assert_int_equal(check_size(text, 2 * depth), depth <= JSON_DEPTH_MAX ? 0 : -EINVAL);
+        assert_int_equal(check_size(text, 2 * depth), depth <= JSON_PULL_DEPTH_MAX ? 0 : -EINVAL);
     }
 }
 
 static void test_members_max(void **state)
 {
-    for (unsigned count = JSON_MEMBERS_MAX; count <= JSON_MEMBERS_MAX + 1; count++) {
-        char text[JSON_MEMBERS_MAX * 16] = "{";
+    for (unsigned count = JSON_PULL_MEMBERS_MAX; count <= JSON_PULL_MEMBERS_MAX + 1; count++) {
+        char text[JSON_PULL_MEMBERS_MAX * 16] = "{";
         size_t len = 1;
 
         for (unsigned i = 0; i < count; i++)
             len += (size_t)snprintf(text + len, sizeof text - len, "%s\"%u\":0", i ? "," : "", i);
         text[len++] = '}';
-        assert_int_equal(check_size(text, len), count <= JSON_MEMBERS_MAX ? 0 : -EINVAL);
+        assert_int_equal(check_size(text, len), count <= JSON_PULL_MEMBERS_MAX ? 0 : -EINVAL);
     }
 }
 
@@ -88,46 +88,46 @@ static void test_values(void **state)
 {
     static const char text[] = "{\"n\":18446744073709551615,\"s\":\"a\\n\\u20ac\","
                                "\"b\":[true,false],\"big\":18446744073709551616}";
-    struct json j;
-    struct json_text name, value;
+    struct json_pull j;
+    struct json_pull_text name, value;
     uint64_t number;
     bool flag;
     char decoded[16];
 
-    json_init(&j, text, sizeof text - 1);
-    assert_int_equal(json_object_begin(&j), 0);
-    assert_int_equal(json_object_next(&j, &name), 1);
-    assert_true(json_text_is(&name, "n"));
-    assert_false(json_text_is(&name, "nn"));
-    assert_int_equal(json_uint(&j, UINT64_MAX, &number), 0);
+    json_pull_init(&j, text, sizeof text - 1);
+    assert_int_equal(json_pull_object_begin(&j), 0);
+    assert_int_equal(json_pull_object_next(&j, &name), 1);
+    assert_true(json_pull_text_is(&name, "n"));
+    assert_false(json_pull_text_is(&name, "nn"));
+    assert_int_equal(json_pull_uint(&j, UINT64_MAX, &number), 0);
     assert_true(number == UINT64_MAX);
-    assert_int_equal(json_object_next(&j, &name), 1);
-    assert_int_equal(json_string(&j, &value), 0);
-    assert_int_equal(json_text_decode(&value, decoded, sizeof decoded), 5);
+    assert_int_equal(json_pull_object_next(&j, &name), 1);
+    assert_int_equal(json_pull_string(&j, &value), 0);
+    assert_int_equal(json_pull_text_decode(&value, decoded, sizeof decoded), 5);
     assert_string_equal(decoded, "a\n\xe2\x82\xac");
-    assert_int_equal(json_text_decode(&value, decoded, 5), -ENOSPC);
-    assert_true(json_text_is(&value, "a\n\xe2\x82\xac"));
-    assert_int_equal(json_object_next(&j, &name), 1);
-    assert_int_equal(json_array_begin(&j), 0);
-    assert_int_equal(json_array_next(&j), 1);
-    assert_int_equal(json_bool(&j, &flag), 0);
+    assert_int_equal(json_pull_text_decode(&value, decoded, 5), -ENOSPC);
+    assert_true(json_pull_text_is(&value, "a\n\xe2\x82\xac"));
+    assert_int_equal(json_pull_object_next(&j, &name), 1);
+    assert_int_equal(json_pull_array_begin(&j), 0);
+    assert_int_equal(json_pull_array_next(&j), 1);
+    assert_int_equal(json_pull_bool(&j, &flag), 0);
     assert_true(flag);
-    assert_int_equal(json_array_next(&j), 1);
-    assert_int_equal(json_bool(&j, &flag), 0);
+    assert_int_equal(json_pull_array_next(&j), 1);
+    assert_int_equal(json_pull_bool(&j, &flag), 0);
     assert_false(flag);
-    assert_int_equal(json_array_next(&j), 0);
-    assert_int_equal(json_object_next(&j, &name), 1);
-    assert_int_equal(json_uint(&j, UINT64_MAX, &number), -EINVAL);
+    assert_int_equal(json_pull_array_next(&j), 0);
+    assert_int_equal(json_pull_object_next(&j, &name), 1);
+    assert_int_equal(json_pull_uint(&j, UINT64_MAX, &number), -EINVAL);
     /* The error stays. */
-    assert_int_equal(json_object_next(&j, &name), -EINVAL);
-    assert_int_equal(json_end(&j), -EINVAL);
+    assert_int_equal(json_pull_object_next(&j, &name), -EINVAL);
+    assert_int_equal(json_pull_end(&j), -EINVAL);
 }
 
 static void test_place(void **state)
 {
     unsigned line, column;
 
-    json_place("ab\ncd", 5, 4, &line, &column);
+    json_pull_place("ab\ncd", 5, 4, &line, &column);
     assert_int_equal(line, 2);
     assert_int_equal(column, 2);
 }
