@@ -15,6 +15,8 @@ struct fd_table;    /* tee/libos/fs/vfs/vfs.h */
 struct fs_context;
 struct mm;          /* tee/libos/mm/mm.h */
 struct sig_state;   /* tee/libos/signal/signal.h: handlers, shared by CLONE_SIGHAND */
+struct exec_strings;    /* tee/libos/elf/elf.h */
+struct timer_set;
 struct sig_queue;   /* pending signals of a thread or a process */
 
 #define GROUPS_MAX 64u
@@ -28,12 +30,16 @@ struct cred {
     uint64_t cap_effective, cap_permitted, cap_inheritable;
     uint32_t group_count;
     uint32_t groups[GROUPS_MAX];
+    struct cred *next_used;         /* process->creds: each set that the process ever had */
 };
 
 struct rlimit64_pair {
     uint64_t current, maximum;
 };
 #define RLIMIT_COUNT 16
+
+struct thread;
+typedef int64_t restart_fn(struct thread *t);
 
 struct process {
     uint32_t refs;
@@ -47,6 +53,7 @@ struct process {
     struct sig_state *sig;
     struct sig_queue *pending;      /* process-directed signals */
     struct cred *cred;              /* read with process_cred(), replaced under lock */
+    struct cred *creds;             /* all of them: a reader may still look at an old one */
     struct rlimit64_pair limits[RLIMIT_COUNT];
     struct thread *threads;         /* list, under lock */
     unsigned thread_count;
@@ -54,6 +61,18 @@ struct process {
     struct waitq child_wait;        /* woken when a child changes state */
     int32_t exit_code;              /* wait(2) status, valid when zombie */
     bool zombie, exiting;
+    int32_t exit_status;            /* wait(2) status that a thread asked for; valid when exiting */
+    struct thread *exec_thread;     /* in execve: the only thread that goes on */
+    struct waitq thread_wait;       /* woken when a thread leaves, and when `stopped` changes */
+    bool stopped;                   /* SIGSTOP and friends, until SIGCONT */
+    bool no_new_privs;
+    bool child_subreaper;
+    uint32_t dumpable;
+    uint32_t personality;
+    uint64_t dead_cpu_ns;           /* CPU time of threads that are gone */
+    struct timer_set *timers;       /* sys_timer.c: POSIX and interval timers; NULL until used */
+    struct process *next_all;       /* g_tasks */
+    int oom_score_adj;
     uint32_t umask;                 /* kept here: per fs_context in Linux, shared with CLONE_FS */
     char *exe_path;                 /* for /proc/self/exe; owned */
     char *cmdline;                  /* NUL-separated; cmdline_size bytes; owned */
@@ -76,6 +95,7 @@ struct thread {
     uint64_t sig_mask;              /* bit n-1 = signal n */
     uint64_t sig_mask_saved;        /* sigsuspend, ppoll...: restored on the way out */
     bool sig_mask_restore;
+    uint64_t sig_wait_mask;         /* blocked signals that sigtimedwait waits for just now */
     struct sig_queue *pending;
     uintptr_t alt_stack_base;
     size_t alt_stack_size;
@@ -89,8 +109,23 @@ struct thread {
     uint32_t rseq_size, rseq_signature;
     char name[TASK_NAME_SIZE];
     uint64_t cpu_start_ns;
-    int32_t restart_kind;           /* restart_syscall */
-    void *restart_data;
+    restart_fn *restart;            /* what restart_syscall goes on with; NULL: nothing */
+    uint64_t restart_args[4];
+    /* wait.c */
+    struct wake_batch *wake_batch;  /* outermost open batch of this thread */
+    uint32_t spin_budget;           /* iterations before parking; adapts */
+    uint64_t slept_ns;              /* total time asleep */
+    /* task.c */
+    struct thread *next_tid;        /* g_tasks hash chain */
+    void (*kernel_fn)(void *arg);   /* a thread of the library OS itself */
+    void *kernel_arg;
+    struct regs *start_regs;        /* where a new thread begins; freed when it has */
+    void *xstate;                   /* scratch XSAVE area, 64-aligned inside xstate_block; NULL until needed */
+    void *xstate_block;
+    uint32_t pdeath_signal;
+    bool exiting;                   /* thread_exit has begun */
+    /* signal.c: the last synchronous fault, for the signal frame */
+    uint64_t fault_vector, fault_error_code, fault_address;
 };
 
 #define TASK_ATTENTION_SIGNAL 0x1u
@@ -114,11 +149,48 @@ struct thread *thread_find(int32_t tid);
 void process_each(void (*fn)(struct process *p, void *arg), void *arg);
 
 const struct cred *process_cred(void);  /* of the caller's process; valid during the system call */
+/* Replaces the credentials of the calling process by a copy of *c (refs and links aside). returns: 0; -ENOMEM. */
+MUST_CHECK int process_set_cred(struct process *p, const struct cred *c);
 bool cred_has_group(const struct cred *c, uint32_t gid);
 
 /* Marks t and makes it notice: wakes it when asleep, kicks it out of program code when running. */
 void thread_attention(struct thread *t, uint32_t bits);
 bool thread_must_die(void);
+
+/* Scratch area of xstate_size() bytes for the calling thread. returns: NULL when memory is out. */
+MUST_CHECK void *thread_xstate(struct thread *t);
+/* Sets thread->name and so on; name may be longer, it is cut. */
+void thread_set_name(struct thread *t, const char *name);
+/* CPU time: time that the thread (or all threads of the process) was not asleep. An upper bound: the
+ * host's scheduler does not tell when it ran something else. */
+uint64_t thread_cpu_ns(const struct thread *t);
+uint64_t process_cpu_ns(struct process *p);
+
+/* Starts a thread of the library OS itself, in no program: for services. returns: 0; -EAGAIN, -ENOMEM. */
+MUST_CHECK int thread_start_kernel(void (*fn)(void *arg), void *arg, const char *name);
+
+/* New process with one reference and nothing in it but limits and names; parent may be NULL. Not in the table yet:
+ * process_publish. returns: 0; -ENOMEM. */
+MUST_CHECK int process_new(struct process *parent, struct process **ret);
+/* New thread of p with one reference, listed in p and in the table. as_leader: its tid is the pid.
+ * returns: 0; -ENOMEM; -EAGAIN the limit of threads. */
+MUST_CHECK int thread_new(struct process *p, bool as_leader, struct thread **ret);
+void process_publish(struct process *p);
+/* Takes t off the table and off its process; drops the table's reference. */
+void thread_remove(struct thread *t);
+/* Gives t, the only thread of its process, the process's id as its tid (execve). */
+void thread_become_leader(struct thread *t);
+/* Asks every other thread of the calling process to end, and waits until they have. */
+void process_end_others(void);
+unsigned task_thread_count(void);       /* all threads of all programs */
+void task_limits(unsigned threads_max); /* sets the limit of threads of all programs */
+
+const char *task_hostname(void);
+void task_set_hostname(const char *name);
+
+/* Replaces the program of the calling process and runs it. The strings stay the caller's until it succeeds; then
+ * they are freed. Returns only on failure: -errno as execve. */
+int process_exec(const char *path, struct exec_strings *args, struct exec_strings *env);
 
 /* Ends the calling thread or its whole process. status: wait(2) status word. */
 NORETURN void thread_exit(int status);

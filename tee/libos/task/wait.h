@@ -78,6 +78,31 @@ MUST_CHECK int wait_sleep(struct wait_host *hosts, unsigned count, uint64_t dead
         waitq_remove(&wait_until_w_);                                                              \
     } while (0)
 
+/*
+ * Wakes that are decided under spin locks and carried out after them: between begin and end the
+ * OCALLs that wake parked threads are held back. They nest (a waiter_fn that calls wait_wake): the
+ * outermost end carries all of them out. The struct lives on the caller's stack.
+ */
+#define WAKE_BATCH_INLINE 16u
+struct wake_batch {
+    bool is_outermost;
+    bool has_overflow;          /* slots that did not fit are in `more` */
+    unsigned count;
+    uint32_t slots[WAKE_BATCH_INLINE];
+    uint64_t more[64];          /* bit n: slot n; LIBOS_SLOT_COUNT_MAX bits */
+};
+void wake_batch_begin(struct wake_batch *b);
+void wake_batch_end(struct wake_batch *b);
+/* Wakes t: its current or next wait_sleep() returns at once. Any lock may be held between begin and end of a batch;
+ * without a batch no spin lock may be. The caller makes sure that t stays. */
+void thread_wake(struct thread *t);
+
+/* Threads of the enclave that run now (are not asleep), and CPUs: decides whether spinning pays. */
+void wait_set_cpu_count(unsigned count);
+
+/* For the locks below, which sleep whatever is pending: until condition(arg), tested anew after each wake of q. */
+void wait_sleep_for_lock(struct waitq *q, bool (*condition)(void *arg), void *arg);
+
 /* Sleeping lock; may be held across OCALLs and program-memory accesses. Not recursive. Does not disturb
  * a pending wake of wait_sleep(). Zero-initialised is unlocked. */
 struct mutex {

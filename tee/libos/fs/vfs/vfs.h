@@ -204,6 +204,10 @@ MUST_CHECK int vfs_mount(struct super *s, const char *source, const char *path);
 int mounts_each(int (*fn)(const struct super *s, const char *source, const char *path, void *arg), void *arg);
 /* Context of the first process: root "/", working folder "/". */
 MUST_CHECK int fs_context_initial(struct fs_context **ret);
+/* The calling process's working folder (chdir from inside the library OS). -ENOENT, -ENOTDIR, -EACCES. */
+MUST_CHECK int fs_context_chdir(const char *path);
+/* Makes a folder with its missing parents, mode 0755, in the calling process's root: mount points. 0 when it is there. */
+MUST_CHECK int vfs_folder_make(const char *path);
 
 /* Constructors of the file systems. */
 struct start_info;

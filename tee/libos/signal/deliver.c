@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * On the way back to the program: takes pending signals, runs default actions, builds frames for
+ * handlers, restarts system calls. Trusted.
+ */
+#include <asm/errno.h>
+#include <linux/signal.h>
+#include <asm/unistd_64.h>
+
+#include "tee/enclave/alloc.h"
+#include "tee/enclave/log.h"
+#include "tee/libos/signal/frame.h"
+#include "tee/libos/signal/queue.h"
+#include "tee/libos/syscall/syscall.h"
+#include "tee/libos/task/task.h"
+
+#define STATUS_CORE 0x80
+#define STATUS_STOPPED 0x7f
+
+static uint64_t pending_mask(const struct thread *t)
+{
+    return sig_queue_mask(t->pending) | sig_queue_mask(t->process->pending);
+}
+
+static uint64_t deliverable(const struct thread *t)
+{
+    return pending_mask(t) & (~t->sig_mask | SIGNALS_UNBLOCKABLE);
+}
+
+bool signal_pending(void)
+{
+    struct thread *t = current();
+    uint32_t attention = __atomic_load_n(&t->attention, __ATOMIC_ACQUIRE);
+
+    if (!attention)
+        return false;
+    return (attention & TASK_ATTENTION_DIE) || deliverable(t) != 0;
+}
+
+/* Takes one signal that the thread does not block. The action is copied, and reset when it says so. */
+static int take(struct thread *t, struct siginfo_linux *ret_info, struct sig_action *ret_action)
+{
+    struct sig_state *s = t->process->sig;
+    uint64_t wanted = ~t->sig_mask | SIGNALS_UNBLOCKABLE;
+    struct sig_entry *entry;
+    int signo;
+
+    spin_lock(&s->lock);
+    signo = sig_queue_take(t->pending, wanted, ret_info, &entry);
+    if (!signo)
+        signo = sig_queue_take(t->process->pending, wanted, ret_info, &entry);
+    if (signo) {
+        struct sig_action *action = &s->actions[signo - 1];
+
+        *ret_action = *action;
+        if ((action->flags & SA_RESETHAND) && action->handler > (uintptr_t)SIG_IGN)
+            action->handler = (uintptr_t)SIG_DFL;
+    }
+    spin_unlock(&s->lock);
+    mem_free(entry);
+    return signo;
+}
+
+NORETURN static void die_by(int signo)
+{
+    struct process *p = process_current();
+    bool has_core = sig_default_of(signo) == SIG_DEFAULT_CORE;
+
+    if (!__atomic_load_n(&p->exiting, __ATOMIC_RELAXED))
+        log_line("%s (process %d) was ended by %s", current()->name, p->pid, sig_name(signo));
+    process_exit(signo | (has_core ? STATUS_CORE : 0));
+}
+
+/* Stays here until SIGCONT, SIGKILL or the end of the process. */
+static void stop(struct process *p)
+{
+    struct waiter w;
+
+    __atomic_store_n(&p->stopped, true, __ATOMIC_RELEASE);
+    mutex_lock(&p->lock);
+    for (struct thread *t = p->threads; t; t = t->next)
+        thread_attention(t, TASK_ATTENTION_SIGNAL);
+    mutex_unlock(&p->lock);
+    waiter_init(&w);
+    waitq_add(&p->thread_wait, &w);
+    while (__atomic_load_n(&p->stopped, __ATOMIC_ACQUIRE))
+        if (wait_sleep(NULL, 0, WAIT_FOREVER, false) == -ERESTARTSYS)
+            break;      /* the thread must die */
+    waitq_remove(&w);
+}
+
+static void stay_stopped(struct process *p)
+{
+    if (UNLIKELY(__atomic_load_n(&p->stopped, __ATOMIC_ACQUIRE)))
+        stop(p);
+}
+
+/* Makes the program repeat the system call that a signal interrupted. */
+static void restart_call(struct regs *regs, uint64_t number)
+{
+    regs->rax = number;
+    regs->rip -= 2;     /* length of SYSCALL, which is what stands before a rewritten site's return, too */
+}
+
+/* A handler will run: which interrupted calls are made again after it. */
+static void settle_call_for_handler(struct regs *regs, const struct sig_action *action)
+{
+    switch (-(int64_t)regs->rax) {
+    case ERESTARTSYS:
+        if (action->flags & SA_RESTART) {
+            restart_call(regs, regs->orig_rax);
+            break;
+        }
+        regs->rax = (uint64_t)-EINTR;
+        break;
+    case ERESTARTNOHAND:
+    case ERESTART_RESTARTBLOCK:
+        regs->rax = (uint64_t)-EINTR;
+        break;
+    case ERESTARTNOINTR:
+        restart_call(regs, regs->orig_rax);
+        break;
+    default:
+        break;
+    }
+}
+
+static void settle_call_without_handler(struct regs *regs)
+{
+    switch (-(int64_t)regs->rax) {
+    case ERESTARTSYS:
+    case ERESTARTNOHAND:
+    case ERESTARTNOINTR:
+        restart_call(regs, regs->orig_rax);
+        break;
+    case ERESTART_RESTARTBLOCK:
+        restart_call(regs, __NR_restart_syscall);
+        break;
+    default:
+        break;
+    }
+}
+
+/* The mask during the handler, and what sigreturn will put back. */
+static void run_handler(struct thread *t, struct regs *regs, int signo,
+                        const struct siginfo_linux *info, const struct sig_action *action)
+{
+    uint64_t saved = t->sig_mask_restore ? t->sig_mask_saved : t->sig_mask;
+    uint64_t mask = t->sig_mask | action->mask;
+
+    if (sigframe_push(regs, signo, info, action, saved) < 0) {
+        /* No room on the stack: as Linux, SIGSEGV, which kills when it was that signal itself. */
+        if (signo == SIGSEGV)
+            die_by(SIGSEGV);
+        signal_force(SIGSEGV, SI_KERNEL, 0);
+        return;
+    }
+    t->sig_mask_restore = false;
+    if (!(action->flags & SA_NODEFER))
+        mask |= SIGNAL_BIT(signo);
+    t->sig_mask = mask & ~SIGNALS_UNBLOCKABLE;
+}
+
+/* One signal's default action. returns when the program goes on. */
+static void run_default(struct process *p, int signo)
+{
+    switch (sig_default_of(signo)) {
+    case SIG_DEFAULT_TERMINATE:
+    case SIG_DEFAULT_CORE:
+        die_by(signo);
+    case SIG_DEFAULT_STOP:
+        stop(p);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Delivers until nothing deliverable is left. returns: true when a handler will run. */
+static bool deliver_all(struct thread *t, struct regs *regs, bool is_call)
+{
+    struct siginfo_linux info;
+    struct sig_action action;
+    bool has_handler = false;
+
+    for (;;) {
+        __atomic_and_fetch(&t->attention, ~TASK_ATTENTION_SIGNAL, __ATOMIC_SEQ_CST);
+        signal_host_drain();
+        if (thread_must_die())
+            thread_exit(t->process->exit_status);
+        stay_stopped(t->process);
+        int signo = take(t, &info, &action);
+
+        if (!signo)
+            return has_handler;
+        if (action.handler == (uintptr_t)SIG_IGN)
+            continue;
+        if (action.handler == (uintptr_t)SIG_DFL) {
+            run_default(t->process, signo);
+            continue;
+        }
+        if (is_call && !has_handler)
+            settle_call_for_handler(regs, &action);
+        has_handler = true;
+        regs->orig_rax = UINT64_MAX;
+        run_handler(t, regs, signo, &info, &action);
+    }
+}
+
+void signal_handle(struct regs *regs, bool from_syscall)
+{
+    struct thread *t = current();
+    bool is_call = from_syscall && regs->orig_rax != UINT64_MAX;
+
+    if (!deliver_all(t, regs, is_call) && is_call)
+        settle_call_without_handler(regs);
+    if (!t->sig_mask_restore)
+        return;
+    /* sigsuspend and friends ended without a handler: the old mask may let more through. */
+    t->sig_mask_restore = false;
+    t->sig_mask = t->sig_mask_saved;
+    if (deliverable(t))
+        (void)deliver_all(t, regs, false);
+}
+
+void signal_force(int signo, int code, uintptr_t address)
+{
+    struct thread *t = current();
+    struct sig_state *s = t->process->sig;
+    struct siginfo_linux info = { .signo = signo, .code = code };
+    struct sig_action *action = &s->actions[signo - 1];
+    struct sig_entry *entry = mem_zalloc(sizeof *entry);
+
+    *(uint64_t *)info.fields = address;
+    spin_lock(&s->lock);
+    if (action->handler == (uintptr_t)SIG_IGN || (t->sig_mask & SIGNAL_BIT(signo)))
+        action->handler = (uintptr_t)SIG_DFL;
+    t->sig_mask &= ~SIGNAL_BIT(signo);
+    if (entry) {
+        entry->info = info;
+        if (sig_queue_add(t->pending, signo, entry))
+            entry = NULL;
+    } else {
+        (void)sig_queue_add(t->pending, signo, NULL);
+    }
+    spin_unlock(&s->lock);
+    mem_free(entry);
+    __atomic_or_fetch(&t->attention, TASK_ATTENTION_SIGNAL, __ATOMIC_SEQ_CST);
+}
+
+void libos_interrupt(struct regs *regs)
+{
+    signal_handle(regs, false);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Within futex*.c: buckets and waiters. Trusted. */
+#pragma once
+
+#include "tee/libos/task/futex.h"
+#include "tee/libos/task/task.h"
+
+#define FUTEX_BUCKETS 512u
+
+/*
+ * A bucket of the hash over addresses. lock guards the list; order between two buckets is that of
+ * their addresses. `waiters` counts those that are in the list or about to look at their word: it is what
+ * a wake of nobody reads.
+ */
+struct futex_bucket {
+    struct spin lock;
+    uint32_t waiters;
+    struct futex_waiter *first, *last;
+} ALIGNED(64);
+
+struct futex_waiter {
+    struct futex_waiter *prev, *next;
+    struct futex_bucket *bucket;    /* changes only by requeue, under both locks */
+    struct thread *thread;
+    uintptr_t addr;
+    uint32_t bitset;
+    bool is_pi;                     /* waits for ownership */
+    bool woken;                     /* set under the lock of the bucket it was last in */
+};
+
+struct futex_bucket *futex_bucket_of(uintptr_t addr);
+void futex_bucket_add(struct futex_bucket *b, struct futex_waiter *w);
+void futex_bucket_remove(struct futex_bucket *b, struct futex_waiter *w);
+/* Takes w out and wakes it. Under the bucket's lock, inside a wake batch. */
+void futex_waiter_wake(struct futex_bucket *b, struct futex_waiter *w);
+/* Locks the bucket that w is in now. */
+struct futex_bucket *futex_waiter_lock(struct futex_waiter *w);
+/* Sleeps until w is woken. Afterwards w is in no list. returns: 0 woken; -ETIMEDOUT; -ERESTARTSYS. */
+int futex_waiter_sleep(struct futex_waiter *w, uint64_t deadline_ns);
+/* Under the bucket's lock: reads the word without faulting pages in. returns: 0; -EFAULT: fault it in
+ * with user_load32() outside the lock, and try again. */
+int futex_peek(uint32_t *ret, uintptr_t addr);
+/* Checks alignment and range. returns: 0; -EINVAL; -EFAULT. */
+int futex_check(uintptr_t addr);
+
+/* futex_pi.c */
+int64_t futex_lock_pi(uintptr_t addr, uint64_t deadline_ns, bool try_only);
+int64_t futex_unlock_pi(uintptr_t addr);

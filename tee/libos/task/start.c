@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The library OS starts: process 1, mounts, standard streams, the program. Trusted. A start that
+ * fails says in one line what is wrong, and ends as a shell would: 127 no such program, 126 it cannot
+ * be started, 125 the enclave itself could not be set up.
+ */
+#include "tee/enclave/start.h"
+
+#include <asm/errno.h>
+#include <linux/capability.h>
+#include <linux/fcntl.h>
+#include <linux/mount.h>
+
+#include "abi/start.h"
+#include "tee/enclave/alloc.h"
+#include "tee/enclave/log.h"
+#include "tee/enclave/ocall.h"
+#include "tee/enclave/string.h"
+#include "tee/libos/fs/vfs/vfs.h"
+#include "tee/libos/mm/mm.h"
+#include "tee/libos/signal/queue.h"
+#include "tee/libos/syscall/report.h"
+#include "tee/libos/task/cpus.h"
+#include "tee/libos/task/start_policy.h"
+#include "tee/libos/task/task.h"
+
+#define STATUS_SETUP 125
+#define STATUS_CANNOT_RUN 126
+#define STATUS_NOT_FOUND 127
+#define STATUS_REFUSED 3
+#define STDIO_COUNT 3
+#define HOST_FILE_SIZE_MAX (64u << 10)
+/* What container engines leave a root user: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
+ * NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP. */
+#define CAP_CONTAINER 0xa80425fbull
+
+NORETURN static void fail(const char *what, int rc)
+{
+    log_line("cannot start: %s (error %d)", what, -rc);
+    enclave_exit(STATUS_SETUP);
+}
+
+/* ---- process 1 ---- */
+
+static struct thread *make_init(const struct descriptor *d)
+{
+    uint64_t caps = d->uid == 0 ? CAP_CONTAINER : 0;
+    struct cred cred = { .ruid = d->uid, .euid = d->uid, .suid = d->uid, .fsuid = d->uid,
+                         .rgid = d->gid, .egid = d->gid, .sgid = d->gid, .fsgid = d->gid,
+                         .cap_effective = caps, .cap_permitted = caps };
+    struct process *p;
+    struct thread *t;
+    int rc = process_new(NULL, &p);
+
+    if (rc < 0)
+        fail("no memory for the first process", rc);
+    p->sig = sig_state_new();
+    cred.group_count = MIN(d->groups_count, GROUPS_MAX);
+    memcpy(cred.groups, d->groups, cred.group_count * sizeof cred.groups[0]);
+    rc = p->sig ? thread_new(p, true, &t) : -ENOMEM;
+    if (rc < 0)
+        fail("no memory for the first thread", rc);
+    t->slot = tcb_self()->slot;
+    thread_set_name(t, "cloche");
+    tcb_self()->current = t;
+    rc = process_set_cred(p, &cred);
+    if (rc == 0)
+        rc = fd_table_new(&p->fds);
+    if (rc < 0)
+        fail("no memory for the first process", rc);
+    process_publish(p);
+    return t;
+}
+
+/* ---- mounts ---- */
+
+static void mount_at(int new_rc, struct super *s, const char *source, const char *path)
+{
+    int rc = new_rc;
+
+    if (rc == 0)
+        rc = vfs_folder_make(path);
+    if (rc == 0)
+        rc = vfs_mount(s, source, path);
+    if (rc < 0) {
+        log_line("cannot start: mounting %s on %s failed (error %d)", source, path, -rc);
+        enclave_exit(STATUS_SETUP);
+    }
+}
+
+static void mount_descriptor(const struct descriptor *d)
+{
+    uint32_t host_index = 0;
+
+    for (uint32_t i = 0; i < d->mounts_count; i++) {
+        const struct descriptor_mount *m = &d->mounts[i];
+        struct super *s = NULL;
+        int rc;
+
+        if (m->kind == DESCRIPTOR_MOUNT_HOST) {
+            rc = hostfs_new(host_index++, m->read_only, &s);
+            mount_at(rc, s, "host", m->path);
+        } else {
+            rc = tmpfs_new(m->size, 01777, &s);
+            if (rc == 0 && m->read_only)
+                s->flags |= MS_RDONLY;
+            mount_at(rc, s, "tmpfs", m->path);
+        }
+    }
+}
+
+static void mount_all(const struct start_info *start, struct process *p)
+{
+    struct super *s = NULL;
+    int rc = rootfs_new(start, &s);
+
+    if (rc == 0)
+        rc = vfs_mount(s, "rootfs", "/");
+    if (rc == 0)
+        rc = fs_context_initial(&p->fs);
+    if (rc < 0)
+        fail("the root file system cannot be opened", rc);
+    rc = procfs_new(&s);
+    mount_at(rc, s, "proc", "/proc");
+    rc = sysfs_new(start, &s);
+    mount_at(rc, s, "sysfs", "/sys");
+    rc = devfs_new(start, &s);
+    mount_at(rc, s, "devtmpfs", "/dev");
+    rc = tmpfs_new(0, 01777, &s);
+    mount_at(rc, s, "shm", "/dev/shm");
+    mount_descriptor(start->descriptor);
+}
+
+/* ---- files of the host ---- */
+
+static void write_file(const char *path, char *bytes, size_t size)
+{
+    struct file *f;
+    struct uio u;
+    uint64_t pos = 0;
+    int64_t rc = file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &f);
+
+    if (rc == 0) {
+        uio_init_kernel(&u, bytes, size);
+        rc = f->ops->write ? f->ops->write(f, &u, &pos) : -EINVAL;
+        uio_done(&u);
+        file_unref(f);
+    }
+    if (rc < 0)
+        log_line("%s of the host could not be written (error %d)", path, (int)-rc);
+}
+
+/* The host's host name: letters, digits, '-' and '.', or nothing. */
+static void take_hostname(char *text, size_t size)
+{
+    size_t len = 0;
+
+    while (len < size && text[len] != '\n')
+        len++;
+    if (len == 0 || len > 64)
+        return;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '-' || c == '.'))
+            return;
+    }
+    text[len] = 0;
+    task_set_hostname(text);
+}
+
+static void take_host_files(const struct descriptor *d)
+{
+    static const char *const names[] = { "resolv.conf", "hosts", "hostname" };
+    CLEANUP(mem_freep) char *bytes = mem_alloc(HOST_FILE_SIZE_MAX + 1);
+    char path[64];
+
+    for (unsigned i = 0; bytes && i < ARRAY_COUNT(names); i++) {
+        int size = ocall_host_file(names[i], bytes, HOST_FILE_SIZE_MAX);
+
+        if (size < 0)
+            continue;
+        format(path, sizeof path, "/etc/%s", names[i]);
+        write_file(path, bytes, (size_t)size);
+        if (strcmp(names[i], "hostname") == 0 && !(d->hostname && d->hostname[0]))
+            take_hostname(bytes, (size_t)size);
+    }
+}
+
+static void open_stdio(const struct start_info *start)
+{
+    for (int i = 0; i < STDIO_COUNT; i++) {
+        struct file *f;
+        int rc = stdio_file_new(i, start->stdio_tty >> i & 1, &f);
+
+        if (rc == 0)
+            rc = fd_install(f, false, i);
+        if (rc != i)
+            fail("standard streams", rc);
+    }
+}
+
+/* ---- the program ---- */
+
+/* Writes folder and name joined; false when that is too long. */
+static bool join(char *dst, size_t size, const char *folder, size_t folder_len, const char *name)
+{
+    return format(dst, size, "%.*s/%s", (int)folder_len, folder_len ? folder : ".", name) < (int)size;
+}
+
+/* Looks a name without '/' up in PATH. returns: 0 found; -ENOENT; -EACCES a file that may not be run. */
+static int find_in_path(const char *name, const char *path, char *dst, size_t size)
+{
+    int result = -ENOENT;
+
+    for (;;) {
+        const char *end = strchr(path, ':');
+        size_t len = end ? (size_t)(end - path) : strlen(path);
+        struct dentry *d;
+
+        if (join(dst, size, path, len, name) &&
+            path_lookup(AT_FDCWD, dst, LOOKUP_FOLLOW, &d) == 0) {
+            struct inode *inode = dentry_inode(d);
+            bool may_run = inode && (inode->mode & 0170000) == 0100000 &&
+                           inode_permission(inode, 1) == 0;
+
+            dentry_unref(d);
+            if (may_run)
+                return 0;
+            result = -EACCES;
+        }
+        if (!end)
+            return result;
+        path = end + 1;
+    }
+}
+
+NORETURN static void tell_and_exit(const char *name, int rc)
+{
+    switch (rc) {
+    case -ENOENT:
+        log_line("cannot run %s: no such file in the image", name);
+        enclave_exit(STATUS_NOT_FOUND);
+    case -EACCES:
+        log_line("cannot run %s: permission denied (not an executable file for this user)", name);
+        break;
+    case -ENOEXEC:
+        log_line("cannot run %s: not a program for x86-64 Linux, nor a script", name);
+        break;
+    case -ENOMEM:
+        log_line("cannot run %s: the enclave's memory does not suffice; raise memory in cloche.yaml",
+                 name);
+        break;
+    case -EIO:
+        log_line("cannot run %s: the image is damaged", name);
+        break;
+    default:
+        log_line("cannot run %s: error %d", name, -rc);
+        break;
+    }
+    enclave_exit(STATUS_CANNOT_RUN);
+}
+
+NORETURN static void run(const struct start_info *start)
+{
+    struct exec_strings args = { 0 }, env = { 0 };
+    const char *search, *name;
+    char *path = mem_alloc(PATH_SIZE_MAX);
+    int rc = start_args(start, &args);
+
+    if (rc == -EPERM)
+        enclave_exit(STATUS_REFUSED);
+    if (rc == -EINVAL)
+        enclave_exit(STATUS_CANNOT_RUN);
+    if (rc == 0)
+        rc = path ? start_env(start, &env) : -ENOMEM;
+    if (rc < 0)
+        fail("arguments and environment", rc);
+    name = args.bytes;
+    if (strchr(name, '/')) {
+        rc = format(path, PATH_SIZE_MAX, "%s", name) < (int)PATH_SIZE_MAX ? 0 : -ENAMETOOLONG;
+    } else {
+        search = strings_find_env(&env, "PATH");
+        rc = find_in_path(name, search ? search : "", path, PATH_SIZE_MAX);
+    }
+    if (rc == 0)
+        rc = process_exec(path, &args, &env);
+    tell_and_exit(name, rc);
+}
+
+NORETURN void libos_start(const struct start_info *start)
+{
+    const struct descriptor *d = start->descriptor;
+    struct thread *t;
+    int rc;
+
+    syscall_report_init((start->flags & START_EXPLAIN) != 0);
+    task_limits(d->threads_max ? d->threads_max : UINT32_MAX);
+    cpu_set_count(start->cpu_count);
+    t = make_init(d);
+    mount_all(start, t->process);
+    if (d->hostname && d->hostname[0])
+        task_set_hostname(d->hostname);
+    if (d->host_files)
+        take_host_files(d);
+    open_stdio(start);
+    rc = d->workdir && d->workdir[0] ? fs_context_chdir(d->workdir) : 0;
+    if (rc < 0) {
+        log_line("cannot start: working folder %s (error %d)", d->workdir, -rc);
+        enclave_exit(STATUS_CANNOT_RUN);
+    }
+    run(start);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prctl, arch_prctl, rseq and membarrier. Trusted. */
+#include <asm/errno.h>
+#include <asm/prctl.h>
+#include <linux/capability.h>
+#include <linux/membarrier.h>
+#include <linux/prctl.h>
+
+#include "tee/enclave/string.h"
+#include "tee/libos/mm/user.h"
+#include "tee/libos/syscall/syscall.h"
+#include "tee/libos/task/task.h"
+
+#define SIGNO_MAX 64u
+#define TIMER_SLACK_NS 50000
+#define ADDRESS_MAX 0x7fffffffffffull
+
+SYSCALL_DEFINE(arch_prctl)
+{
+    uint64_t base;
+
+    switch ((int32_t)a) {
+    case ARCH_SET_FS:
+        if (b > ADDRESS_MAX)
+            return -EPERM;
+        thread_set_fs_base(b);
+        return 0;
+    case ARCH_GET_FS:
+        base = thread_get_fs_base();
+        return USER_PUT(b, &base) < 0 ? -EFAULT : 0;
+    case ARCH_SET_GS:
+    case ARCH_GET_GS:
+        syscall_unsupported("arch_prctl: GS base", "GS belongs to the library OS; the program "
+                                                   "must keep its thread data in FS");
+        return -EPERM;
+    default:
+        return -EINVAL;     /* ARCH_CET_STATUS and others that newer C libraries probe */
+    }
+}
+
+static int64_t set_name(uintptr_t addr)
+{
+    char name[TASK_NAME_SIZE];
+    int64_t len = user_str_in(name, addr, sizeof name);
+
+    if (len == -ENAMETOOLONG) {
+        if (user_copy_in(name, addr, sizeof name - 1) < 0)
+            return -EFAULT;
+        name[sizeof name - 1] = 0;
+    } else if (len < 0) {
+        return len;
+    }
+    thread_set_name(current(), name);
+    return 0;
+}
+
+static int64_t set_no_new_privs(uint64_t b, uint64_t c, uint64_t d, uint64_t e)
+{
+    if (b != 1 || c || d || e)
+        return -EINVAL;
+    process_current()->no_new_privs = true;
+    return 0;
+}
+
+static int64_t drop_bounding(uint64_t capability)
+{
+    if (capability > CAP_LAST_CAP)
+        return -EINVAL;
+    return process_cred()->cap_effective & (1ull << CAP_SETPCAP) ? 0 : -EPERM;
+}
+
+SYSCALL_DEFINE(prctl)
+{
+    struct process *p = process_current();
+    struct thread *t = current();
+    uint32_t value;
+
+    switch ((int32_t)a) {
+    case PR_SET_NAME:
+        return set_name(b);
+    case PR_GET_NAME:
+        return user_copy_out(b, t->name, sizeof t->name) < 0 ? -EFAULT : 0;
+    case PR_SET_PDEATHSIG:
+        if (b > SIGNO_MAX)
+            return -EINVAL;
+        t->pdeath_signal = (uint32_t)b;
+        return 0;
+    case PR_GET_PDEATHSIG:
+        return USER_PUT(b, &t->pdeath_signal) < 0 ? -EFAULT : 0;
+    case PR_SET_DUMPABLE:
+        if (b > 1)
+            return -EINVAL;
+        p->dumpable = (uint32_t)b;
+        return 0;
+    case PR_GET_DUMPABLE:
+        return p->dumpable;
+    case PR_SET_NO_NEW_PRIVS:
+        return set_no_new_privs(b, c, d, e);
+    case PR_GET_NO_NEW_PRIVS:
+        return p->no_new_privs;
+    case PR_SET_CHILD_SUBREAPER:
+        p->child_subreaper = b != 0;
+        return 0;
+    case PR_GET_CHILD_SUBREAPER:
+        value = p->child_subreaper;
+        return USER_PUT(b, &value) < 0 ? -EFAULT : 0;
+    case PR_CAPBSET_READ:
+        return b <= CAP_LAST_CAP ? 1 : -EINVAL;
+    case PR_CAPBSET_DROP:
+        return drop_bounding(b);
+    case PR_GET_KEEPCAPS:
+    case PR_GET_SECUREBITS:
+    case PR_GET_SECCOMP:
+    case PR_GET_TIMING:
+    case PR_GET_THP_DISABLE:
+        return 0;
+    case PR_SET_KEEPCAPS:
+        return b > 1 ? -EINVAL : 0;
+    case PR_SET_TIMERSLACK:
+    case PR_SET_THP_DISABLE:
+    case PR_SET_PTRACER:
+    case PR_SET_VMA:
+        return 0;
+    case PR_GET_TIMERSLACK:
+        return TIMER_SLACK_NS;
+    case PR_CAP_AMBIENT:
+        if (b == PR_CAP_AMBIENT_IS_SET)
+            return c <= CAP_LAST_CAP ? 0 : -EINVAL;
+        return b == PR_CAP_AMBIENT_CLEAR_ALL ? 0 : -EPERM;
+    case PR_SET_SECCOMP:
+        syscall_unsupported("prctl: PR_SET_SECCOMP", "the program goes on without its own filter; "
+                                                     "the enclave's boundary stands");
+        return -EINVAL;
+    default:
+        syscall_unsupported("prctl: option", "answered EINVAL as an older Linux would");
+        return -EINVAL;
+    }
+}
+
+SYSCALL_DEFINE(rseq)
+{
+    return -ENOSYS;     /* the C library goes on without; a thread cannot learn its CPU here */
+}
+
+SYSCALL_DEFINE(membarrier)
+{
+    /* No command is offered, as on a CPU-isolated kernel: programs use their own fences. A barrier would have to
+     * wait for each thread to be interrupted by the host, which need not happen. */
+    return a == MEMBARRIER_CMD_QUERY && !b ? 0 : -EINVAL;
+}
