@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `cloche run` promises about status, signals, arguments, environment, and what it says."""
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import BUILD, CLOCHE, Server, World, finish
+
+FILES = {f'/opt/{name}': os.path.join(BUILD, 'tests', 'syscall', name)
+         for name in ('syscall_test_dynamic', 'syscall_test_static', 'syscall_test_static_pie')}
+
+
+@pytest.fixture(scope='module')
+def programs():
+    return World('python', FILES)
+
+
+@pytest.mark.parametrize('status', [0, 1, 7, 126, 255])
+def test_exit_status(busybox, status):
+    assert busybox.enclave(['/bin/sh', '-c', f'exit {status}']).status == status
+
+
+@pytest.mark.parametrize('name', ['TERM', 'INT', 'KILL', 'ABRT', 'SEGV', 'USR1'])
+def test_death_by_signal(busybox, name):
+    """A program that a signal ended: 128 + the signal's number, as a shell says it."""
+    number = getattr(signal, 'SIG' + name)
+    assert busybox.enclave(['/bin/sh', '-c', f'kill -{name} $$; sleep 5']).status in (128 + number, -number)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_host_signal_ends_the_program(busybox, number):
+    server = Server(busybox.enclave_command(['/bin/sh', '-c', 'echo ready; read x']), b'ready')
+    server.child.send_signal(number)
+    try:
+        server.child.wait(10)
+    except subprocess.TimeoutExpired:
+        server.stop()
+        pytest.fail('the signal did not end it')
+    assert server.child.returncode in (128 + number, -number)
+
+
+def test_host_signal_reaches_a_handler(debian):
+    server = Server(debian.enclave_command(['/usr/bin/python3', '-c', '''
+import signal, sys, time
+def done(*_): print("got it", flush=True); sys.exit(5)
+signal.signal(signal.SIGTERM, done); print("ready", flush=True)
+while True: time.sleep(60)''']), b'ready')
+    assert server.stop() == 5
+    assert b'got it' in server.out
+
+
+@pytest.mark.parametrize('kind', ['dynamic', 'static', 'static_pie'])
+def test_ways_of_linking(programs, kind):
+    got = programs.enclave([f'/opt/syscall_test_{kind}', 'misc_uname', 'file_seek'])
+    assert got.status == 0, got.err[-1000:]
+    assert b'ok 2' in got.out
+
+
+def test_environment_of_the_host_stays_outside(busybox):
+    got = finish(busybox.enclave_command(['/bin/env']), env={**os.environ, 'LEAK': 'from-the-host', 'LD_PRELOAD': '/x.so'})
+    assert b'LEAK' not in got.out and b'LD_PRELOAD' not in got.out
+
+
+def test_env_option_needs_permission(busybox):
+    got = busybox.enclave(['/bin/env'], options=['--env', 'NOT_ALLOWED=1'])
+    assert got.status != 0 or b'NOT_ALLOWED' not in got.out
+
+
+def test_stdin_end_of_file(busybox):
+    got = busybox.enclave(['/bin/cat'], stdin=b'')
+    assert (got.status, got.out) == (0, b'')
+
+
+def test_pipeline_on_the_host_side(busybox):
+    first = subprocess.Popen(busybox.enclave_command(['/bin/seq', '1', '1000000']), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    head = subprocess.run(['head', '-n', '3'], stdin=first.stdout, capture_output=True)
+    first.stdout.close()
+    assert head.stdout == b'1\n2\n3\n'
+    assert first.wait(20) in (141, -13, 1)
+
+
+def test_says_that_it_is_emulated(busybox):
+    doctor = finish([CLOCHE, 'doctor'])
+    if b'emulated' not in doctor.out:
+        pytest.skip('this machine has SGX')
+    inspected = finish([CLOCHE, 'inspect', busybox.image])
+    assert inspected.status == 0, inspected.err
+
+
+def test_explain_names_what_is_not_supported(programs):
+    got = programs.enclave(['/opt/syscall_test_dynamic', 'misc_unknown_system_call'], options=['--explain'])
+    assert got.status == 0
+    assert b'9999' in got.err
+
+
+def test_no_image(tmp_path):
+    got = finish([CLOCHE, 'run', str(tmp_path / 'missing.tar')])
+    assert got.status in (1, 2) and b'missing.tar' in got.err
+
+
+def test_starts_fast_enough(busybox):
+    """The published bound for `cloche run IMAGE /bin/true`, with room for a busy machine."""
+    best = min(_seconds(busybox) for _ in range(7))
+    assert best <= 0.240
+
+
+def _seconds(world):
+    start = time.monotonic()
+    assert world.enclave(['/bin/true']).status == 0
+    return time.monotonic() - start
+
+
+def test_leaves_nothing_behind(busybox, tmp_path):
+    before = set(os.listdir('/tmp')) | set(os.listdir('/dev/shm'))
+    busybox.enclave(['/bin/touch', '/tmp/inside'])
+    after = set(os.listdir('/tmp')) | set(os.listdir('/dev/shm'))
+    assert not [name for name in after - before if 'cloche' in name or name == 'inside']
