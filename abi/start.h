@@ -50,3 +50,10 @@ struct enclave_start {
 #define START_VERBOSE 0x2u
 #define START_EMULATED 0x4u     /* a hint for messages; nothing may rely on it */
 #define START_NO_EDMM 0x8u
+
+#define START_STRING_COUNT_MAX 4096u
+#define START_STRINGS_SIZE_MAX (512u * 1024)
+
+/* Host signals that reach the first process: HUP INT QUIT USR1 USR2 TERM CONT WINCH; bit n-1 = n. */
+#define START_SIGNALS ((1u << 0) | (1u << 1) | (1u << 2) | (1u << 9) | (1u << 11) | (1u << 14) | \
+                       (1u << 17) | (1u << 27))

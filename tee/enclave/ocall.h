@@ -8,9 +8,7 @@
  */
 #pragma once
 
-#include "lib/defs.h"
-
-#define OCALL_FOREVER UINT64_MAX
+#include "abi/ocall.h"
 
 /* ---- sleeping and waking (tee/libos/task/wait.c is the only user) ---- */
 
@@ -22,12 +20,6 @@ void ocall_unpark(uint32_t slot);
 void ocall_kick(uint32_t slot);
 void ocall_yield(void);
 
-struct ocall_pollfd {
-    int32_t host_fd;
-    uint16_t events;    /* POLLIN... */
-    uint16_t revents;
-};
-#define OCALL_POLL_COUNT_MAX 1024u
 /* As poll(2) on host descriptors; also returns when unparked. returns: count of ready ones (0: woken
  * or deadline); -EINVAL, -ENOMEM. */
 int ocall_poll(struct ocall_pollfd *fds, unsigned count, uint64_t deadline_ns);
@@ -62,13 +54,6 @@ int ocall_socket_queued(int host_fd, uint32_t *ret_size);       /* FIONREAD */
 /* ---- untrusted host folders; mount is the index of the descriptor's host mount; path is relative,
  * without "..", resolved beneath the folder by the host (RESOLVE_IN_ROOT) ---- */
 
-struct ocall_stat {
-    uint64_t ino, size, blocks;
-    uint32_t mode, nlink, uid, gid;
-    int64_t atime_s, mtime_s, ctime_s;
-    uint32_t atime_ns, mtime_ns, ctime_ns;
-    uint32_t rdev;
-};
 int ocall_mount_open(uint32_t mount, const char *path, int flags, uint32_t mode);
 int ocall_mount_stat(uint32_t mount, const char *path, struct ocall_stat *ret); /* does not follow links */
 int64_t ocall_mount_readlink(uint32_t mount, const char *path, char *dst, size_t size);

@@ -19,8 +19,45 @@
 #define TCB_FRAME 0x40
 #define TCB_OCALL_RSP 0x48
 #define TCB_SLOT 0x50
+#define TCB_FLAGS 0x54
+#define TCB_HOST_RSP 0x58
+#define TCB_HOST_RBP 0x60
+#define TCB_HOST_RET 0x68
+#define TCB_EXC_HOST_RSP 0x70
+#define TCB_EXC_HOST_RBP 0x78
+#define TCB_EXC_HOST_RET 0x80
+#define TCB_PHASE 0x88
+#define TCB_XSTATE 0x400
+
+/* tcb->flags: an interrupt came while the library OS ran; looked at before going back to the program. */
+#define TCB_FLAG_INTERRUPTED 0x1
+
+/* tcb->phase: which entries at CSSA 0 are expected. */
+#define TCB_PHASE_IDLE 0    /* no thread: ENTER_START or ENTER_THREAD */
+#define TCB_PHASE_INSIDE 1  /* none */
+#define TCB_PHASE_OCALL 2   /* ENTER_OCALL_RETURN */
+#define TCB_PHASE_DEAD 3    /* none, for good */
 
 #define REGS_SIZE 0xa8
+#define REGS_R15 0x00
+#define REGS_R14 0x08
+#define REGS_R13 0x10
+#define REGS_R12 0x18
+#define REGS_RBP 0x20
+#define REGS_RBX 0x28
+#define REGS_R11 0x30
+#define REGS_R10 0x38
+#define REGS_R9 0x40
+#define REGS_R8 0x48
+#define REGS_RAX 0x50
+#define REGS_RCX 0x58
+#define REGS_RDX 0x60
+#define REGS_RSI 0x68
+#define REGS_RDI 0x70
+#define REGS_ORIG_RAX 0x78
+#define REGS_RIP 0x80
+#define REGS_RFLAGS 0x88
+#define REGS_RSP 0x90
 
 #ifndef __ASSEMBLER__
 #include "lib/defs.h"
@@ -50,8 +87,26 @@ struct tcb {
     uint64_t frame;             /* untrusted address of this thread's struct ocall_frame, checked */
     uint64_t ocall_rsp;         /* library-OS stack during an OCALL */
     uint32_t slot;              /* index of the thread slot */
-    uint32_t flags;
-};
+    uint32_t flags;             /* TCB_FLAG_*; changed by this thread alone */
+    uint64_t host_rsp, host_rbp, host_ret;  /* untrusted; given back at the next EEXIT from CSSA 0 */
+    uint64_t exc_host_rsp, exc_host_rbp, exc_host_ret;  /* the same for CSSA 1 */
+    uint32_t phase;             /* TCB_PHASE_* */
+    uint32_t fault_vector;      /* the exception that is being handed to the thread */
+    uint32_t fault_error_code;
+    uint32_t fault_has_address;
+    uint64_t fault_address;
+    uint64_t panic_rip;         /* fault in the library OS: where, with rsp for the trace */
+    uint64_t panic_rsp;
+    uint8_t reserved[0x400 - 0xb0];
+    uint8_t xstate[2752];       /* the program's vector state during an OCALL, XSAVE format */
+    uint8_t reserved2[0x1000 - 0x400 - 2752];
+} ALIGNED(64);
+_Static_assert(sizeof(struct tcb) == 4096, "one page");
+_Static_assert(offsetof(struct tcb, flags) == TCB_FLAGS, "flags");
+_Static_assert(offsetof(struct tcb, host_rsp) == TCB_HOST_RSP, "host_rsp");
+_Static_assert(offsetof(struct tcb, exc_host_rsp) == TCB_EXC_HOST_RSP, "exc_host_rsp");
+_Static_assert(offsetof(struct tcb, phase) == TCB_PHASE, "phase");
+_Static_assert(offsetof(struct tcb, xstate) == TCB_XSTATE, "xstate");
 _Static_assert(offsetof(struct tcb, canary) == TCB_CANARY, "canary");
 _Static_assert(offsetof(struct tcb, slot) == TCB_SLOT, "slot");
 

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OCALLs that move threads: sleeping, waking, starting, ending; the clock and CPUID. Trusted. */
+#include <linux/errno.h>
+
+#include "tee/enclave/clock.h"
+#include "tee/enclave/lock.h"
+#include "tee/enclave/log.h"
+#include "tee/enclave/ocall.h"
+#include "tee/enclave/runtime.h"
+#include "tee/enclave/string.h"
+
+/* Time left until the deadline; the host counts from now, so its clock and ours need not agree. */
+static uint64_t relative_ns(uint64_t deadline_ns)
+{
+    uint64_t now;
+
+    if (deadline_ns == OCALL_FOREVER)
+        return OCALL_FOREVER;
+    now = clock_monotonic_ns();
+    return deadline_ns > now ? deadline_ns - now : 0;
+}
+
+int ocall_park(uint64_t deadline_ns)
+{
+    uint64_t left = relative_ns(deadline_ns);
+
+    if (ocall_simple(OCALL_park, left, 0, 0, 0, 0) != -ETIMEDOUT || left == OCALL_FOREVER)
+        return 0;
+    /* The host's word for it is not enough; too early is a spurious wake. */
+    return clock_monotonic_ns() >= deadline_ns ? -ETIMEDOUT : 0;
+}
+
+void ocall_unpark(uint32_t slot)
+{
+    (void)!ocall_simple(OCALL_unpark, slot, 0, 0, 0, 0);
+}
+
+void ocall_kick(uint32_t slot)
+{
+    (void)!ocall_simple(OCALL_kick, slot, 0, 0, 0, 0);
+}
+
+void ocall_yield(void)
+{
+    (void)!ocall_simple(OCALL_yield, 0, 0, 0, 0, 0);
+}
+
+int ocall_poll(struct ocall_pollfd *fds, unsigned count, uint64_t deadline_ns)
+{
+    struct ocall_pollfd answer[32];
+    unsigned ready = 0;
+    int64_t rc;
+
+    if (count > OCALL_POLL_COUNT_MAX)
+        return -EINVAL;
+    ocall_buffer_put(0, fds, count * sizeof *fds);
+    rc = ocall_simple(OCALL_poll, count, relative_ns(deadline_ns), 0, 0, count);
+    if (rc < 0)
+        return rc == -EPERM ? 0 : (int)rc;
+    /* Only the events are the host's to say. */
+    for (unsigned done = 0; done < count; done += ARRAY_COUNT(answer)) {
+        unsigned n = MIN(count - done, (unsigned)ARRAY_COUNT(answer));
+
+        ocall_buffer_get(answer, done * (uint32_t)sizeof *fds, n * sizeof *fds);
+        for (unsigned i = 0; i < n; i++) {
+            fds[done + i].revents = rc == 0 ? 0 : answer[i].revents;
+            ready += fds[done + i].revents != 0;
+        }
+    }
+    return (int)ready;
+}
+
+int ocall_thread_start(uint32_t slot)
+{
+    return (int)ocall_simple(OCALL_thread_start, slot, 0, 0, 0, 0);
+}
+
+void ocall_exit(int status)
+{
+    enclave_dead = 1;
+    for (;;)
+        (void)!ocall_simple(OCALL_exit, (uint64_t)status & 0xff, 0, 0, 0, 0);
+}
+
+void ocall_clock(struct ocall_time *ret)
+{
+    static const uint64_t no_args[6];
+    struct ocall_answer answer;
+
+    ocall_run(OCALL_clock, no_args, 0, &answer);
+    *ret = (struct ocall_time){ answer.out[0], answer.out[1], answer.out[2] };
+}
+
+void ocall_log(const char *text, size_t size)
+{
+    if (tcb_self()->frame == 0)
+        return;
+    size = MIN(size, (size_t)LOG_LINE_MAX);
+    ocall_buffer_put(0, text, size);
+    (void)!ocall_simple(OCALL_log, size, 0, 0, 0, 0);
+}
+
+int ocall_edmm(uint32_t number, uint64_t addr, uint64_t count, uint64_t permissions)
+{
+    int64_t rc = ocall_simple(number, addr, count, permissions, 0, 0);
+
+    return rc == -EPERM ? -EIO : (int)rc;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vector state of the program, which stays live in the CPU while the library OS runs (SDM vol. 1,
+ * chapter 13). In an enclave XCR0 is what SECS.ATTRIBUTES.XFRM allows. Trusted.
+ */
+#include "tee/enclave/runtime.h"
+#include "tee/enclave/string.h"
+
+#define XSTATE_AVX512 0xe0u
+#define XSTATE_KNOWN (0x7u | XSTATE_AVX512)
+#define XSAVE_HEADER_OFF 512
+#define XSAVE_MXCSR_OFF 24
+#define MXCSR_VALID 0xffffu
+#define XSTATE_SIZE_AVX 832u
+#define XSTATE_SIZE_AVX512 2688u
+
+static uint64_t xcr0(void)
+{
+    uint32_t low, high;
+
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return ((uint64_t)high << 32 | low) & XSTATE_KNOWN;
+}
+
+size_t xstate_size(void)
+{
+    return xcr0() & XSTATE_AVX512 ? XSTATE_SIZE_AVX512 : XSTATE_SIZE_AVX;
+}
+
+void xstate_save(void *area)
+{
+    uint64_t mask = xcr0();
+
+    /* XSAVE leaves the rest of the header as it finds it. */
+    memset((char *)area + XSAVE_HEADER_OFF, 0, 64);
+    __asm__ volatile("xsave64 (%0)"
+                     :
+                     : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+                     : "memory");
+}
+
+void xstate_restore(const void *area)
+{
+    /* Free while the library OS runs. */
+    uint8_t *copy = tcb_self()->xstate;
+    uint64_t mask = xcr0(), bits;
+    uint32_t mxcsr;
+
+    memcpy(copy, area, xstate_size());
+    memcpy(&bits, copy + XSAVE_HEADER_OFF, sizeof bits);
+    memcpy(&mxcsr, copy + XSAVE_MXCSR_OFF, sizeof mxcsr);
+    bits &= mask;
+    mxcsr &= MXCSR_VALID;
+    memset(copy + XSAVE_HEADER_OFF, 0, 64);
+    memcpy(copy + XSAVE_HEADER_OFF, &bits, sizeof bits);
+    memcpy(copy + XSAVE_MXCSR_OFF, &mxcsr, sizeof mxcsr);
+    __asm__ volatile("xrstor64 (%0)"
+                     :
+                     : "r"(copy), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+                     : "memory");
+}
