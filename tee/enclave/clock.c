@@ -11,6 +11,7 @@
 #define NS_PER_S 1000000000ull
 #define SHIFT 24
 #define RESYNC_NS NS_PER_S
+#define MEASURE_NS_MAX (1ull << 39)     /* ns << SHIFT fits 64 bits */
 #define FIRST_RESYNC_NS (NS_PER_S / 20)
 /* A host that says its TSC runs outside this is not believed: every look at the clock asks it then. */
 #define TSC_HZ_MIN 100000000ull
@@ -53,9 +54,10 @@ static uint64_t measured_mult(uint64_t tsc, uint64_t mono)
 {
     uint64_t ticks = tsc - g_last_tsc, ns = mono - g_last_ns;
 
-    if (g_last_tsc == 0 || tsc <= g_last_tsc || mono <= g_last_ns || ns < FIRST_RESYNC_NS / 2)
+    if (g_last_tsc == 0 || tsc <= g_last_tsc || mono <= g_last_ns || ns < FIRST_RESYNC_NS / 2 ||
+        ns > MEASURE_NS_MAX)
         return 0;
-    return (uint64_t)(((unsigned __int128)ns << SHIFT) / ticks);
+    return (ns << SHIFT) / ticks;
 }
 
 static bool mult_is_sane(uint64_t mult)
@@ -76,7 +78,7 @@ static void publish(uint64_t tsc, uint64_t shown, const struct ocall_time *host,
     d->mono_base_ns = shown;
     d->real_off_ns = host->realtime - shown;
     d->boot_off_ns = host->boottime > shown ? host->boottime - shown : 0;
-    d->valid_until_tsc = mult == 0 ? 0 : tsc + (uint64_t)(((unsigned __int128)valid_ns << SHIFT) / mult);
+    d->valid_until_tsc = mult == 0 ? 0 : tsc + (valid_ns << SHIFT) / mult;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     __atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELEASE);
 }
@@ -112,7 +114,7 @@ static void resync(void)
         mult = g_page.data.mult;
     if (!g_has_tsc || !mult_is_sane(mult))
         mult = 0;
-    if (g_last_tsc == 0 || measured_mult(tsc, host.monotonic) != 0) {
+    if (g_last_tsc == 0 || host.monotonic - g_last_ns >= FIRST_RESYNC_NS / 2) {
         g_last_tsc = tsc;
         g_last_ns = host.monotonic;
     }
@@ -120,7 +122,7 @@ static void resync(void)
     if (mult != 0 && shown > host.monotonic) {
         uint64_t ahead = MIN(shown - host.monotonic, RESYNC_NS / 2);
 
-        mult -= (uint64_t)((unsigned __int128)mult * ahead / RESYNC_NS);
+        mult -= mult / (RESYNC_NS / 1000) * (ahead / 1000);
     }
     publish(tsc, shown, &host, mult, RESYNC_NS);
     spin_unlock(&g_lock);
@@ -192,6 +194,6 @@ void clock_init(uint64_t tsc_hz_hint, bool has_tsc)
 {
     g_has_tsc = has_tsc;
     if (tsc_hz_hint >= TSC_HZ_MIN && tsc_hz_hint <= TSC_HZ_MAX)
-        g_page.data.mult = (uint64_t)(((unsigned __int128)NS_PER_S << SHIFT) / tsc_hz_hint);
+        g_page.data.mult = (NS_PER_S << SHIFT) / tsc_hz_hint;
     resync();
 }

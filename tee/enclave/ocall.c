@@ -81,9 +81,9 @@ static void signals_note(uint64_t signals)
 {
     struct tcb *tcb = tcb_self();
 
-    signals &= START_SIGNALS;
     if (signals == 0)
         return;
+    signals &= START_SIGNALS;   /* anything else only says: look */
     for (int signo = 1; signo < 32; signo++)
         if (signals & (1ull << (signo - 1)))
             libos_host_signal(signo);

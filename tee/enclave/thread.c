@@ -8,6 +8,7 @@
 #include <linux/mman.h>
 
 #include "abi/start.h"
+#include "lib/enclave_plan.h"
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/lock.h"
 #include "tee/enclave/log.h"
@@ -65,15 +66,7 @@ static int make_tcs(uint64_t base)
                                             SGX_SECINFO_MODIFIED };
     int rc;
 
-    *tcs = (struct sgx_tcs){
-        .ossa = base + SLOT_SSA_OFF,
-        .nssa = SLOT_SSA_COUNT,
-        .oentry = LIBOS_BASE + header->entry_off,
-        .ogs_base = base + SLOT_TCB_OFF,
-        .ofs_base = base + SLOT_TCB_OFF,
-        .fs_limit = 0xffffffff,
-        .gs_limit = 0xffffffff,
-    };
+    enclave_plan_tcs(base, LIBOS_BASE + header->entry_off, tcs);
     rc = ocall_edmm(OCALL_edmm_tcs, base + SLOT_TCS_OFF, 1, 0);
     if (rc < 0)
         return rc;
@@ -239,4 +232,11 @@ void enclave_panic(const char *text)
         ocall_leave();
     for (;;)
         enclave_leave_for_good(TCB_PHASE_DEAD);
+}
+
+/* The compiler's stack protector found a broken canary. */
+NORETURN void __stack_chk_fail(void);
+void __stack_chk_fail(void)
+{
+    enclave_panic("a stack of the library OS was overwritten");
 }

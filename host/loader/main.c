@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cloche-loader: entry point of a sealed image, and what `cloche run` starts. Untrusted side; all that
+ * it says is for people, nothing that it does is believed by the enclave.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "host/loader/loader.h"
+
+#define EXIT_STATUS_FAILED 1
+#define EXIT_STATUS_USAGE 2
+#define EXIT_STATUS_REFUSED 3
+
+static const char g_usage[] =
+    "usage: cloche-loader [--image PATH] [--explain] [--verbose] [--env NAME=VALUE]...\n"
+    "                     [-v HOSTDIR:/path]... [--] [ARGUMENT...]\n";
+
+int loader_options_parse(int argc, char **argv, struct loader_options *ret, struct err *err)
+{
+    int i;
+
+    for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+        const char *name = argv[i];
+
+        if (strcmp(name, "--") == 0) {
+            i++;
+            break;
+        }
+        if (strcmp(name, "--explain") == 0) {
+            ret->explain = true;
+        } else if (strcmp(name, "--verbose") == 0) {
+            ret->verbose = true;
+        } else if (i + 1 == argc) {
+            return err_set(err, -EINVAL, "%s: unknown option, or its value is missing", name);
+        } else if (strcmp(name, "--image") == 0) {
+            ret->image = argv[++i];
+        } else if (strcmp(name, "--env") == 0) {
+            if (ret->env_count == LOADER_ENV_MAX || !strchr(argv[i + 1], '='))
+                return err_set(err, -EINVAL, "--env %s: expected NAME=VALUE, at most %u times",
+                               argv[i + 1], LOADER_ENV_MAX);
+            ret->env[ret->env_count++] = argv[++i];
+        } else if (strcmp(name, "-v") == 0) {
+            if (ret->mount_count == START_MOUNT_COUNT_MAX)
+                return err_set(err, -EINVAL, "-v: at most %u times", START_MOUNT_COUNT_MAX);
+            ret->mounts[ret->mount_count++] = argv[++i];
+        } else {
+            return err_set(err, -EINVAL, "%s: unknown option", name);
+        }
+    }
+    ret->argc = argc - i;
+    ret->argv = argv + i;
+    return 0;
+}
+
+/* Where the loader itself lies: a container starts it from its image's folder. */
+static int own_folder(char *path, size_t size)
+{
+    ssize_t len = readlink("/proc/self/exe", path, size - 1);
+    char *slash;
+
+    if (len < 0)
+        return -errno;
+    path[len] = 0;
+    slash = strrchr(path, '/');
+    if (slash)
+        *slash = 0;
+    return 0;
+}
+
+static int map_files(struct loader *l, struct err *err)
+{
+    for (unsigned i = 0; i < BUNDLE_FILE_COUNT; i++) {
+        int rc = i == BUNDLE_LOADER ? 0 : bundle_map(&l->bundle.files[i], &l->files[i]);
+
+        if (rc < 0)
+            return err_set_errno(err, rc, "cannot map %s", bundle_file_name(i));
+        if (i != BUNDLE_LOADER && ((uintptr_t)l->files[i].data & (PAGE_SIZE - 1)) != 0)
+            return err_set(err, -EINVAL, "%s does not lie on a page boundary of the image",
+                           bundle_file_name(i));
+    }
+    return 0;
+}
+
+int loader_image_open(struct loader *l, struct err *err)
+{
+    const struct bundle_map *json = &l->files[BUNDLE_DESCRIPTOR];
+    const char *problem = "";
+    char folder[4096];
+    size_t arena_size;
+    int rc;
+
+    if (!l->options.image) {
+        rc = own_folder(folder, sizeof folder);
+        if (rc < 0)
+            return err_set_errno(err, rc, "/proc/self/exe");
+        l->options.image = folder;
+    }
+    rc = bundle_open(l->options.image, &l->bundle, err);
+    if (rc == 0)
+        rc = map_files(l, err);
+    if (rc < 0)
+        return rc;
+    if (json->size > IMAGE_DESCRIPTOR_SIZE_MAX)
+        return err_set(err, -EINVAL, "the descriptor is too large");
+    arena_size = 4 * json->size + 4096;
+    l->descriptor_arena = malloc(arena_size);
+    if (!l->descriptor_arena)
+        return err_set_errno(err, -ENOMEM, "descriptor");
+    rc = descriptor_parse((const char *)json->data, json->size, l->descriptor_arena, arena_size,
+                          &l->descriptor, &problem);
+    return rc < 0 ? err_set(err, rc, "the descriptor is not valid: %s", problem) : 0;
+}
+
+static int fail(const struct err *err, int rc)
+{
+    fprintf(stderr, "cloche: %s\n", err->text);
+    return rc == -EPERM || rc == -EBADMSG ? EXIT_STATUS_REFUSED : EXIT_STATUS_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    static struct loader l;
+    struct err err = { "" };
+    struct timespec now;
+    int rc;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    l.start_tsc = __rdtsc();
+    l.start_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+    if (loader_options_parse(argc, argv, &l.options, &err) < 0) {
+        fprintf(stderr, "cloche: %s\n%s", err.text, g_usage);
+        return EXIT_STATUS_USAGE;
+    }
+    rc = loader_image_open(&l, &err);
+    if (rc == 0)
+        rc = loader_enclave_build(&l, &err);
+    if (rc == 0)
+        rc = loader_start_prepare(&l, &err);
+    if (rc < 0)
+        return fail(&err, rc);
+    loader_run(&l);
+    return EXIT_STATUS_FAILED;
+}

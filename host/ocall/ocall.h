@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Serves OCALLs: abi/ocall.def says what they are. One struct ocall_host a loaded enclave, one struct
+ * ocall_thread a thread slot. Untrusted side; the enclave believes nothing of it.
+ */
+#pragma once
+
+#ifdef TEE_BUILD
+#error "host header in measured code"
+#endif
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include "abi/image.h"
+#include "abi/ocall.h"
+#include "abi/start.h"
+#include "host/sgx/backend.h"
+
+struct ocall_host;
+
+/* Where a thread is, for kicks and for signals that come at the wrong moment. */
+enum ocall_where {
+    OCALL_WHERE_OUT,        /* serving: frame->signals is still to be written */
+    OCALL_WHERE_ENTERING,   /* about to enter, or inside */
+};
+
+struct ocall_thread {
+    struct ocall_host *host;
+    uint32_t slot;
+    struct ocall_frame *frame;
+    pthread_t thread;
+    bool running;               /* under host->lock */
+    int tid;
+    uint32_t wake;              /* futex word: 1 = ocall_unpark came; atomic */
+    uint32_t polling;           /* 1 while it sleeps in ppoll; atomic */
+    int wake_fd;                /* eventfd that ends ppoll; -1 before the first poll */
+    uint32_t where;             /* enum ocall_where; atomic */
+    uint32_t at_cssa1;          /* an entry at CSSA 1 is not over yet; atomic */
+    uint32_t kicked;            /* a kick came while outside; atomic */
+    uint32_t reenter;           /* the signal handler made the resume an entry at CSSA 1 */
+    timer_t retry_timer;        /* sends the kick again when it came between two chairs */
+    bool has_timer;
+};
+
+struct ocall_host {
+    const struct sgx_backend *backend;
+    struct sgx_enclave *enclave;
+    struct ocall_thread *threads;   /* LIBOS_SLOT_COUNT_MAX */
+    uint32_t thread_limit;
+    pthread_mutex_t lock;           /* starting and ending of threads */
+    pthread_cond_t ended;
+    uint64_t signals;               /* for the enclave, bit n-1; atomic */
+    int mount_fds[START_MOUNT_COUNT_MAX];   /* O_PATH descriptors of host folders; -1 = none */
+    int mount_count;
+    void (*thread_main)(struct ocall_thread *t, enum enter_event event, uint64_t arg);
+    pthread_attr_t thread_attr;
+};
+
+/* Serves the OCALL in t->frame. returns: true to go back in; false when the thread is to end. */
+bool ocall_serve(struct ocall_thread *t);
+/* The signal that kicks a thread. */
+int ocall_kick_signal(void);
+void ocall_kick_thread(struct ocall_thread *t);
+/* Lets a thread that sleeps, or is about to, go on. Async-signal-safe. */
+void ocall_wake_thread(struct ocall_thread *t);
+
+/* One a row; f == t->frame. The result goes to f->result. */
+typedef void ocall_serve_fn(struct ocall_thread *t, struct ocall_frame *f);
+#define OCALL(name, result, errors, needs) ocall_serve_fn ocall_serve_##name;
+#include "abi/ocall.def"
+#undef OCALL
+
+/* errno of a failed call as an answer, else value. */
+int64_t ocall_answer(int64_t value);

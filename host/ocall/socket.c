@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OCALLs on sockets; all are non-blocking. Untrusted side. */
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "host/ocall/ocall.h"
+
+#define DATA_SIZE_MAX (OCALL_BUFFER_SIZE - OCALL_ADDR_SIZE)
+
+static socklen_t addr_size(uint64_t size)
+{
+    return (socklen_t)(size > OCALL_ADDR_SIZE ? OCALL_ADDR_SIZE : size);
+}
+
+static uint64_t data_size(uint64_t size)
+{
+    return size > DATA_SIZE_MAX ? DATA_SIZE_MAX : size;
+}
+
+void ocall_serve_socket(struct ocall_thread *t, struct ocall_frame *f)
+{
+    f->result = ocall_answer(socket((int)f->args[0], (int)f->args[1] | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                                    (int)f->args[2]));
+}
+
+void ocall_serve_bind(struct ocall_thread *t, struct ocall_frame *f)
+{
+    f->result = ocall_answer(
+        bind((int)f->args[0], (const struct sockaddr *)f->buffer, addr_size(f->args[1])));
+}
+
+void ocall_serve_listen(struct ocall_thread *t, struct ocall_frame *f)
+{
+    f->result = ocall_answer(listen((int)f->args[0], (int)f->args[1]));
+}
+
+void ocall_serve_accept(struct ocall_thread *t, struct ocall_frame *f)
+{
+    socklen_t size = OCALL_ADDR_SIZE;
+
+    f->result = ocall_answer(accept4((int)f->args[0], (struct sockaddr *)f->buffer, &size,
+                                     SOCK_NONBLOCK | SOCK_CLOEXEC));
+    f->out[0] = size;
+}
+
+void ocall_serve_connect(struct ocall_thread *t, struct ocall_frame *f)
+{
+    f->result = ocall_answer(
+        connect((int)f->args[0], (const struct sockaddr *)f->buffer, addr_size(f->args[1])));
+}
+
+void ocall_serve_sendto(struct ocall_thread *t, struct ocall_frame *f)
+{
+    socklen_t size = addr_size(f->args[3]);
+
+    f->result = ocall_answer(sendto((int)f->args[0], f->buffer + OCALL_ADDR_SIZE,
+                                    data_size(f->args[1]),
+                                    (int)f->args[2] | MSG_NOSIGNAL | MSG_DONTWAIT,
+                                    size ? (const struct sockaddr *)f->buffer : NULL, size));
+}
+
+void ocall_serve_recvfrom(struct ocall_thread *t, struct ocall_frame *f)
+{
+    struct iovec data = { f->buffer + OCALL_ADDR_SIZE, data_size(f->args[1]) };
+    struct msghdr message = {
+        .msg_name = f->buffer,
+        .msg_namelen = OCALL_ADDR_SIZE,
+        .msg_iov = &data,
+        .msg_iovlen = 1,
+    };
+    ssize_t size = recvmsg((int)f->args[0], &message, (int)f->args[2] | MSG_DONTWAIT);
+
+    f->result = ocall_answer(size);
+    if (size < 0)
+        return;
+    f->out[0] = message.msg_namelen;
+    f->out[1] = (uint64_t)(uint32_t)message.msg_flags;
+    f->out[2] = (uint64_t)size;
+    if ((size_t)size > data.iov_len)    /* MSG_TRUNC was asked for: the datagram's own length */
+        f->result = (int64_t)data.iov_len;
+}
+
+void ocall_serve_shutdown(struct ocall_thread *t, struct ocall_frame *f)
+{
+    f->result = ocall_answer(shutdown((int)f->args[0], (int)f->args[1]));
+}
+
+void ocall_serve_getsockopt(struct ocall_thread *t, struct ocall_frame *f)
+{
+    socklen_t size = (socklen_t)MIN(f->args[3], OCALL_OPTION_SIZE_MAX);
+
+    f->result = ocall_answer(
+        getsockopt((int)f->args[0], (int)f->args[1], (int)f->args[2], f->buffer, &size));
+    f->out[0] = size;
+}
+
+void ocall_serve_setsockopt(struct ocall_thread *t, struct ocall_frame *f)
+{
+    f->result = ocall_answer(setsockopt((int)f->args[0], (int)f->args[1], (int)f->args[2],
+                                        f->buffer, (socklen_t)MIN(f->args[3], OCALL_OPTION_SIZE_MAX)));
+}
+
+void ocall_serve_getsockname(struct ocall_thread *t, struct ocall_frame *f)
+{
+    socklen_t size = OCALL_ADDR_SIZE;
+
+    f->result = ocall_answer(getsockname((int)f->args[0], (struct sockaddr *)f->buffer, &size));
+    f->out[0] = size;
+}
+
+void ocall_serve_getpeername(struct ocall_thread *t, struct ocall_frame *f)
+{
+    socklen_t size = OCALL_ADDR_SIZE;
+
+    f->result = ocall_answer(getpeername((int)f->args[0], (struct sockaddr *)f->buffer, &size));
+    f->out[0] = size;
+}
+
+void ocall_serve_socket_queued(struct ocall_thread *t, struct ocall_frame *f)
+{
+    int size = 0;
+
+    f->result = ocall_answer(ioctl((int)f->args[0], FIONREAD, &size));
+    f->out[0] = (uint64_t)(unsigned)size;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OCALLs about threads: start, sleep, wake, kick, poll. Untrusted side. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "host/ocall/ocall.h"
+
+#define NS_PER_S 1000000000ull
+/* How long after a kick that came at the wrong moment it is sent again. */
+#define KICK_RETRY_NS 200000
+
+int ocall_kick_signal(void)
+{
+    return SIGRTMIN + 3;
+}
+
+
+static void *thread_entry(void *arg)
+{
+    struct ocall_thread *t = arg;
+    struct ocall_host *h = t->host;
+
+    h->thread_main(t, ENTER_THREAD, 0);
+    pthread_mutex_lock(&h->lock);
+    t->running = false;
+    pthread_cond_broadcast(&h->ended);
+    pthread_mutex_unlock(&h->lock);
+    return NULL;
+}
+
+void ocall_serve_thread_start(struct ocall_thread *t, struct ocall_frame *f)
+{
+    struct ocall_host *h = t->host;
+    struct ocall_thread *fresh;
+    int rc;
+
+    if (f->args[0] >= h->thread_limit) {
+        f->result = -EAGAIN;
+        return;
+    }
+    fresh = &h->threads[f->args[0]];
+    pthread_mutex_lock(&h->lock);
+    while (fresh->running)          /* its last thread is on its way out */
+        pthread_cond_wait(&h->ended, &h->lock);
+    fresh->host = h;
+    fresh->slot = (uint32_t)f->args[0];
+    fresh->wake = fresh->kicked = fresh->at_cssa1 = fresh->reenter = 0;
+    fresh->running = true;
+    rc = pthread_create(&fresh->thread, &h->thread_attr, thread_entry, fresh);
+    if (rc != 0)
+        fresh->running = false;
+    pthread_mutex_unlock(&h->lock);
+    f->result = rc == 0 ? 0 : -EAGAIN;
+}
+
+static struct timespec *timeout_of(uint64_t ns, struct timespec *ts)
+{
+    if (ns == OCALL_FOREVER)
+        return NULL;
+    ts->tv_sec = (time_t)(ns / NS_PER_S);
+    ts->tv_nsec = (long)(ns % NS_PER_S);
+    return ts;
+}
+
+void ocall_serve_park(struct ocall_thread *t, struct ocall_frame *f)
+{
+    struct timespec ts;
+    long rc = 0;
+
+    f->result = 0;
+    if (__atomic_exchange_n(&t->wake, 0, __ATOMIC_SEQ_CST))
+        return;
+    rc = syscall(SYS_futex, &t->wake, FUTEX_WAIT_PRIVATE, 0, timeout_of(f->args[0], &ts), NULL, 0);
+    if (rc < 0 && errno == ETIMEDOUT)
+        f->result = -ETIMEDOUT;
+    __atomic_store_n(&t->wake, 0, __ATOMIC_SEQ_CST);
+}
+
+void ocall_wake_thread(struct ocall_thread *t)
+{
+    static const uint64_t one = 1;
+
+    __atomic_store_n(&t->wake, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&t->polling, __ATOMIC_SEQ_CST)) {
+        if (write(t->wake_fd, &one, sizeof one) < 0)
+            return;     /* full: it is awake already */
+    } else {
+        syscall(SYS_futex, &t->wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
+}
+
+static struct ocall_thread *find_thread(struct ocall_thread *t, uint64_t slot)
+{
+    return slot < t->host->thread_limit && t->host->threads[slot].host ? &t->host->threads[slot]
+                                                                       : NULL;
+}
+
+void ocall_serve_unpark(struct ocall_thread *t, struct ocall_frame *f)
+{
+    struct ocall_thread *other = find_thread(t, f->args[0]);
+
+    if (other)
+        ocall_wake_thread(other);
+    f->result = 0;
+}
+
+void ocall_kick_thread(struct ocall_thread *t)
+{
+    if (__atomic_exchange_n(&t->kicked, 1, __ATOMIC_SEQ_CST) == 0 && t->tid != 0)
+        syscall(SYS_tgkill, getpid(), t->tid, ocall_kick_signal());
+}
+
+void ocall_serve_kick(struct ocall_thread *t, struct ocall_frame *f)
+{
+    struct ocall_thread *other = find_thread(t, f->args[0]);
+
+    if (other)
+        ocall_kick_thread(other);
+    f->result = 0;
+}
+
+void ocall_serve_yield(struct ocall_thread *t, struct ocall_frame *f)
+{
+    sched_yield();
+    f->result = 0;
+}
+
+/* The descriptors of the request, with this thread's own eventfd behind them. */
+static unsigned gather(struct ocall_thread *t, const struct ocall_pollfd *asked, uint64_t count,
+                       struct pollfd *fds)
+{
+    for (uint64_t i = 0; i < count; i++)
+        fds[i] = (struct pollfd){ .fd = asked[i].host_fd, .events = (short)asked[i].events };
+    fds[count] = (struct pollfd){ .fd = t->wake_fd, .events = POLLIN };
+    return (unsigned)count + 1;
+}
+
+void ocall_serve_poll(struct ocall_thread *t, struct ocall_frame *f)
+{
+    struct ocall_pollfd *asked = (struct ocall_pollfd *)f->buffer;
+    struct pollfd fds[OCALL_POLL_COUNT_MAX + 1];
+    uint64_t count = f->args[0], drained;
+    struct timespec ts;
+    int rc = 0;
+
+    if (count > OCALL_POLL_COUNT_MAX) {
+        f->result = -EINVAL;
+        return;
+    }
+    if (t->wake_fd < 0)
+        t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (t->wake_fd < 0) {
+        f->result = -ENOMEM;
+        return;
+    }
+    gather(t, asked, count, fds);
+    __atomic_store_n(&t->polling, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_exchange_n(&t->wake, 0, __ATOMIC_SEQ_CST))
+        rc = ppoll(fds, count, &(struct timespec){ 0 }, NULL);
+    else
+        rc = ppoll(fds, count + 1, timeout_of(f->args[1], &ts), NULL);
+    __atomic_store_n(&t->polling, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->wake, 0, __ATOMIC_SEQ_CST);
+    if (read(t->wake_fd, &drained, sizeof drained) > 0 && rc > 0 && fds[count].revents)
+        rc--;
+    f->result = rc < 0 ? (errno == EINTR ? 0 : -errno) : MIN((uint64_t)rc, count);
+    for (uint64_t i = 0; i < count; i++)
+        asked[i].revents = rc > 0 ? (uint16_t)fds[i].revents : 0;
+}
