@@ -91,18 +91,18 @@ static int map_files(struct loader *l, struct err *err)
 int loader_image_open(struct loader *l, struct err *err)
 {
     const struct bundle_map *json = &l->files[BUNDLE_DESCRIPTOR];
-    const char *problem = "";
+    const char *problem = "", *image = l->options.image;
     char folder[4096];
     size_t arena_size;
     int rc;
 
-    if (!l->options.image) {
+    if (!image) {
         rc = own_folder(folder, sizeof folder);
         if (rc < 0)
             return err_set_errno(err, rc, "/proc/self/exe");
-        l->options.image = folder;
+        image = folder;
     }
-    rc = bundle_open(l->options.image, &l->bundle, err);
+    rc = bundle_open(image, &l->bundle, err);
     if (rc == 0)
         rc = map_files(l, err);
     if (rc < 0)

@@ -78,8 +78,11 @@ static int each_page(unsigned leaf, uint64_t flags, uint64_t addr, size_t count,
     int rc = 0;
     size_t i;
 
-    for (i = 0; i < count && rc == 0; i++)
+    for (i = 0; i < count && rc == 0; i++) {
         rc = enclu_page(leaf, &secinfo, addr + i * PAGE_SIZE);
+        if (leaf == SGX_EMODPE && rc == SGX_EMODPE)
+            rc = 0;     /* it has no result: RAX stays the leaf */
+    }
     *ret_done = rc == 0 ? i : i - 1;
     return rc;
 }

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A stand-in for the library OS: the enclave runtime alone, with scenarios that a test names in the
+ * first host argument. Trusted in shape only; never shipped.
+ */
+#include <linux/errno.h>
+#include <linux/mman.h>
+
+#include "lib/digest.h"
+#include "tee/enclave/alloc.h"
+#include "tee/enclave/clock.h"
+#include "tee/enclave/entry.h"
+#include "tee/enclave/log.h"
+#include "tee/enclave/ocall.h"
+#include "tee/enclave/random.h"
+#include "tee/enclave/start.h"
+#include "tee/enclave/string.h"
+
+#define PROGRAM_ADDR 0x400000ull
+#define PROGRAM_STACK 0x500000ull
+#define PROGRAM_SIZE 0x1000u
+
+static uint32_t g_host_signals;
+static uint32_t g_interrupts;
+
+extern const uint8_t test_program_start[], test_program_end[];
+extern const uint8_t test_program_spin[], test_program_fault[], test_program_trap[];
+
+NORETURN static void check_failed(const char *what, int line)
+{
+    log_line("FAILED %s, line %d", what, line);
+    enclave_exit(1);
+}
+#define CHECK(x)                                                                                   \
+    do {                                                                                           \
+        if (!(x))                                                                                  \
+            check_failed(#x, __LINE__);                                                            \
+    } while (0)
+
+bool libos_trampoline_find(uint64_t rip, uint64_t *ret_restart)
+{
+    return false;
+}
+
+void libos_host_signal(int signo)
+{
+    __atomic_fetch_or(&g_host_signals, 1u << (signo - 1), __ATOMIC_SEQ_CST);
+}
+
+void libos_interrupt(struct regs *regs)
+{
+    __atomic_fetch_add(&g_interrupts, 1, __ATOMIC_SEQ_CST);
+    if (g_host_signals & (1u << 14))
+        enclave_exit(77);
+}
+
+/* Calls of the test programs: 39 answers 4711; 60 ends with RDI; 1000 is counted time. */
+void libos_syscall(struct regs *regs)
+{
+    switch (regs->orig_rax) {
+    case 39:
+        regs->rax = 4711;
+        break;
+    case 40:
+        regs->rax = regs->trapped;
+        break;
+    case 60:
+        enclave_exit((int)regs->rdi);
+    default:
+        regs->rax = (uint64_t)-ENOSYS;
+    }
+}
+
+void libos_fault(struct regs *regs, const struct fault *fault)
+{
+    if (fault->vector == VECTOR_PF && fault->address == 0x10 && regs->rip >= PROGRAM_ADDR &&
+        regs->rip < PROGRAM_ADDR + PROGRAM_SIZE) {
+        regs->rip += 4;     /* size of the faulting instruction */
+        regs->rax = 0xfa017;
+        return;
+    }
+    log_line("FAILED fault %u at 0x%lx address 0x%lx", fault->vector, (unsigned long)regs->rip,
+             (unsigned long)fault->address);
+    enclave_exit(1);
+}
+
+void libos_thread_start(void *arg)
+{
+    __atomic_store_n((uint32_t *)arg, tcb_self()->slot + 100, __ATOMIC_SEQ_CST);
+    ocall_unpark(0);
+    thread_slot_exit();
+}
+
+static void check_memory(void)
+{
+    char *blocks[64];
+    char *large = mem_alloc(1 << 20);
+    uint64_t probe;
+    bool faulted;
+    char text[32];
+
+    for (unsigned i = 0; i < ARRAY_COUNT(blocks); i++) {
+        blocks[i] = mem_zalloc(1 + i * 97);
+        CHECK(blocks[i] && ((uintptr_t)blocks[i] & 15) == 0);
+        memset(blocks[i], (int)i, 1 + i * 97);
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(blocks); i++) {
+        CHECK((uint8_t)blocks[i][i * 97] == i);
+        mem_free(blocks[i]);
+    }
+    CHECK(large);
+    memset(large, 0x55, 1 << 20);
+    mem_free(large);
+    CHECK(user_raw_copy(&probe, (const void *)0x700000000, 8) == 8);
+    CHECK(user_raw_copy(text, "abcdefghijk", 12) == 0 && strcmp(text, "abcdefghijk") == 0);
+    CHECK(user_raw_copy_str(text, (const char *)0x700000000, 8, &faulted) == 8 && faulted);
+    CHECK(user_raw_load32((uint32_t *)&probe, (const uint32_t *)0x700000000) == -EFAULT);
+    CHECK(user_raw_zero((void *)0x700000000, 100) == 100);
+    CHECK(enclave_commit(0x600000, 3, PROT_READ | PROT_WRITE) == 0);
+    memset((void *)0x600000, 7, 3 * PAGE_SIZE);
+    CHECK(enclave_protect(0x600000, 3, PROT_READ | PROT_WRITE, PROT_READ) == 0);
+    CHECK(user_raw_zero((void *)0x600000, 8) == 8);
+    CHECK(enclave_protect(0x600000, 3, PROT_READ, PROT_READ | PROT_WRITE) == 0);
+    CHECK(user_raw_zero((void *)0x600000, 8) == 0);
+    enclave_decommit(0x600000, 3);
+    CHECK(user_raw_zero((void *)0x600000, 8) == 8);
+    CHECK(enclave_commit(0x600000, 1, PROT_READ | PROT_WRITE) == 0);
+    CHECK(*(uint8_t *)0x600008 == 0);
+}
+
+static void check_digests(void)
+{
+    static const uint8_t abc256[4] = { 0xba, 0x78, 0x16, 0xbf };
+    static const uint8_t abc384[4] = { 0xcb, 0x00, 0x75, 0x3f };
+    uint8_t out[SHA384_SIZE], two[2][SHA256_SIZE], *const rets[2] = { two[0], two[1] };
+    const void *const datas[2] = { test_program_start, "abc" };
+
+    sha256_digest("abc", 3, out);
+    CHECK(memcmp(out, abc256, 4) == 0);
+    sha256_digest2(datas, 3, rets);
+    CHECK(memcmp(two[1], abc256, 4) == 0);
+    sha384_digest("abc", 3, out);
+    CHECK(memcmp(out, abc384, 4) == 0);
+}
+
+static void check_time(void)
+{
+    uint64_t a = clock_monotonic_ns(), b;
+
+    CHECK(ocall_park(a + 2000000) == -ETIMEDOUT);
+    b = clock_monotonic_ns();
+    CHECK(b >= a + 2000000 && b < a + 2000000000);
+    CHECK(clock_realtime_ns() > 1600000000ull * 1000000000ull);
+    CHECK(random_u64() != random_u64());
+}
+
+static void check_threads(void)
+{
+    for (unsigned i = 0; i < 12; i++) {
+        uint32_t words[12] = { 0 };
+
+        for (unsigned j = 0; j < 12; j++)
+            CHECK(thread_slot_start(&words[j]) > 0);
+        for (unsigned j = 0; j < 12; j++)
+            while (__atomic_load_n(&words[j], __ATOMIC_SEQ_CST) == 0)
+                (void)!ocall_park(OCALL_FOREVER);
+    }
+}
+
+NORETURN static void run_program(const uint8_t *entry)
+{
+    struct regs regs = { .rip = PROGRAM_ADDR + (uint64_t)(entry - test_program_start),
+                         .rsp = PROGRAM_STACK, .rflags = 0x202 };
+
+    CHECK(enclave_commit(PROGRAM_ADDR, 1, PROT_READ | PROT_WRITE) == 0);
+    CHECK(enclave_commit(PROGRAM_STACK - PAGE_SIZE, 1, PROT_READ | PROT_WRITE) == 0);
+    memcpy((void *)PROGRAM_ADDR, test_program_start, (size_t)(test_program_end - test_program_start));
+    CHECK(enclave_protect(PROGRAM_ADDR, 1, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC) == 0);
+    regs_resume(&regs, true);
+}
+
+void libos_start(const struct start_info *start)
+{
+    const char *name = start->host_argument_count > 0 ? start->host_arguments[0] : "";
+
+    log_debug("test enclave: %s", name);
+    if (strcmp(name, "runtime") == 0) {
+        check_memory();
+        check_digests();
+        check_time();
+        check_threads();
+        enclave_exit(42);
+    }
+    if (strcmp(name, "spin") == 0)
+        run_program(test_program_spin);
+    if (strcmp(name, "fault") == 0)
+        run_program(test_program_fault);
+    if (strcmp(name, "trap") == 0)
+        run_program(test_program_trap);
+    if (strcmp(name, "crash") == 0)
+        *(volatile uint32_t *)0x700000000 = 1;
+    if (strcmp(name, "log") == 0) {
+        log_line("hello from inside %d %s %5u|%-5u|%05x", -5, "text", 7u, 7u, 0xabu);
+        enclave_exit(0);
+    }
+    enclave_exit(2);
+}
