@@ -38,12 +38,15 @@ static int text_store(uintptr_t addr, const void *src, size_t size)
 int mm_text_write(struct mm *mm, uintptr_t addr, const void *src, size_t size)
 {
     const uint8_t want = PAGE_PRESENT | PAGE_EXEC;
+    struct area *a;
     int rc = -EFAULT;
 
     if (size == 0 || size > 8 || addr % 8 + size > 8 || !user_range_ok(addr, size))
         return -EFAULT;
     mutex_lock(&mm->lock);
-    if (area_find(mm, addr) && (page_state(addr) & want) == want)
+    a = area_find(mm, addr);
+    /* A page of a shared file is the file itself. */
+    if (a && a->kind != AREA_FILE_SHARED && (page_state(addr) & want) == want)
         rc = text_store(addr, src, size);
     mutex_unlock(&mm->lock);
     return rc;

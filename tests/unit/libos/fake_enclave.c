@@ -74,6 +74,11 @@ void fake_enclave_init(size_t page_limit)
     fake_enclave_thread_init();
 }
 
+void fake_enclave_set_syscall_entry(void (*entry)(void))
+{
+    g_tcb.syscall_entry = (uint64_t)(uintptr_t)entry;
+}
+
 struct process *fake_enclave_process(void)
 {
     return &g_process;
@@ -316,6 +321,19 @@ int format(char *dst, size_t size, const char *fmt, ...)
     n = vsnprintf(dst, size, fmt, args);
     va_end(args);
     return n;
+}
+
+/* A clock that is never valid: readers make the system call. */
+const struct clock_data *clock_data(void)
+{
+    static struct clock_data data;
+
+    return &data;
+}
+
+size_t xstate_size(void)
+{
+    return 832;
 }
 
 /* ---- tee/libos/task: sleeping locks ---- */

@@ -16,6 +16,8 @@ struct thread;
 void fake_enclave_init(size_t page_limit);
 /* For further threads of a test: the same thread structure is current. */
 void fake_enclave_thread_init(void);
+/* Where trampolines jump on the calling thread; RCX is the return address. */
+void fake_enclave_set_syscall_entry(void (*entry)(void));
 struct process *fake_enclave_process(void);
 struct thread *fake_enclave_thread(void);
 void fake_enclave_set_limit(size_t page_limit);
