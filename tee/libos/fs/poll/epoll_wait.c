@@ -84,8 +84,11 @@ static void view_merge(struct host_view *v, struct epoll *ep)
         return;
     for (unsigned i = 0; i < v->count; i++) {
         struct epoll_item *item = ep->hosts[v->index[i]].item;
-        uint32_t bits = v->hosts[i].revents & (v->hosts[i].events | POLLERR | POLLHUP);
+        uint32_t bits = v->hosts[i].revents;
 
+        if (bits & POLLNVAL)
+            bits |= POLLERR;    /* the host refused to watch: the file's own calls will tell why */
+        bits &= v->hosts[i].events | POLLERR | POLLHUP;
         if (item->events & EPOLLET)
             bits &= item->host_armed;
         if (!bits)

@@ -175,8 +175,11 @@ static int merge_hosts(struct poll_set *s, struct poll_item *items)
 
     for (unsigned i = 0; i < s->host_count; i++) {
         struct poll_item *item = &items[s->host_items[i]];
-        uint16_t bits = s->hosts[i].revents & item_mask(item);
+        uint16_t bits = s->hosts[i].revents;
 
+        if (bits & POLLNVAL)
+            bits |= POLLERR;    /* the host refused to watch: the file's own calls will tell why */
+        bits &= item_mask(item);
         ready += bits && !item->revents;
         item->revents |= bits;
         s->hosts[i].revents = 0;

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Host sockets. Bytes, addresses and errors that come from here are the host's word and nothing more. Trusted.
+ */
+#include <asm/errno.h>
+#include <asm/poll.h>
+#include <asm/socket.h>
+
+#include "tee/enclave/alloc.h"
+#include "tee/enclave/ocall.h"
+#include "tee/enclave/string.h"
+#include "tee/libos/fs/poll/poll.h"
+#include "tee/libos/net/inet.h"
+#include "tee/libos/signal/signal.h"
+
+#define SMALL_SIZE 1024u        /* copied over the stack */
+#define PIECE_SIZE 65536u
+#define SEND_FLAGS (MSG_OOB | MSG_MORE | MSG_DONTROUTE | MSG_CONFIRM)
+
+int inet_host_open(struct inet_sock *s)
+{
+    if (s->host_fd >= 0)
+        return 0;
+    int fd = ocall_socket(s->base.family, s->base.type, 0);
+    if (fd < 0)
+        return fd;
+    __atomic_store_n(&s->host_fd, fd, __ATOMIC_RELEASE);
+    inet_option_replay(s);
+    return 0;
+}
+
+int inet_host_name(struct inet_sock *s, bool peer, struct inet_addr *ret)
+{
+    struct sock_addr a = { 0 };
+    size_t size = sizeof a.bytes;
+    int rc = peer ? ocall_getpeername(s->host_fd, a.bytes, &size)
+                  : ocall_getsockname(s->host_fd, a.bytes, &size);
+
+    if (rc < 0)
+        return rc;
+    a.size = (uint32_t)MIN(size, sizeof a.bytes);
+    rc = inet_addr_parse(s->base.family, &a, ret);
+    return rc < 0 ? -EIO : 0;
+}
+
+int inet_host_bind(struct inet_sock *s, const struct inet_addr *addr)
+{
+    struct sock_addr a;
+    int rc = inet_host_open(s);
+
+    if (rc < 0)
+        return rc;
+    inet_addr_encode(s->base.family, addr, &a);
+    rc = ocall_bind(s->host_fd, a.bytes, a.size);
+    if (rc < 0)
+        return rc;
+    s->local = *addr;
+    if (!addr->port) {
+        struct inet_addr given;
+
+        rc = inet_host_name(s, false, &given);
+        if (rc < 0)
+            return rc;
+        s->local.port = given.port;
+    }
+    s->bound = true;
+    return 0;
+}
+
+int inet_host_error(struct inet_sock *s)
+{
+    int32_t error = 0;
+    size_t size = sizeof error;
+    int rc = ocall_getsockopt(s->host_fd, SOL_SOCKET, SO_ERROR, &error, &size);
+
+    if (rc < 0)
+        return rc;
+    if (size != sizeof error || error < 0 || error > 4095)
+        return -EIO;
+    return -error;
+}
+
+int inet_host_connect(struct inet_sock *s, const struct inet_addr *to, bool nonblock)
+{
+    uint64_t deadline = sock_deadline(s->base.send_timeout_ns);
+    struct sock_addr a;
+
+    inet_addr_encode(s->base.family, to, &a);
+    int rc = ocall_connect(s->host_fd, a.bytes, a.size);
+    if ((rc != -EINPROGRESS && rc != -EALREADY) || nonblock)
+        return rc;
+    rc = poll_host_wait(s->host_fd, POLLOUT, deadline);
+    if (rc == -ETIMEDOUT)
+        return -EINPROGRESS;
+    return rc < 0 ? rc : inet_host_error(s);
+}
+
+/* ---- bytes ---- */
+
+/* Buffer for one transfer: the caller's small one, or the heap. */
+static uint8_t *get_buffer(size_t size, uint8_t *small, size_t *ret_space)
+{
+    uint8_t *heap = size > SMALL_SIZE ? mem_alloc(MIN(size, PIECE_SIZE)) : NULL;
+
+    *ret_space = heap ? MIN(size, PIECE_SIZE) : SMALL_SIZE;
+    return heap ? heap : small;
+}
+
+static int wait_host(struct inet_sock *s, uint16_t events, uint64_t timeout_ns, uint64_t *deadline)
+{
+    if (!*deadline)
+        *deadline = sock_deadline(timeout_ns);
+    return sock_wait_error(poll_host_wait(s->host_fd, events, *deadline), timeout_ns);
+}
+
+/* Sends size bytes of enclave memory. *ret_done counts them. */
+static int send_all(struct inet_sock *s, const uint8_t *src, size_t size, int flags, int64_t *ret_done)
+{
+    uint64_t deadline = 0;
+
+    while (size) {
+        int64_t n = ocall_sendto(s->host_fd, src, size, (flags & SEND_FLAGS) | MSG_NOSIGNAL, NULL, 0);
+        int rc;
+
+        if (n >= 0) {
+            src += n;
+            size -= (size_t)n;
+            *ret_done += n;
+            continue;
+        }
+        if (n != -EAGAIN)
+            return (int)n;
+        if (s->base.file)
+            poll_host_rearm(s->base.file, POLLOUT | POLLWRNORM);
+        if (flags & MSG_DONTWAIT)
+            return -EAGAIN;
+        rc = wait_host(s, POLLOUT, s->base.send_timeout_ns, &deadline);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int64_t send_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *buffer, size_t space)
+{
+    int64_t done = 0;
+
+    while (m->u->left) {
+        int64_t n = uio_get(m->u, buffer, MIN(m->u->left, space));
+        int rc = n < 0 ? (int)n : send_all(s, buffer, (size_t)n, m->flags, &done);
+
+        if (rc < 0)
+            return done ? done : rc;
+    }
+    return done;
+}
+
+static int64_t send_datagram(struct inet_sock *s, struct sock_msg *m, const struct inet_addr *to, uint8_t *buffer)
+{
+    size_t size = m->u->left;
+    uint64_t deadline = 0;
+    struct sock_addr a = { 0 };
+    int64_t n = size ? uio_get(m->u, buffer, size) : 0;
+
+    if (n < (int64_t)size)
+        return n < 0 ? n : -EFAULT;
+    if (to)
+        inet_addr_encode(s->base.family, to, &a);
+    for (;;) {
+        n = ocall_sendto(s->host_fd, buffer, size, (m->flags & SEND_FLAGS) | MSG_NOSIGNAL, to ? a.bytes : NULL, a.size);
+        if (n != -EAGAIN || m->flags & MSG_DONTWAIT)
+            return n;
+        int rc = wait_host(s, POLLOUT, s->base.send_timeout_ns, &deadline);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+int64_t inet_host_send(struct inet_sock *s, struct sock_msg *m, const struct inet_addr *to)
+{
+    uint8_t small[SMALL_SIZE];
+    size_t space;
+    uint8_t *buffer;
+    int64_t n;
+
+    if (s->base.type == SOCK_DGRAM && m->u->left > UDP_SIZE_MAX)
+        return -EMSGSIZE;
+    buffer = get_buffer(m->u->left, small, &space);
+    if (s->base.type != SOCK_DGRAM)
+        n = send_stream(s, m, buffer, space);
+    else
+        n = space < m->u->left ? -ENOMEM : send_datagram(s, m, to, buffer);
+    if (buffer != small)
+        mem_free(buffer);
+    return n;
+}
+
+static int64_t receive_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *buffer, size_t space)
+{
+    int flags = m->flags & (MSG_PEEK | MSG_OOB);
+    bool all = m->flags & MSG_WAITALL && !(m->flags & MSG_PEEK);
+    uint64_t deadline = 0;
+    int64_t done = 0;
+
+    while (m->u->left) {
+        size_t want = MIN(m->u->left, space);
+        size_t addr_size = 0;
+        int ret_flags = 0;
+        int64_t n = ocall_recvfrom(s->host_fd, buffer, want, flags, NULL, &addr_size, &ret_flags);
+        int rc;
+
+        if (s->base.file)
+            poll_host_rearm(s->base.file, POLLIN | POLLRDNORM | POLLPRI | POLLRDHUP);
+        if (n == 0)
+            break;
+        if (n > 0 && m->flags & MSG_TRUNC) {
+            m->u->left -= (size_t)n;    /* TCP: thrown away */
+        } else if (n > 0) {
+            n = uio_put(m->u, buffer, (size_t)n);
+        }
+        if (n > 0) {
+            done += n;
+            if (!all)
+                break;
+            continue;
+        }
+        if (n != -EAGAIN || m->flags & MSG_DONTWAIT)
+            return done ? done : n;
+        rc = wait_host(s, POLLIN, s->base.receive_timeout_ns, &deadline);
+        if (rc < 0)
+            return done ? done : rc;
+    }
+    return done;
+}
+
+int64_t inet_host_receive(struct inet_sock *s, struct sock_msg *m)
+{
+    uint8_t small[SMALL_SIZE];
+    size_t space;
+    uint8_t *buffer = get_buffer(m->u->left, small, &space);
+    int64_t n = receive_stream(s, m, buffer, space);
+
+    if (buffer != small)
+        mem_free(buffer);
+    return n;
+}
+
+static int64_t receive_datagram(struct inet_sock *s, struct sock_msg *m, uint8_t *buffer, size_t space)
+{
+    struct sock_addr a = { 0 };
+    size_t addr_size = sizeof a.bytes;
+    int ret_flags = 0;
+    size_t want = MIN(m->u->left, space);
+    int64_t n = ocall_recvfrom(s->host_fd, buffer, want, m->flags & (MSG_PEEK | MSG_TRUNC), a.bytes, &addr_size,
+                               &ret_flags);
+
+    if (n < 0)
+        return n;
+    size_t got = MIN((size_t)n, want);
+    if ((size_t)n > got || ret_flags & MSG_TRUNC)
+        m->ret_flags |= MSG_TRUNC;
+    if (m->addr) {
+        struct inet_addr from;
+
+        a.size = (uint32_t)MIN(addr_size, sizeof a.bytes);
+        if (inet_addr_parse(s->base.family, &a, &from) < 0)
+            return -EIO;
+        inet_addr_encode(s->base.family, &from, m->addr);
+    }
+    if (got) {
+        int64_t put = uio_put(m->u, buffer, got);
+        if (put < 0)
+            return put;
+    }
+    return m->flags & MSG_TRUNC ? n : (int64_t)got;
+}
+
+int64_t inet_host_receive_datagram(struct inet_sock *s, struct sock_msg *m)
+{
+    uint8_t small[SMALL_SIZE];
+    size_t space;
+    uint8_t *buffer = get_buffer(m->u->left, small, &space);
+    int64_t n = receive_datagram(s, m, buffer, space);
+
+    if (buffer != small)
+        mem_free(buffer);
+    if (s->base.file)
+        poll_host_rearm(s->base.file, POLLIN | POLLRDNORM);
+    return n;
+}

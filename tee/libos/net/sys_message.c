@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sendto(2), sendmsg(2), recvfrom(2), recvmsg(2) and their multiple forms; control messages. Trusted. */
+#include <asm/errno.h>
+#include <asm/signal.h>
+#include <linux/fcntl.h>
+#include <linux/time_types.h>
+
+#include "tee/enclave/alloc.h"
+#include "tee/enclave/clock.h"
+#include "tee/enclave/string.h"
+#include "tee/libos/fs/poll/poll.h"
+#include "tee/libos/net/sys_socket.h"
+#include "tee/libos/signal/signal.h"
+#include "tee/libos/syscall/syscall.h"
+
+#define CONTROL_SIZE_MAX 20480u     /* as net.core.optmem_max */
+#define MESSAGES_MAX 1024u          /* of sendmmsg and recvmmsg, as Linux */
+#define NS_PER_SEC 1000000000ull
+
+/* struct msghdr of recvmsg(2) and struct mmsghdr. */
+struct user_message {
+    uint64_t name;
+    int32_t name_size;
+    int32_t pad;
+    uint64_t iov;
+    uint64_t iov_count;
+    uint64_t control;
+    uint64_t control_size;
+    uint32_t flags;
+    int32_t pad2;
+};
+_Static_assert(sizeof(struct user_message) == 56, "struct msghdr");
+
+struct user_mmessage {
+    struct user_message message;
+    uint32_t size;
+    int32_t pad;
+};
+_Static_assert(sizeof(struct user_mmessage) == 64, "struct mmsghdr");
+
+struct user_control {       /* struct cmsghdr */
+    uint64_t size;
+    int32_t level;
+    int32_t type;
+};
+
+/* ---- sending ---- */
+
+static int64_t send_message(struct socket *s, struct file *f, struct sock_msg *m)
+{
+    if (f->flags & O_NONBLOCK)
+        m->flags |= MSG_DONTWAIT;
+    int64_t n = s->ops->send ? s->ops->send(s, m) : -EOPNOTSUPP;
+    if (n == -EPIPE && !(m->flags & MSG_NOSIGNAL) && s->type != SOCK_DGRAM)
+        signal_send_thread(thread_current(), SIGPIPE, NULL);
+    return n;
+}
+
+SYSCALL_DEFINE(sendto)
+{
+    CLEANUP(file_unrefp) struct file *file = NULL;
+    struct sock_addr addr = { 0 };
+    struct socket *s;
+    struct uio u;
+    int rc = sys_socket_get((int)a, &file, &s);
+
+    if (rc < 0)
+        return rc;
+    if (!user_range_ok(b, c))
+        return -EFAULT;
+    if (e) {
+        rc = sys_socket_addr_in(&addr, e, (uint32_t)f);
+        if (rc < 0)
+            return rc;
+    }
+    uio_init_user(&u, b, c);
+    struct sock_msg m = { .u = &u, .flags = (int)d, .addr = &addr };
+    return send_message(s, file, &m);
+}
+
+static int control_rights(struct sock_control *c, const uint8_t *data, size_t size)
+{
+    size_t count = size / sizeof(int32_t);
+
+    if (c->files)
+        return -EINVAL;
+    if (count > SCM_FILES_MAX)
+        return -EINVAL;
+    if (!count)
+        return 0;
+    c->files = mem_calloc(count, sizeof(struct file *));
+    if (!c->files)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        int32_t fd;
+
+        memcpy(&fd, data + i * sizeof fd, sizeof fd);
+        c->files[i] = fd_get(fd);
+        if (!c->files[i])
+            return -EBADF;
+        c->file_count++;
+    }
+    return 0;
+}
+
+static int control_cred(struct sock_control *c, const uint8_t *data, size_t size)
+{
+    const struct cred *mine = process_cred();
+    struct sock_cred cred;
+
+    if (size != sizeof cred)
+        return -EINVAL;
+    memcpy(&cred, data, sizeof cred);
+    bool pid_ok = cred.pid == process_current()->pid || mine->euid == 0;
+    bool uid_ok = cred.uid == mine->ruid || cred.uid == mine->euid || cred.uid == mine->suid;
+    bool gid_ok = cred.gid == mine->rgid || cred.gid == mine->egid || cred.gid == mine->sgid;
+    if (!pid_ok || (mine->euid != 0 && (!uid_ok || !gid_ok)))
+        return -EPERM;
+    c->has_cred = true;
+    c->cred = cred;
+    return 0;
+}
+
+static int control_parse(struct sock_control *c, int family, const uint8_t *data, size_t size)
+{
+    size_t off = 0;
+
+    while (size - off >= sizeof(struct user_control)) {
+        struct user_control head;
+        int rc = 0;
+
+        memcpy(&head, data + off, sizeof head);
+        if (head.size < sizeof head || head.size > size - off)
+            return -EINVAL;
+        const uint8_t *body = data + off + sizeof head;
+        size_t body_size = head.size - sizeof head;
+        if (head.level != SOL_SOCKET_LEVEL)
+            syscall_unsupported("sendmsg: control message below SOL_SOCKET", "set the socket option instead");
+        else if (head.type == SCM_RIGHTS)
+            rc = family == AF_UNIX ? control_rights(c, body, body_size) : -EINVAL;
+        else if (head.type == SCM_CREDENTIALS)
+            rc = family == AF_UNIX ? control_cred(c, body, body_size) : -EINVAL;
+        else
+            rc = -EINVAL;
+        if (rc < 0)
+            return rc;
+        size_t step = ALIGN_UP(head.size, 8);
+        off = step >= size - off ? size : off + step;
+    }
+    return 0;
+}
+
+static int control_in(struct sock_control *c, int family, const struct user_message *um)
+{
+    if (!um->control_size || !um->control)
+        return 0;
+    if (um->control_size > CONTROL_SIZE_MAX)
+        return -ENOBUFS;
+
+    CLEANUP(mem_freep) uint8_t *data = mem_alloc(um->control_size);
+    if (!data)
+        return -ENOMEM;
+    int rc = user_copy_in(data, um->control, um->control_size);
+    return rc < 0 ? rc : control_parse(c, family, data, um->control_size);
+}
+
+static int64_t send_one(struct socket *s, struct file *file, const struct user_message *um, int flags)
+{
+    CLEANUP(sock_control_done) struct sock_control control = { 0 };
+    struct sock_addr addr = { 0 };
+    struct uio u;
+    int rc = 0;
+
+    if (um->name && um->name_size)
+        rc = um->name_size < 0 ? -EINVAL : sys_socket_addr_in(&addr, um->name, (uint32_t)um->name_size);
+    if (rc == 0)
+        rc = control_in(&control, s->family, um);
+    if (rc == 0 && um->iov_count > UIO_SEGMENTS_MAX)
+        rc = -EMSGSIZE;
+    if (rc == 0)
+        rc = uio_init_iovec(&u, um->iov, um->iov_count);
+    if (rc < 0)
+        return rc;
+    struct sock_msg m = { .u = &u, .flags = flags, .addr = &addr, .control = &control };
+    int64_t n = send_message(s, file, &m);
+    uio_done(&u);
+    return n;
+}
+
+SYSCALL_DEFINE(sendmsg)
+{
+    CLEANUP(file_unrefp) struct file *file = NULL;
+    struct user_message um;
+    struct socket *s;
+    int rc = sys_socket_get((int)a, &file, &s);
+
+    if (rc == 0)
+        rc = USER_GET(&um, b);
+    return rc < 0 ? rc : send_one(s, file, &um, (int)c);
+}
+
+SYSCALL_DEFINE(sendmmsg)
+{
+    CLEANUP(file_unrefp) struct file *file = NULL;
+    struct socket *s;
+    int64_t n = sys_socket_get((int)a, &file, &s);
+    unsigned count = MIN((unsigned)c, MESSAGES_MAX), i = 0;
+
+    for (; n >= 0 && i < count; i++) {
+        uintptr_t at = b + i * sizeof(struct user_mmessage);
+        struct user_message um;
+
+        n = USER_GET(&um, at);
+        if (n == 0)
+            n = send_one(s, file, &um, (int)d);
+        if (n < 0)
+            break;
+        uint32_t size = (uint32_t)n;
+        n = user_copy_out(at + offsetof(struct user_mmessage, size), &size, sizeof size);
+    }
+    return i ? (int64_t)i : n;
+}
+
+/* ---- receiving ---- */
+
+static int64_t receive_message(struct socket *s, struct file *f, struct sock_msg *m)
+{
+    if (f->flags & O_NONBLOCK)
+        m->flags |= MSG_DONTWAIT;
+    if (m->flags & MSG_ERRQUEUE)
+        return -EAGAIN;     /* nothing is ever queued there */
+    return s->ops->receive ? s->ops->receive(s, m) : -EOPNOTSUPP;
+}
+
+SYSCALL_DEFINE(recvfrom)
+{
+    CLEANUP(file_unrefp) struct file *file = NULL;
+    struct sock_addr addr = { 0 };
+    struct socket *s;
+    struct uio u;
+    int rc = sys_socket_get((int)a, &file, &s);
+
+    if (rc < 0)
+        return rc;
+    if (!user_range_ok(b, c))
+        return -EFAULT;
+    uio_init_user(&u, b, c);
+    struct sock_msg m = { .u = &u, .flags = (int)d, .addr = e ? &addr : NULL };
+    int64_t n = receive_message(s, file, &m);
+    if (n >= 0 && e) {
+        rc = sys_socket_addr_out(e, f, &addr);
+        if (rc < 0)
+            return rc;
+    }
+    return n;
+}
+
+/* Where control messages go in the program's buffer. */
+struct control_out {
+    uintptr_t at;
+    size_t left;
+    uint32_t flags;     /* MSG_CTRUNC */
+};
+
+static int put_control(struct control_out *o, int type, const void *data, size_t size)
+{
+    struct user_control head = { .size = sizeof head + size, .level = SOL_SOCKET_LEVEL, .type = type };
+    int rc;
+
+    if (o->left < sizeof head) {
+        o->flags |= MSG_CTRUNC;
+        return 0;
+    }
+    if (head.size > o->left) {
+        o->flags |= MSG_CTRUNC;
+        head.size = o->left;
+    }
+    rc = USER_PUT(o->at, &head);
+    if (rc == 0)
+        rc = user_copy_out(o->at + sizeof head, data, head.size - sizeof head);
+    size_t step = MIN(ALIGN_UP(head.size, 8), o->left);
+    o->at += step;
+    o->left -= step;
+    return rc;
+}
+
+/* Descriptors that fit are installed; what does not fit is closed. */
+static int put_rights(struct control_out *o, struct sock_control *c, bool cloexec)
+{
+    int32_t fds[SCM_FILES_MAX];
+    size_t room = o->left > sizeof(struct user_control) ? (o->left - sizeof(struct user_control)) / 4 : 0;
+    size_t count = 0;
+
+    while (count < MIN(room, c->file_count)) {
+        file_ref(c->files[count]);
+        fds[count] = fd_install(c->files[count], cloexec, 0);
+        if (fds[count] < 0)
+            break;
+        count++;
+    }
+    if (count < c->file_count)
+        o->flags |= MSG_CTRUNC;
+    return count ? put_control(o, SCM_RIGHTS, fds, count * 4) : 0;
+}
+
+static int control_out(struct control_out *o, struct socket *s, struct sock_control *c, bool cloexec)
+{
+    int rc = 0;
+
+    if (s->flags & SOCK_FLAG_PASSCRED && s->family == AF_UNIX) {
+        /* Nobody said who it was: as Linux, nobody. */
+        struct sock_cred cred = c->has_cred ? c->cred : (struct sock_cred){ 0, 65534, 65534 };
+
+        rc = put_control(o, SCM_CREDENTIALS, &cred, sizeof cred);
+    }
+    if (rc == 0 && c->file_count)
+        rc = put_rights(o, c, cloexec);
+    return rc;
+}
+
+static int64_t receive_one(struct socket *s, struct file *file, uintptr_t at, int flags)
+{
+    CLEANUP(sock_control_done) struct sock_control control = { 0 };
+    struct sock_addr addr = { 0 };
+    struct user_message um;
+    struct uio u;
+    int rc = USER_GET(&um, at);
+
+    if (rc < 0)
+        return rc;
+    if (um.iov_count > UIO_SEGMENTS_MAX)
+        return -EMSGSIZE;
+    if (um.name && um.name_size < 0)
+        return -EINVAL;
+    rc = uio_init_iovec(&u, um.iov, um.iov_count);
+    if (rc < 0)
+        return rc;
+    struct sock_msg m = { .u = &u, .flags = flags, .addr = &addr, .control = &control };
+    int64_t n = receive_message(s, file, &m);
+    uio_done(&u);
+    if (n < 0)
+        return n;
+
+    struct control_out o = { .at = um.control, .left = um.control ? um.control_size : 0 };
+    rc = control_out(&o, s, &control, (flags & MSG_CMSG_CLOEXEC) != 0);
+    if (rc == 0 && um.name) {
+        rc = user_copy_out(um.name, addr.bytes, MIN((uint32_t)um.name_size, addr.size));
+        um.name_size = (int32_t)addr.size;
+        if (rc == 0)
+            rc = user_copy_out(at + offsetof(struct user_message, name_size), &um.name_size, 4);
+    }
+    um.control_size = um.control ? o.at - um.control : 0;
+    um.flags = (uint32_t)m.ret_flags | o.flags | (flags & MSG_CMSG_CLOEXEC);
+    if (rc == 0)
+        rc = user_copy_out(at + offsetof(struct user_message, control_size), &um.control_size, 8);
+    if (rc == 0)
+        rc = user_copy_out(at + offsetof(struct user_message, flags), &um.flags, 4);
+    return rc < 0 ? rc : n;
+}
+
+SYSCALL_DEFINE(recvmsg)
+{
+    CLEANUP(file_unrefp) struct file *file = NULL;
+    struct socket *s;
+    int rc = sys_socket_get((int)a, &file, &s);
+
+    return rc < 0 ? rc : receive_one(s, file, b, (int)c);
+}
+
+SYSCALL_DEFINE(recvmmsg)
+{
+    CLEANUP(file_unrefp) struct file *file = NULL;
+    uint64_t deadline = WAIT_FOREVER;
+    struct socket *s;
+    int64_t n = sys_socket_get((int)a, &file, &s);
+    unsigned count = MIN((unsigned)c, MESSAGES_MAX), i = 0;
+    int flags = (int)d & ~MSG_WAITFORONE;
+
+    if (n == 0 && e) {
+        struct __kernel_timespec t;
+
+        n = USER_GET(&t, e);
+        if (n == 0 && (t.tv_sec < 0 || t.tv_nsec < 0 || (uint64_t)t.tv_nsec >= NS_PER_SEC))
+            n = -EINVAL;
+        if (n == 0 && (uint64_t)t.tv_sec < UINT64_MAX / NS_PER_SEC / 2)
+            deadline = clock_monotonic_ns() + (uint64_t)t.tv_sec * NS_PER_SEC + (uint64_t)t.tv_nsec;
+    }
+    for (; n >= 0 && i < count; i++) {
+        uintptr_t at = b + i * sizeof(struct user_mmessage);
+
+        n = receive_one(s, file, at, flags);
+        if (n < 0)
+            break;
+        uint32_t size = (uint32_t)n;
+        n = user_copy_out(at + offsetof(struct user_mmessage, size), &size, sizeof size);
+        if (d & MSG_WAITFORONE)
+            flags |= MSG_DONTWAIT;
+        if (deadline != WAIT_FOREVER && clock_monotonic_ns() >= deadline) {
+            i++;
+            break;
+        }
+    }
+    return i ? (int64_t)i : n;
+}
