@@ -52,7 +52,7 @@ static int segment_map(struct mm *mm, struct file *f, const struct elf_segment *
                     ALIGN_DOWN(s->off, PAGE_SIZE));
     if (rc == 0 && s->mem_size > s->file_size && file_pages_end > file_end && s->file_size &&
         (s->prot & PROT_WRITE))
-        rc = user_zero_mm(mm, file_end, MIN(file_pages_end, s->vaddr + bias + s->mem_size) - file_end);
+        rc = user_zero_mm(mm, file_end, file_pages_end - file_end); /* all of it: ld.so relies on that */
     at = file_pages_end;
     if (rc == 0 && end > file_pages_end)
         rc = mm_map(mm, &at, end - file_pages_end, s->prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS,

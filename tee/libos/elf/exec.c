@@ -10,7 +10,7 @@
 #include "tee/libos/elf/elf_private.h"
 #include "tee/libos/fs/vfs/vfs.h"
 
-#define SCRIPT_DEPTH_MAX 4u
+#define SCRIPT_DEPTH_MAX 5u    /* as Linux */
 #define MAY_EXEC 1u
 
 /* A program file, or an interpreter: a regular file that the caller may execute. */

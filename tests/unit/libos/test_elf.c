@@ -171,19 +171,18 @@ static char *script(const char *text, unsigned mode)
 
 static void test_scripts(void **state)
 {
-    char out[256], text[300], *a = script("#! /bin/echo one two \n", 0755), *b;
+    char out[256], text[300], *a = script("#! /bin/echo one two \n", 0755), *chain[6] = { a };
 
     assert_int_equal(run(a, STRINGS("script\0arg"), NO_STRINGS, out, sizeof out), 0);
     snprintf(text, sizeof text, "one two %s arg\n", a);
     assert_string_equal(out, text);
     for (unsigned i = 0; i < 5; i++) {
         snprintf(text, sizeof text, "#!%s", a);
-        b = a;
-        a = script(text, 0755);
+        a = chain[i + 1] = script(text, 0755);
         assert_int_equal(WEXITSTATUS(run(a, STRINGS("s"), NO_STRINGS, out, sizeof out)), i < 4 ? 0 : 203);
-        unlink(b);
     }
-    unlink(a);
+    for (unsigned i = 0; i < 6; i++)
+        unlink(chain[i]);
     a = script("#!/no/such/interpreter\n", 0755);
     assert_int_equal(WEXITSTATUS(run(a, STRINGS("s"), NO_STRINGS, out, sizeof out)), 202);
     unlink(a);
