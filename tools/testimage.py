@@ -11,6 +11,8 @@ An image is made once, in build/images/, from Debian packages by mmdebstrap with
 sources; the same packages give the same bytes.
 """
 import argparse
+import contextlib
+import fcntl
 import glob
 import hashlib
 import os
@@ -44,6 +46,14 @@ DATA_HOOK = (f'cd "$1/var/cache/apt/archives" && '
 HOSTS_HOOK = r'printf "127.0.0.1 localhost\n::1 localhost ip6-localhost\n" > "$1/etc/hosts"'
 HOOKS = {'python': [HOSTS_HOOK], 'demo': [HOSTS_HOOK, DATA_HOOK]}
 
+# Test images run what the host asks for, in the environment of the native runs.
+CONFIG = """entrypoint: []
+args:
+  default: [/bin/sh]
+  from_host: true
+env:
+  set: {PATH: "%(PATH)s", HOME: "%(HOME)s", LANG: "%(LANG)s"}
+""" % ENVIRONMENT
 TAR_OPTIONS = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', f'--mtime=@{EPOCH}']
 TAR_CREATE = ['tar', '-c', *TAR_OPTIONS]
 TAR_APPEND = ['tar', '-r', *TAR_OPTIONS]
@@ -72,6 +82,15 @@ def bootstrap_command(name, tar):
     return ['mmdebstrap', *options, SUITE, tar, *package_sources()]
 
 
+@contextlib.contextmanager
+def one_at_a_time(what):
+    """Tests run side by side; what they share is made by one of them."""
+    os.makedirs(IMAGES, exist_ok=True)
+    with open(os.path.join(IMAGES, f'.lock-{what}'), 'w', encoding='ascii') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def recipe_digest(name):
     recipe = repr((PACKAGES[name], HOOKS.get(name), EXCLUDED, SUITE, EPOCH))
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
@@ -79,13 +98,13 @@ def recipe_digest(name):
 
 def debian_tar(name):
     """The image as a tar file, made when it is not there yet."""
-    os.makedirs(IMAGES, exist_ok=True)
     tar = os.path.join(IMAGES, f'{name}-{recipe_digest(name)}.tar')
-    if not os.path.exists(tar):
-        partial = tar + '.partial.tar'
-        environment = {**os.environ, 'SOURCE_DATE_EPOCH': EPOCH, 'LC_ALL': 'C.UTF-8'}
-        subprocess.run(bootstrap_command(name, partial), check=True, stdin=subprocess.DEVNULL, env=environment)
-        os.replace(partial, tar)
+    with one_at_a_time(name):
+        if not os.path.exists(tar):
+            partial = tar + '.partial.tar'
+            environment = {**os.environ, 'SOURCE_DATE_EPOCH': EPOCH, 'LC_ALL': 'C.UTF-8'}
+            subprocess.run(bootstrap_command(name, partial), check=True, stdin=subprocess.DEVNULL, env=environment)
+            os.replace(partial, tar)
     return tar
 
 
@@ -93,20 +112,26 @@ def debian_folder(name):
     """The image as a folder (for native runs)."""
     tar = debian_tar(name)
     folder = tar[:-len('.tar')]
-    if not os.path.isdir(folder):
-        partial = tempfile.mkdtemp(dir=IMAGES)
-        # Device nodes need root and are not needed: /dev is the kernel's or the library OS's own.
-        subprocess.run(['tar', '-x', '-f', tar, '-C', partial, '--exclude=./dev/*'], check=True)
-        os.chmod(partial, 0o755)
-        os.replace(partial, folder)
+    with one_at_a_time(name):
+        if not os.path.isdir(folder):
+            partial = tempfile.mkdtemp(dir=IMAGES)
+            # Device nodes need root and are not needed: /dev is the kernel's or the library OS's own.
+            subprocess.run(['tar', '-x', '-f', tar, '-C', partial, '--exclude=./dev/*'], check=True)
+            os.chmod(partial, 0o755)
+            os.replace(partial, folder)
     return folder
 
 
 def busybox_folder(out=None):
     """A root with the static busybox and a link for each of its applets."""
     folder = out or os.path.join(IMAGES, 'busybox')
-    if os.path.exists(os.path.join(folder, 'bin', 'busybox')):
-        return folder
+    with one_at_a_time('busybox'):
+        if not os.path.exists(os.path.join(folder, 'bin', 'busybox')):
+            make_busybox(folder)
+    return folder
+
+
+def make_busybox(folder):
     for name in ('bin', 'dev', 'etc', 'proc', 'root', 'sys', 'tmp'):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
     os.chmod(os.path.join(folder, 'tmp'), 0o1777)
@@ -119,7 +144,6 @@ def busybox_folder(out=None):
     for name, text in (('passwd', 'root:x:0:0:root:/root:/bin/sh\n'), ('group', 'root:x:0:\n')):
         with open(os.path.join(folder, 'etc', name), 'w', encoding='ascii') as file:
             file.write(text)
-    return folder
 
 
 def native_command(folder, argv, environment=None):
@@ -135,46 +159,45 @@ def native_command(folder, argv, environment=None):
             *variables, '/usr/sbin/chroot', '.', *argv]
 
 
-def sealed(name, build, files=None, config=None):
+def sealed(name, build, files=None, config=CONFIG):
     """The sealed image of a root file system, with more files in it: {path in the image: path here}. Made again when
     the programs, the files or the configuration (the text of a cloche.yaml) have changed. Returns its path."""
-    cloche = os.path.join(build, 'bin', 'cloche')
+    files = files or {}
     parts = hashlib.sha256(repr((name, recipe_digest(name) if name in PACKAGES else '', config)).encode())
-    for program in sorted(glob.glob(os.path.join(build, 'bin', '*'))):
-        with open(program, 'rb') as file:
-            parts.update(file.read())
-    for target, path in sorted((files or {}).items()):
+    for path in [*sorted(glob.glob(os.path.join(build, 'bin', '*'))), *(path for _, path in sorted(files.items()))]:
         with open(path, 'rb') as file:
-            parts.update(target.encode() + file.read())
-    out = os.path.join(IMAGES, f'sealed-{name}-{parts.hexdigest()[:16]}.tar')
-    if os.path.exists(out):
-        return out
-    with tempfile.TemporaryDirectory(dir=IMAGES) as work:
-        tar = os.path.join(work, 'rootfs.tar')
-        if name == 'busybox':
-            subprocess.run([*TAR_CREATE, '-f', tar, '-C', busybox_folder(), '.'], check=True)
-        else:
-            shutil.copy(debian_tar(name), tar)
-        for target, path in sorted((files or {}).items()):
-            at = os.path.join(work, 'files', target.lstrip('/'))
-            os.makedirs(os.path.dirname(at), exist_ok=True)
-            shutil.copy(path, at)
-        if files:
-            subprocess.run([*TAR_APPEND, '-f', tar, '-C', os.path.join(work, 'files'), '.'], check=True)
-        command = [cloche, 'build', tar, '-o', out + '.partial.tar']
-        if config is not None:
-            yaml = os.path.join(work, 'cloche.yaml')
-            with open(yaml, 'w', encoding='utf-8') as file:
-                file.write(config)
-            command += ['-f', yaml]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f'cloche build failed ({done.returncode}):\n{done.stdout}{done.stderr}')
-    for old in glob.glob(os.path.join(IMAGES, f'sealed-{name}-*')):
-        if old != out + '.partial.tar':
-            os.unlink(old)
-    os.replace(out + '.partial.tar', out)
+            parts.update(file.read())
+    # Older versions of the same image go; another set of files is another image.
+    kind = hashlib.sha256(repr(sorted(files)).encode()).hexdigest()[:6]
+    out = os.path.join(IMAGES, f'sealed-{name}-{kind}-{parts.hexdigest()[:12]}.tar')
+    with one_at_a_time(f'sealed-{name}-{kind}'):
+        if not os.path.exists(out):
+            for old in glob.glob(os.path.join(IMAGES, f'sealed-{name}-{kind}-*')):
+                os.unlink(old)
+            with tempfile.TemporaryDirectory(dir=IMAGES) as work:
+                seal(name, os.path.join(build, 'bin', 'cloche'), files, config, work, out)
     return out
+
+
+def seal(name, cloche, files, config, work, out):
+    tar, more, yaml = (os.path.join(work, part) for part in ('rootfs.tar', 'files', 'cloche.yaml'))
+    if name == 'busybox':
+        subprocess.run([*TAR_CREATE, '-f', tar, '-C', busybox_folder(), '.'], check=True)
+    else:
+        shutil.copy(debian_tar(name), tar)
+    for target, path in sorted(files.items()):
+        at = os.path.join(more, target.lstrip('/'))
+        os.makedirs(os.path.dirname(at), exist_ok=True)
+        shutil.copy(path, at)
+    if files:
+        subprocess.run([*TAR_APPEND, '-f', tar, '-C', more, '.'], check=True)
+    with open(yaml, 'w', encoding='utf-8') as file:
+        file.write(config)
+    made = os.path.join(work, 'image.tar')
+    done = subprocess.run([cloche, 'build', '-f', yaml, tar, '-o', made], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f'cloche build failed ({done.returncode}):\n{done.stdout}{done.stderr}')
+    os.replace(made, out)
 
 
 def image_folder(name, out=None):

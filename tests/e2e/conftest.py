@@ -29,9 +29,9 @@ def finish(command, stdin=b'', timeout=TIMEOUT_S, env=None):
 class World:
     """One root file system, as a folder for native runs and sealed for the enclave."""
 
-    def __init__(self, name, files=None, config=None):
+    def __init__(self, name, files=None):
         self.folder = testimage.image_folder(name)
-        self.image = testimage.sealed(name, BUILD, files, config)
+        self.image = testimage.sealed(name, BUILD, files)
 
     def native_command(self, argv):
         return testimage.native_command(self.folder, argv)
