@@ -1,90 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Synchronous exceptions of programs: pages that are to be made present, instructions that an enclave
- * must emulate, and signals for the rest. Trusted.
+ * Synchronous exceptions of programs: pages that are to be made present, and signals for the rest.
+ * Trusted. Instructions that an enclave cannot run (CPUID, RDTSC) the runtime has emulated before.
  */
 #include <asm/errno.h>
 #include <asm/siginfo.h>
 #include <asm/signal.h>
 
-#include "tee/enclave/clock.h"
 #include "tee/enclave/log.h"
-#include "tee/enclave/ocall.h"
 #include "tee/libos/mm/mm.h"
 #include "tee/libos/signal/queue.h"
 #include "tee/libos/task/task.h"
 
-#define CPUID_CACHE_SIZE 64u
 #define XSAVE_FSW_OFF 2u
 #define XSAVE_MXCSR_OFF 24u
-
-/* ---- CPUID, which cannot run in an enclave ---- */
-
-struct cpuid_entry {
-    uint32_t leaf, subleaf, answer[4];
-};
-static struct {
-    struct spin lock;
-    unsigned count;
-    struct cpuid_entry entries[CPUID_CACHE_SIZE];
-} g_cpuid;
-
-static bool find_cached_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t answer[4])
-{
-    bool found = false;
-
-    spin_lock(&g_cpuid.lock);
-    for (unsigned i = 0; i < g_cpuid.count && !found; i++) {
-        const struct cpuid_entry *e = &g_cpuid.entries[i];
-
-        found = e->leaf == leaf && e->subleaf == subleaf;
-        for (unsigned k = 0; found && k < 4; k++)
-            answer[k] = e->answer[k];
-    }
-    spin_unlock(&g_cpuid.lock);
-    return found;
-}
-
-static void read_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t answer[4])
-{
-    if (find_cached_cpuid(leaf, subleaf, answer))
-        return;
-    ocall_cpuid(leaf, subleaf, answer);
-    spin_lock(&g_cpuid.lock);
-    if (g_cpuid.count < CPUID_CACHE_SIZE)
-        g_cpuid.entries[g_cpuid.count++] = (struct cpuid_entry){
-            leaf, subleaf, { answer[0], answer[1], answer[2], answer[3] }
-        };
-    spin_unlock(&g_cpuid.lock);
-}
-
-/* returns: true when the instruction at RIP was emulated. */
-static bool emulate(struct regs *regs)
-{
-    uint8_t code[2];
-    uint32_t answer[4];
-    uint64_t now_ns;
-
-    if (user_copy_in(code, regs->rip, sizeof code) < 0 || code[0] != 0x0f)
-        return false;
-    if (code[1] == 0xa2) {              /* CPUID */
-        read_cpuid((uint32_t)regs->rax, (uint32_t)regs->rcx, answer);
-        regs->rax = answer[0];
-        regs->rbx = answer[1];
-        regs->rcx = answer[2];
-        regs->rdx = answer[3];
-    } else if (code[1] == 0x31) {       /* RDTSC, where enclaves may not: a counter of 1 GHz */
-        now_ns = clock_monotonic_ns();
-        regs->rax = (uint32_t)now_ns;
-        regs->rdx = now_ns >> 32;
-    } else {
-        return false;
-    }
-    regs->rip += 2;
-    return true;
-}
-
-/* ---- faults ---- */
 
 static int float_code_of(uint32_t flags)
 {
@@ -179,12 +108,10 @@ void libos_fault(struct regs *regs, const struct fault *fault)
     struct thread *t = current();
 
     regs->orig_rax = UINT64_MAX;
-    if ((fault->vector != VECTOR_UD && fault->vector != VECTOR_GP) || !emulate(regs)) {
-        t->fault_vector = fault->vector;
-        t->fault_error_code = fault->error_code;
-        t->fault_address = fault->address;
-        raise(regs, fault);
-    }
+    t->fault_vector = fault->vector;
+    t->fault_error_code = fault->error_code;
+    t->fault_address = fault->address;
+    raise(regs, fault);
     if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE))
         signal_handle(regs, false);
 }

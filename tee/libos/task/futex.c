@@ -373,7 +373,7 @@ SYSCALL_DEFINE(futex)
     uint32_t command = (uint32_t)b & (uint32_t)FUTEX_CMD_MASK, expected = (uint32_t)f;
     int rc;
 
-    if (LIKELY(command == FUTEX_WAKE)) {
+    if (LIKELY((b & ~(uint64_t)FUTEX_PRIVATE_FLAG) == FUTEX_WAKE)) {
         rc = futex_check(a);
         return rc < 0 ? rc : (int64_t)wake(a, (uint32_t)c, FUTEX_BITSET_MATCH_ANY);
     }

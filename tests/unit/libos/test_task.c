@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Wait queues, locks, futexes, timers, sleeping: tee/libos/task over real threads. Unit test. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/time_types.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tee/enclave/clock.h"
+#include "tee/libos/task/futex_private.h"
+#include "tee/libos/task/timer.h"
+#include "tests/unit/libos/fake_task.h"
+
+#define MS 1000000ull
+#define ROUNDS 2000
+#define WORKERS 4
+
+#define FUTEX(...) FUTEX_(__VA_ARGS__, 0, 0, 0, 0)
+#define FUTEX_(word, op, value, timeout, word2, value3, ...)                                       \
+    sys_futex((uint64_t)(word), (uint64_t)(op), (uint64_t)(value), (uint64_t)(timeout),            \
+              (uint64_t)(word2), (uint64_t)(value3))
+
+syscall_fn sys_futex, sys_nanosleep, sys_set_robust_list, sys_setitimer, sys_timer_create,
+    sys_timer_settime, sys_timer_delete, sys_timer_gettime, sys_clock_gettime;
+
+/* ---- locks ---- */
+
+static struct mutex g_mutex;
+static struct rwlock g_rwlock;
+static volatile unsigned g_counter;
+static volatile unsigned g_a, g_b;
+
+static void count_up(void *arg)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        mutex_lock(&g_mutex);
+        unsigned seen = g_counter;
+
+        if (i % 64 == 0)
+            usleep(10);     /* make others sleep on it */
+        g_counter = seen + 1;
+        mutex_unlock(&g_mutex);
+    }
+}
+
+static void run_workers(void (*fn)(void *arg))
+{
+    struct fake_thread *f[WORKERS];
+
+    for (int i = 0; i < WORKERS; i++)
+        f[i] = fake_thread_start(fn, (void *)(intptr_t)i);
+    for (int i = 0; i < WORKERS; i++)
+        fake_thread_join(f[i]);
+}
+
+static void test_mutex_excludes(void **state)
+{
+    run_workers(count_up);
+    assert_int_equal(g_counter, ROUNDS * WORKERS);
+    assert_true(mutex_try(&g_mutex));
+    assert_false(mutex_try(&g_mutex));
+    mutex_unlock(&g_mutex);
+}
+
+static void read_and_write(void *arg)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        if ((intptr_t)arg == 0 || i % 16 == 0) {
+            rwlock_write(&g_rwlock);
+            g_a = g_a + 1;
+            if (i % 128 == 0)
+                usleep(10);
+            g_b = g_b + 1;
+            rwlock_write_end(&g_rwlock);
+        } else {
+            rwlock_read(&g_rwlock);
+            if (g_a != g_b)
+                g_counter = 1;
+            rwlock_read_end(&g_rwlock);
+        }
+    }
+}
+
+static void test_rwlock_separates(void **state)
+{
+    g_counter = 0;
+    run_workers(read_and_write);
+    assert_int_equal(g_counter, 0);
+    assert_int_equal(g_a, ROUNDS + (WORKERS - 1) * (ROUNDS / 16));
+    assert_int_equal(g_a, g_b);
+    assert_int_equal(g_rwlock.readers, 0);
+}
+
+/* ---- wait queues ---- */
+
+static struct waitq g_queue;
+static uint32_t g_ready;
+static int g_rc[WORKERS];
+
+static void wait_ready(void *arg)
+{
+    int rc;
+
+    WAIT_UNTIL(rc, &g_queue, __atomic_load_n(&g_ready, __ATOMIC_SEQ_CST) != 0, WAIT_FOREVER);
+    g_rc[(intptr_t)arg] = rc;
+}
+
+static void test_wake_all(void **state)
+{
+    struct fake_thread *f[WORKERS];
+
+    for (intptr_t i = 0; i < WORKERS; i++)
+        f[i] = fake_thread_start(wait_ready, (void *)i);
+    for (int i = 0; i < WORKERS; i++)
+        fake_wait_parked(fake_thread_of(f[i]));
+    __atomic_store_n(&g_ready, 1, __ATOMIC_SEQ_CST);
+    assert_int_equal(wait_wake(&g_queue, WAKE_ALL, 0), WORKERS);
+    for (int i = 0; i < WORKERS; i++)
+        fake_thread_join(f[i]);
+    for (int i = 0; i < WORKERS; i++)
+        assert_int_equal(g_rc[i], 0);
+    assert_true(waitq_is_empty(&g_queue));
+    assert_int_equal(wait_wake(&g_queue, WAKE_ALL, 0), 0);
+}
+
+static void test_sleep_times_out(void **state)
+{
+    uint64_t since = clock_monotonic_ns();
+
+    current()->wake_token = 0;
+    while (wait_sleep(NULL, 0, since + 20 * MS, true) == 0)
+        ;
+    assert_true(clock_monotonic_ns() - since >= 20 * MS);
+    assert_int_equal(wait_sleep(NULL, 0, since, true), -ETIMEDOUT);
+}
+
+static void test_token_is_not_lost(void **state)
+{
+    thread_wake(current());
+    assert_int_equal(wait_sleep(NULL, 0, WAIT_FOREVER, true), 0);
+}
+
+static struct waitq g_ping, g_pong;
+static uint32_t g_turn;
+
+static void pong(void *arg)
+{
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        int rc;
+
+        WAIT_UNTIL(rc, &g_ping, __atomic_load_n(&g_turn, __ATOMIC_SEQ_CST) == 2 * i + 1, WAIT_FOREVER);
+        __atomic_store_n(&g_turn, 2 * i + 2, __ATOMIC_SEQ_CST);
+        wait_wake(&g_pong, WAKE_ALL, 0);
+    }
+}
+
+static void test_ping_pong_loses_no_wake(void **state)
+{
+    struct fake_thread *f = fake_thread_start(pong, NULL);
+
+    wait_set_cpu_count(2);
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        int rc;
+
+        __atomic_store_n(&g_turn, 2 * i + 1, __ATOMIC_SEQ_CST);
+        wait_wake(&g_ping, WAKE_ALL, 0);
+        WAIT_UNTIL(rc, &g_pong, __atomic_load_n(&g_turn, __ATOMIC_SEQ_CST) == 2 * i + 2, WAIT_FOREVER);
+    }
+    fake_thread_join(f);
+    wait_set_cpu_count(1);
+}
+
+/* ---- futexes ---- */
+
+static uint32_t g_word, g_word2;
+
+static void wait_word(void *arg)
+{
+    g_rc[(intptr_t)arg] = (int)FUTEX(&g_word, FUTEX_WAIT, 0, 0);
+}
+
+static void start_waiters(struct fake_thread *f[], int count)
+{
+    g_word = 0;
+    for (intptr_t i = 0; i < count; i++) {
+        f[i] = fake_thread_start(wait_word, (void *)i);
+        fake_wait_parked(fake_thread_of(f[i]));
+    }
+}
+
+static void test_futex_value_and_arguments(void **state)
+{
+    struct __kernel_timespec past = { 0, 1 }, bad = { 0, 1000000000 };
+
+    g_word = 7;
+    assert_int_equal(FUTEX(&g_word, FUTEX_WAIT, 8, 0), -EAGAIN);
+    assert_int_equal(FUTEX(&g_word, FUTEX_WAIT, 7, &past), -ETIMEDOUT);
+    assert_int_equal(FUTEX(&g_word, FUTEX_WAIT, 7, &bad), -EINVAL);
+    assert_int_equal(FUTEX((char *)&g_word + 1, FUTEX_WAIT, 7, 0), -EINVAL);
+    assert_int_equal(FUTEX(16, FUTEX_WAKE, 1), -EFAULT);
+    assert_int_equal(FUTEX(&g_word, FUTEX_WAIT_BITSET, 7, 0, 0, 0), -EINVAL);
+    assert_int_equal(FUTEX(&g_word, 100, 0), -ENOSYS);
+    assert_int_equal(FUTEX(&g_word, FUTEX_WAKE | FUTEX_CLOCK_REALTIME, 0), -ENOSYS);
+    assert_int_equal(FUTEX(&g_word, FUTEX_WAKE, 100), 0);
+}
+
+static void test_futex_wakes_in_order(void **state)
+{
+    struct fake_thread *f[3];
+
+    start_waiters(f, 3);
+    assert_int_equal(FUTEX(&g_word, FUTEX_WAKE, 1), 1);
+    fake_thread_join(f[0]);
+    assert_int_equal(FUTEX(&g_word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX), 2);
+    fake_thread_join(f[1]);
+    fake_thread_join(f[2]);
+    assert_int_equal(futex_bucket_of((uintptr_t)&g_word)->waiters, 0);
+}
+
+static void test_futex_requeue(void **state)
+{
+    struct fake_thread *f[3];
+
+    start_waiters(f, 3);
+    assert_int_equal(FUTEX(&g_word, FUTEX_CMP_REQUEUE, 1, 10, &g_word2, 5), -EAGAIN);
+    assert_int_equal(FUTEX(&g_word, FUTEX_CMP_REQUEUE, 1, 10, &g_word2, 0), 3);
+    fake_thread_join(f[0]);
+    assert_int_equal(FUTEX(&g_word, FUTEX_WAKE, 10), 0);
+    assert_int_equal(FUTEX(&g_word2, FUTEX_WAKE, 10), 2);
+    fake_thread_join(f[1]);
+    fake_thread_join(f[2]);
+}
+
+static void test_futex_wake_op(void **state)
+{
+    struct fake_thread *f[1];
+    uint32_t op = FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 4);
+
+    start_waiters(f, 1);
+    g_word2 = 4;
+    assert_int_equal(FUTEX(&g_word2, FUTEX_WAKE_OP, 1, 1, &g_word2, op), 0);
+    assert_int_equal(g_word2, 7);
+    g_word = 0;
+    assert_int_equal(FUTEX(&g_word, FUTEX_WAKE_OP, 1, 1, &g_word2, op), 1);
+    assert_int_equal(g_word2, 10);
+    fake_thread_join(f[0]);
+}
+
+static void own_pi(void *arg)
+{
+    if (FUTEX(&g_word, FUTEX_LOCK_PI, 0, 0) != 0)
+        return;
+    for (int i = 0; i < 20; i++) {
+        g_counter++;
+        FUTEX(&g_word, FUTEX_UNLOCK_PI);
+        if (FUTEX(&g_word, FUTEX_LOCK_PI, 0, 0) != 0)
+            return;
+    }
+    FUTEX(&g_word, FUTEX_UNLOCK_PI);
+}
+
+static void test_futex_pi(void **state)
+{
+    g_word = 0;
+    g_counter = 0;
+    assert_int_equal(FUTEX(&g_word, FUTEX_LOCK_PI, 0, 0), 0);
+    assert_int_equal(g_word, current()->tid);
+    assert_int_equal(FUTEX(&g_word, FUTEX_LOCK_PI, 0, 0), -EDEADLK);
+    assert_int_equal(FUTEX(&g_word, FUTEX_UNLOCK_PI), 0);
+    assert_int_equal(g_word, 0);
+    assert_int_equal(FUTEX(&g_word, FUTEX_UNLOCK_PI), -EPERM);
+    run_workers(own_pi);
+    assert_int_equal(g_counter, 20 * WORKERS);
+    assert_int_equal(g_word, 0);
+    g_word = 999999;    /* nobody */
+    assert_int_equal(FUTEX(&g_word, FUTEX_LOCK_PI, 0, 0), -ESRCH);
+}
+
+static struct robust {
+    struct robust_list list;
+    uint32_t word;
+} g_robust;
+
+static void die_with_lock(void *arg)
+{
+    struct robust_list_head head = { .list = { &g_robust.list },
+                                     .futex_offset = offsetof(struct robust, word) };
+
+    g_robust.list.next = &head.list;
+    g_robust.word = (uint32_t)current()->tid | FUTEX_WAITERS;
+    SYS(set_robust_list, &head, sizeof head);
+    current()->clear_child_tid = (uintptr_t)&g_word2;
+    futex_thread_exit(current());
+}
+
+static void test_robust_list(void **state)
+{
+    struct fake_thread *f;
+
+    g_word2 = 5;
+    f = fake_thread_start(die_with_lock, NULL);
+    fake_thread_join(f);
+    assert_int_equal(g_robust.word, FUTEX_OWNER_DIED | FUTEX_WAITERS);
+    assert_int_equal(g_word2, 0);
+}
+
+/* Threads that hand a token around by futex: a lost wake hangs the test. */
+static uint32_t g_ring[WORKERS];
+
+static void pass_on(void *arg)
+{
+    intptr_t me = (intptr_t)arg;
+
+    for (uint32_t i = 1; i <= ROUNDS; i++) {
+        while (__atomic_load_n(&g_ring[me], __ATOMIC_SEQ_CST) != i)
+            FUTEX(&g_ring[me], FUTEX_WAIT, i - 1, 0);
+        intptr_t next = (me + 1) % WORKERS;
+
+        __atomic_add_fetch(&g_ring[next], 1, __ATOMIC_SEQ_CST);
+        FUTEX(&g_ring[next], FUTEX_WAKE, 1);
+    }
+}
+
+static void test_futex_stress(void **state)
+{
+    g_ring[0] = 1;
+    run_workers(pass_on);
+    assert_int_equal(g_ring[0], ROUNDS + 1);
+}
+
+/* ---- timers ---- */
+
+static uint32_t g_fired;
+static uint64_t g_order[8];
+
+static void fired(struct timer *t, void *arg)
+{
+    uint32_t n = __atomic_fetch_add(&g_fired, 1, __ATOMIC_SEQ_CST);
+
+    g_order[n % 8] = (uint64_t)arg;
+    FUTEX(&g_fired, FUTEX_WAKE, 10);
+}
+
+static void test_timers_fire_in_order(void **state)
+{
+    static const int delays_ms[] = { 30, 10, 50, 20, 40 };
+    struct timer timers[5];
+    uint64_t now = clock_monotonic_ns();
+
+    for (uint64_t i = 0; i < 5; i++) {
+        timer_init(&timers[i], fired, (void *)i);
+        assert_int_equal(timer_add(&timers[i], now + (uint64_t)delays_ms[i] * MS), 0);
+    }
+    assert_true(timer_cancel(&timers[3]));
+    assert_false(timer_cancel(&timers[3]));
+    while (__atomic_load_n(&g_fired, __ATOMIC_SEQ_CST) < 4)
+        usleep(1000);
+    assert_true(clock_monotonic_ns() - now >= 50 * MS);
+    assert_int_equal(g_order[0], 1);
+    assert_int_equal(g_order[1], 0);
+    assert_int_equal(g_order[2], 4);
+    assert_int_equal(g_order[3], 2);
+    usleep(5000);
+    assert_int_equal(g_fired, 4);
+}
+
+static void test_posix_timer_sends_signals(void **state)
+{
+    struct { struct __kernel_timespec interval, value; } spec = { { 0, 2 * MS }, { 0, 2 * MS } };
+    struct { uint64_t value; int32_t signo, notify, pad[12]; } event = { 77, 40, 0, { 0 } };
+    struct siginfo_linux info = { 0 };
+    int32_t id = -1;
+
+    current()->sig_mask = SIGNAL_BIT(40);
+    assert_int_equal(SYS(timer_create, 1, &event, &id), 0);
+    assert_int_equal(SYS(timer_settime, id, 0, &spec, 0), 0);
+    while (signal_take(SIGNAL_BIT(40), &info) == 0)
+        usleep(1000);
+    assert_int_equal(info.signo, 40);
+    assert_int_equal(info.code, -2);    /* SI_TIMER */
+    assert_int_equal(((uint64_t *)info.fields)[1], 77);
+    assert_int_equal(SYS(timer_gettime, id, &spec), 0);
+    assert_int_equal(spec.interval.tv_nsec, 2 * MS);
+    assert_int_equal(SYS(timer_delete, id), 0);
+    assert_int_equal(SYS(timer_delete, id), -EINVAL);
+    while (signal_take(SIGNAL_BIT(40), &info))
+        ;
+    current()->sig_mask = 0;
+}
+
+static void test_nanosleep(void **state)
+{
+    struct __kernel_timespec ts = { 0, 3 * MS }, bad = { -1, 0 };
+    uint64_t since = clock_monotonic_ns();
+
+    assert_int_equal(SYS(nanosleep, &ts, 0), 0);
+    assert_true(clock_monotonic_ns() - since >= 3 * MS);
+    assert_int_equal(SYS(nanosleep, &bad, 0), -EINVAL);
+    assert_int_equal(SYS(nanosleep, 8, 0), -EFAULT);
+}
+
+static int init(void **state)
+{
+    fake_task_init();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mutex_excludes),
+        cmocka_unit_test(test_rwlock_separates),
+        cmocka_unit_test(test_wake_all),
+        cmocka_unit_test(test_sleep_times_out),
+        cmocka_unit_test(test_token_is_not_lost),
+        cmocka_unit_test(test_ping_pong_loses_no_wake),
+        cmocka_unit_test(test_futex_value_and_arguments),
+        cmocka_unit_test(test_futex_wakes_in_order),
+        cmocka_unit_test(test_futex_requeue),
+        cmocka_unit_test(test_futex_wake_op),
+        cmocka_unit_test(test_futex_pi),
+        cmocka_unit_test(test_robust_list),
+        cmocka_unit_test(test_futex_stress),
+        cmocka_unit_test(test_timers_fire_in_order),
+        cmocka_unit_test(test_posix_timer_sends_signals),
+        cmocka_unit_test(test_nanosleep),
+    };
+
+    return cmocka_run_group_tests(tests, init, NULL);
+}
