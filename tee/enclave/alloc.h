@@ -30,6 +30,9 @@ void page_free(void *pages, size_t count);
  */
 /* Commits count fresh zero pages at addr. returns: 0; -ENOMEM limit reached or host refused. */
 MUST_CHECK int enclave_commit(uint64_t addr, size_t count, int prot);
+/* Commits count pages at addr with the contents of src (page-aligned, enclave memory) and permissions
+ * prot, each in one step: no thread ever sees a page that is not complete. returns: as enclave_commit. */
+MUST_CHECK int enclave_commit_copy(uint64_t addr, size_t count, const void *src, int prot);
 /* Changes permissions of committed pages from old_prot to new_prot. returns: 0; -ENOMEM, -EIO host refused. */
 MUST_CHECK int enclave_protect(uint64_t addr, size_t count, int old_prot, int new_prot);
 /* Gives pages back; their contents are gone. */

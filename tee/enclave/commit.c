@@ -147,6 +147,34 @@ int enclave_commit(uint64_t addr, size_t count, int prot)
     return 0;
 }
 
+int enclave_commit_copy(uint64_t addr, size_t count, const void *src, int prot)
+{
+    struct sgx_secinfo secinfo = { .flags = SECINFO_REG | secinfo_perm(prot) };
+    size_t done;
+    int rc = 0;
+
+    check_range(addr, count);
+    if (enclave_config()->pool_pages != 0) {
+        rc = enclave_commit(addr, count, prot);
+        if (rc == 0)
+            memcpy((void *)addr, src, count * PAGE_SIZE);
+        return rc;
+    }
+    if (!reserve(count))
+        return -ENOMEM;
+    for (done = 0; done < count && rc == 0; done++)
+        rc = enclu_key(SGX_EACCEPTCOPY, &secinfo, (const void *)(addr + done * PAGE_SIZE),
+                       (uint8_t *)src + done * PAGE_SIZE);
+    if (rc > 0)
+        enclave_panic("a fresh page is not what the host was asked for");
+    if (rc < 0) {
+        unreserve(count - (done - 1));
+        enclave_decommit(addr, done - 1);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
 void enclave_decommit(uint64_t addr, size_t count)
 {
     size_t done;

@@ -32,7 +32,7 @@ static inline bool addr_is_user(uint64_t addr)
 
 /* EACCEPT and EMODPE. returns: 0; enum sgx_error; -1 the page is not there and the host gives none. */
 MUST_CHECK int enclu_page(unsigned leaf, const struct sgx_secinfo *secinfo, uint64_t addr);
-/* EREPORT and EGETKEY. */
+/* EREPORT, EGETKEY, EACCEPTCOPY. */
 MUST_CHECK int enclu_key(unsigned leaf, const void *rbx, const void *rcx, void *rdx);
 void ocall_leave(void);
 NORETURN void enclave_leave_for_good(uint32_t phase);

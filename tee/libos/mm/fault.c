@@ -13,6 +13,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/mm/mm_private.h"
+#include "tee/libos/task/task.h"
 
 #define FAULT_WRITE 0x2u
 #define FAULT_FETCH 0x10u
@@ -59,6 +60,29 @@ static int pages_commit(struct mm *mm, uintptr_t start, size_t count, int prot, 
     page_state_set(start, count, PAGE_PRESENT | prot | flags);
     mm->resident_pages += count;
     return 0;
+}
+
+static bool is_alone(struct mm *mm)
+{
+    struct thread *t = current();
+
+    return mm->refs == 1 && t && t->process->thread_count <= 1;
+}
+
+int pages_commit_copy(struct mm *mm, uintptr_t addr, size_t count, const void *src, int prot)
+{
+    int rc;
+
+    if (!is_alone(mm))
+        return enclave_commit_copy(addr, count, src, prot);
+    rc = enclave_commit(addr, count, PAGE_READ | PAGE_WRITE);
+    if (rc < 0)
+        return rc;
+    memcpy((void *)addr, src, count * PAGE_SIZE);
+    rc = enclave_protect(addr, count, PAGE_READ | PAGE_WRITE, prot);
+    if (rc < 0)
+        enclave_decommit(addr, count);
+    return rc;
 }
 
 void area_decommit(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end)
@@ -176,7 +200,7 @@ static int file_window_install(struct mm *mm, const struct file_fault *f, const 
         }
         rc = page_table_cover(at, at + count * PAGE_SIZE);
         if (rc == 0)
-            rc = enclave_commit_copy(at, count, bounce + (at - f->start), prot);
+            rc = pages_commit_copy(mm, at, count, bounce + (at - f->start), prot);
         if (rc < 0)
             return at > f->page ? 0 : rc;
         page_state_set(at, count, PAGE_PRESENT | prot);

@@ -149,6 +149,12 @@ uint64_t limit_get(unsigned resource);
 #define GROWSDOWN_SIZE_MAX (8ul << 20)      /* how far an area of MAP_GROWSDOWN grows */
 #define SHARED_POPULATE_SIZE (1ul << 20)    /* of a shared file that is made present at once */
 
+/*
+ * Commits count pages at addr with the contents of src and permissions prot. Where no other thread can
+ * look, they are filled in place, which is much cheaper on the emulator than EACCEPTCOPY. returns: 0; -ENOMEM.
+ */
+MUST_CHECK int pages_commit_copy(struct mm *mm, uintptr_t addr, size_t count, const void *src,
+                                 int prot);
 /* Makes the pages of a range present as a first access would; stops at the first error. No locks held. */
 void mm_populate(struct mm *mm, uintptr_t addr, size_t size);
 

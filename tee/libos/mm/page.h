@@ -32,9 +32,3 @@ bool page_run_next(uintptr_t start, uintptr_t end, uintptr_t *ret_start, uintptr
                    uint8_t *ret_state);
 /* Length of the run of absent pages from start, at most to end; in pages. */
 size_t page_absent_count(uintptr_t start, uintptr_t end);
-
-/*
- * Commits count pages at addr with the contents of src and permissions prot: no other thread sees them
- * before they are complete. returns: 0; -ENOMEM.
- */
-MUST_CHECK int enclave_commit_copy(uint64_t addr, size_t count, const void *src, int prot);

@@ -24,7 +24,7 @@ static int pages_move(struct mm *mm, uintptr_t from, uintptr_t to, size_t size)
         if (rc == 0 && !(prot & PAGE_READ))
             rc = enclave_protect(run, count, prot, PAGE_READ);
         if (rc == 0)
-            rc = enclave_commit_copy(to + (run - from), count, (const void *)run, prot);
+            rc = pages_commit_copy(mm, to + (run - from), count, (const void *)run, prot);
         if (rc == 0 && !(prot & PAGE_READ))
             rc = enclave_protect(run, count, PAGE_READ, prot);
         if (rc < 0)

@@ -95,7 +95,7 @@ static int trampoline_fill(struct mm *mm, uintptr_t page)
     mutex_lock(&mm->lock);
     rc = page_table_cover(page, page + PAGE_SIZE);
     if (rc == 0)
-        rc = enclave_commit_copy(page, 1, content, PAGE_READ | PAGE_EXEC);
+        rc = pages_commit_copy(mm, page, 1, content, PAGE_READ | PAGE_EXEC);
     if (rc == 0) {
         page_state_set(page, 1, PAGE_PRESENT | PAGE_READ | PAGE_EXEC | PAGE_TRAMPOLINE);
         mm->resident_pages++;
@@ -132,19 +132,4 @@ int mm_trampoline_page(struct mm *mm, uintptr_t page, bool *ret_new)
     }
     *ret_new = true;
     return 0;
-}
-
-int enclave_commit_copy(uint64_t addr, size_t count, const void *src, int prot)
-{
-    int rc = enclave_commit(addr, count, PAGE_READ | PAGE_WRITE);
-
-    if (rc < 0)
-        return rc;
-    memcpy((void *)addr, src, count * PAGE_SIZE);
-    if (prot == (PAGE_READ | PAGE_WRITE))
-        return 0;
-    rc = enclave_protect(addr, count, PAGE_READ | PAGE_WRITE, prot);
-    if (rc < 0)
-        enclave_decommit(addr, count);
-    return rc;
 }

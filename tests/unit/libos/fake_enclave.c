@@ -168,6 +168,16 @@ int enclave_commit(uint64_t addr, size_t count, int prot)
     return 0;
 }
 
+int enclave_commit_copy(uint64_t addr, size_t count, const void *src, int prot)
+{
+    int rc = enclave_commit(addr, count, PROT_READ | PROT_WRITE);
+
+    if (rc < 0)
+        return rc;
+    memcpy((void *)addr, src, count * PAGE_SIZE);
+    return enclave_protect(addr, count, PROT_READ | PROT_WRITE, prot);
+}
+
 int enclave_protect(uint64_t addr, size_t count, int old_prot, int new_prot)
 {
     __atomic_add_fetch(&g_counts.protects, 1, __ATOMIC_RELAXED);
