@@ -41,10 +41,23 @@ void sgx_measure_eextend(struct sgx_measure *m, uint64_t off, const uint8_t chun
     sha256_update(&m->sha, chunk, 256);
 }
 
+/* Four chunks at a time: one call of the digest for 1280 bytes. */
 void sgx_measure_page(struct sgx_measure *m, uint64_t off, const uint8_t page[4096])
 {
-    for (size_t i = 0; i < 4096; i += 256)
-        sgx_measure_eextend(m, off + i, page + i);
+    enum { RECORD = 64, CHUNK = 256, CHUNKS = 4 };
+    uint8_t records[CHUNKS][RECORD + CHUNK];
+
+    memset(records, 0, sizeof records);
+    for (size_t i = 0; i < 4096; i += CHUNKS * CHUNK) {
+        for (size_t k = 0; k < CHUNKS; k++) {
+            uint64_t chunk_off = off + i + k * CHUNK;
+
+            memcpy(records[k], "EEXTEND", 8);
+            memcpy(records[k] + 8, &chunk_off, sizeof chunk_off);
+            memcpy(records[k] + RECORD, page + i + k * CHUNK, CHUNK);
+        }
+        sha256_update(&m->sha, records, sizeof records);
+    }
 }
 
 void sgx_measure_final(const struct sgx_measure *m, uint8_t ret_mrenclave[32])

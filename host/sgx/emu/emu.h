@@ -60,6 +60,7 @@ struct emu_tcs {
 };
 
 struct sgx_enclave {
+    unsigned long id;                   /* unique in the process's life; not 0 */
     uint64_t base, size;
     uint64_t mapped_base;               /* base, or vm.mmap_min_addr above it */
     struct sgx_secs secs;
@@ -111,7 +112,7 @@ struct emu_thread {
     bool resume_valid;
     bool strict_inside;
     struct emu_tcs *tcs;
-    struct sgx_enclave *sud;    /* whose ELRANGE traps system calls on this thread */
+    unsigned long sud_id;       /* enclave whose ELRANGE traps system calls on this thread; or 0 */
     stack_t old_stack;
     unsigned init_count;
     struct emu_thread *next_free;

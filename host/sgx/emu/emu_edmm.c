@@ -2,7 +2,7 @@
 /*
  * EMODPR, EMODT, EREMOVE with ETRACK, in the shape of the Linux EDMM ioctls. Untrusted side. SDM
  * vol. 3D, section 38.3; Linux Documentation/arch/x86/sgx.rst. They take effect at once: a range of
- * pages costs one mprotect or one mmap. Other threads' translations are gone when that call returns,
+ * pages costs one mprotect or one madvise. Other threads' translations are gone when that call returns,
  * which is what ETRACK and the kernel's IPIs are for; so EACCEPT never sees SGX_NOT_TRACKED.
  */
 #include "host/sgx/emu/emu.h"
@@ -147,9 +147,9 @@ int emu_edmm_remove(struct sgx_enclave *e, uint64_t off, uint64_t size, uint64_t
         return rc;
     emu_lock(e);
     rc = count_prefix(e, first, size >> PAGE_SHIFT, check_remove, 0, &count);
-    if (count > 0 && mmap((void *)(e->base + off), count << PAGE_SHIFT, PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-                          0) == MAP_FAILED) {
+    /* Trimmed pages are inaccessible already; this frees them, and the next EAUG finds zeros. */
+    if (count > 0 &&
+        madvise((void *)(e->base + off), count << PAGE_SHIFT, MADV_DONTNEED) < 0) {
         rc = -errno;
         count = 0;
     }

@@ -98,6 +98,7 @@ static int reserve_elrange(struct sgx_enclave *e)
     for (uint64_t addr = e->base; addr < low; addr += PAGE_SIZE)
         atomic_store(emu_epcm_entry(e, addr), EPCM_HOLE);
     e->mapped_base = low;
+    madvise(p, size, MADV_DONTFORK); /* as the driver's mappings */
     return 0;
 }
 
@@ -138,6 +139,9 @@ static int new_enclave(const struct sgx_secs *secs, struct sgx_enclave **ret)
 
     if (!e)
         return -ENOMEM;
+    static atomic_ulong last_id;
+
+    e->id = atomic_fetch_add(&last_id, 1) + 1;
     e->secs = *secs;
     e->base = secs->base;
     e->size = secs->size;

@@ -196,7 +196,7 @@ struct emu_prepared sgx_emu_prepare(uint32_t leaf, struct emu_thread *t)
     if (!atomic_load_explicit(&e->initialized, memory_order_relaxed) ||
         ((tcs->page.flags & SGX_TCS_DBGOPTIN) && !(e->secs.attributes.flags & SGX_ATTR_DEBUG)))
         return fail(t, EMU_GP, 0);
-    if (UNLIKELY(t->sud != e) && emu_thread_dispatch(t, e) < 0)
+    if (UNLIKELY(t->sud_id != e->id) && emu_thread_dispatch(t, e) < 0)
         return fail(t, EMU_GP, 0);
     emu_transition_wait(t);
     take_thread(t, e, tcs);

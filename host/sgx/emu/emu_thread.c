@@ -40,7 +40,7 @@ static void close_file(FILE **f)
 bool emu_thread_has_dispatch(void)
 {
     if (sgx_emu_self)
-        sgx_emu_self->sud = NULL;
+        sgx_emu_self->sud_id = 0;
     return prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0) == 0;
 }
 
@@ -82,7 +82,7 @@ int emu_thread_dispatch(struct emu_thread *t, struct sgx_enclave *e)
 
     if (prctl(PR_SET_SYSCALL_USER_DISPATCH, mode, e ? e->sud_off : 0, e ? e->sud_size : 0, 0) < 0)
         return -errno;
-    t->sud = e;
+    t->sud_id = e ? e->id : 0;
     return 0;
 }
 
@@ -131,7 +131,7 @@ int emu_thread_init(struct sgx_enclave *e)
 
     if (t) {
         t->init_count++;
-        return t->sud == e ? 0 : emu_thread_dispatch(t, e);
+        return t->sud_id == e->id ? 0 : emu_thread_dispatch(t, e);
     }
     t = take_free();
     if (!t)
@@ -170,6 +170,8 @@ void emu_thread_done(struct sgx_enclave *e)
     for (size_t i = 0; i < EMU_GS_TABLE_COUNT; i++) {
         struct emu_thread *expected = t;
 
+        if (__atomic_load_n(&g_gs_table[i], __ATOMIC_RELAXED) != t)
+            continue;
         __atomic_compare_exchange_n(&g_gs_table[i], &expected, NULL, false, __ATOMIC_SEQ_CST,
                                     __ATOMIC_RELAXED);
     }
