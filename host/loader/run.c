@@ -136,7 +136,7 @@ static bool enter_once(struct ocall_thread *t, struct sgx_run *run, enum enter_e
     if (!t->at_cssa1) {
         *event = ENTER_OCALL_RETURN;
         *function = SGX_EENTER;
-        return ocall_serve(t);
+        return h->serve(t);
     }
     if (is_wanted(t)) {
         __atomic_store_n(&t->kicked, 0, __ATOMIC_SEQ_CST);
@@ -209,6 +209,8 @@ void loader_run(struct loader *l)
 
     h->backend = l->backend;
     h->thread_main = thread_run;
+    if (!h->serve)
+        h->serve = ocall_serve;
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->ended, NULL);
     pthread_attr_init(&h->thread_attr);

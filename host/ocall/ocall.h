@@ -56,6 +56,7 @@ struct ocall_host {
     int mount_count;
     void (*thread_main)(struct ocall_thread *t, enum enter_event event, uint64_t arg);
     pthread_attr_t thread_attr;
+    bool (*serve)(struct ocall_thread *t);  /* ocall_serve; tests put a lying one in its place */
 };
 
 /* Serves the OCALL in t->frame. returns: true to go back in; false when the thread is to end. */
