@@ -9,11 +9,11 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..'))
 
 def files(*suffixes):
     """Tracked and new files (not ignored) with one of the suffixes, relative to the root, sorted."""
-    listed = subprocess.run(['git', 'ls-files', '-co', '--exclude-standard', '-z'], cwd=ROOT,
-                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    if listed.returncode == 0:
+    try:
+        listed = subprocess.run(['git', 'ls-files', '-co', '--exclude-standard', '-z'], cwd=ROOT, check=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         names = listed.stdout.decode(errors='surrogateescape').split('\0')
-    else:
+    except (OSError, subprocess.CalledProcessError):    # no git, or no git tree: everything but build folders
         names = [os.path.relpath(os.path.join(folder, name), ROOT)
                  for folder, _, entries in os.walk(ROOT) for name in entries
                  if not os.path.relpath(folder, ROOT).startswith(('build', '.git'))]
