@@ -310,7 +310,7 @@ static void test_file_shared(void **state)
 
     assert_non_null(p);
     assert_int_equal(g_shared_now, 10);
-    strcpy(p + 2 * PAGE_SIZE, "shared");
+    memcpy(p + 2 * PAGE_SIZE, "shared", sizeof "shared");
     assert_int_equal(mm_discard(g_mm, (uintptr_t)p, 10 * PAGE_SIZE), 0);
     assert_string_equal(p + 2 * PAGE_SIZE, "shared");
     assert_int_equal(mm_protect(g_mm, (uintptr_t)p, 10 * PAGE_SIZE, PROT_NONE), 0);
@@ -333,7 +333,7 @@ static void test_remap(void **state)
     uintptr_t to = 0;
 
     assert_int_equal(user_zero((uintptr_t)p, 4 * PAGE_SIZE), 0);
-    strcpy(p + PAGE_SIZE, "hello");
+    memcpy(p + PAGE_SIZE, "hello", sizeof "hello");
     /* Blocked above by an area of another kind. */
     assert_int_equal(mm_protect(g_mm, (uintptr_t)p + 3 * PAGE_SIZE, PAGE_SIZE, PROT_READ), 0);
     assert_int_equal(mm_remap(g_mm, (uintptr_t)p, 3 * PAGE_SIZE, 30 * PAGE_SIZE, 0, &to), -ENOMEM);
