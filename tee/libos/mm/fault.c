@@ -62,7 +62,7 @@ static int pages_commit(struct mm *mm, uintptr_t start, size_t count, int prot, 
     return 0;
 }
 
-static bool is_alone(struct mm *mm)
+bool mm_is_alone(struct mm *mm)
 {
     struct thread *t = current();
 
@@ -73,7 +73,7 @@ int pages_commit_copy(struct mm *mm, uintptr_t addr, size_t count, const void *s
 {
     int rc;
 
-    if (!is_alone(mm))
+    if (!mm_is_alone(mm))
         return enclave_commit_copy(addr, count, src, prot);
     rc = enclave_commit(addr, count, PAGE_READ | PAGE_WRITE);
     if (rc < 0)

@@ -15,7 +15,9 @@
 
 #define GENERAL_CLAIM_MIN (1ul << 30)
 #define GENERAL_CLAIM_MAX (16ul << 30)
-#define IMAGE_CLAIM_SIZE (4ul << 30)
+#define IMAGE_CLAIM_SIZE (8ul << 30)
+#define IMAGE_CLAIM_SMALL (1ul << 30)   /* when the address space is nearly used up */
+#define IMAGE_REACH (2ul << 30)         /* of a jump: kept free below and above the images */
 #define IMAGE_SPACING (32ul << 20)      /* room for trampolines after each image */
 #define LOW_LIMIT 0x80000000ul          /* MAP_32BIT: the first 2 GiB */
 
@@ -78,14 +80,27 @@ static int place(struct mm *mm, uintptr_t hint, size_t size, int flags, bool is_
     return rc;
 }
 
-int place_image(struct mm *mm, size_t size, uintptr_t *ret_start)
+/* A new claim for images: they go into the part that leaves room for jumps on both sides. */
+static int image_claim(struct mm *mm)
 {
     uintptr_t at;
 
-    if (size > IMAGE_CLAIM_SIZE - 2 * IMAGE_SPACING)
+    if (space_claim_find(mm, IMAGE_CLAIM_SIZE, ZONE_IMAGE, false, &at) == 0) {
+        mm->image_next = at + IMAGE_REACH;
+        mm->image_end = at + IMAGE_CLAIM_SIZE - IMAGE_REACH;
+    } else if (space_claim_find(mm, IMAGE_CLAIM_SMALL, ZONE_IMAGE, false, &at) == 0) {
+        mm->image_next = at + IMAGE_SPACING;
+        mm->image_end = at + IMAGE_CLAIM_SMALL;
+    } else {
         return -ENOMEM;
+    }
+    return 0;
+}
+
+int place_image(struct mm *mm, size_t size, uintptr_t *ret_start)
+{
     for (unsigned tries = 0; tries < 2; tries++) {
-        for (at = mm->image_next; at && at + size + IMAGE_SPACING <= mm->image_end;
+        for (uintptr_t at = mm->image_next; at && at < mm->image_end && size <= mm->image_end - at;
              at += IMAGE_SPACING) {
             if (free_is_range(mm, at, at + size)) {
                 mm->image_next = ALIGN_UP(at + size, SPACE_CHUNK) + IMAGE_SPACING;
@@ -93,10 +108,8 @@ int place_image(struct mm *mm, size_t size, uintptr_t *ret_start)
                 return 0;
             }
         }
-        if (space_claim_find(mm, IMAGE_CLAIM_SIZE, ZONE_IMAGE, false, &at) < 0)
+        if (image_claim(mm) < 0)
             return -ENOMEM;
-        mm->image_next = at + IMAGE_SPACING;
-        mm->image_end = at + IMAGE_CLAIM_SIZE;
     }
     return -ENOMEM;
 }

@@ -37,9 +37,12 @@ bool mm_is_trampoline(uintptr_t addr);
 /* Commits the page at `page` for trampolines, RX to the program, owned by mm, filled with int3;
  * *ret_new false: it was there already. Content is written by mm_trampoline_write. -ENOMEM when the address is taken. */
 MUST_CHECK int mm_trampoline_page(struct mm *mm, uintptr_t page, bool *ret_new);
-/* Writes `size` bytes (at most 8, within one aligned 8-byte word) into executable memory of mm as one atomic
- * store, lifting write protection around it. returns: 0; -EFAULT, -ENOMEM. */
+/* Writes `size` bytes (at most 8) into executable memory of mm, lifting write protection around it, as one atomic
+ * store: within an aligned 8-byte word, or two bytes within a cache line; anywhere when mm has one thread.
+ * returns: 0; -EFAULT not such a place, -ENOMEM. */
 MUST_CHECK int mm_text_write(struct mm *mm, uintptr_t addr, const void *src, size_t size);
+/* Whether the place allows mm_text_write at all. */
+bool mm_text_is_writable(struct mm *mm, uintptr_t addr, size_t size);
 
 /*
  * Makes the page at addr present for the access. May sleep, read files.

@@ -149,6 +149,8 @@ uint64_t limit_get(unsigned resource);
 #define GROWSDOWN_SIZE_MAX (8ul << 20)      /* how far an area of MAP_GROWSDOWN grows */
 #define SHARED_POPULATE_SIZE (1ul << 20)    /* of a shared file that is made present at once */
 
+/* True when only the calling thread runs in mm. */
+bool mm_is_alone(struct mm *mm);
 /*
  * Commits count pages at addr with the contents of src and permissions prot. Where no other thread can
  * look, they are filled in place, which is much cheaper on the emulator than EACCEPTCOPY. returns: 0; -ENOMEM.

@@ -8,6 +8,8 @@
 #include "tee/libos/mm/mm_private.h"
 
 #define INT3 0xcc
+#define WORD_SIZE 8ul
+#define CACHE_LINE_SIZE 64ul
 
 /* Under mm->lock: makes the present page writable, or puts its permissions back. */
 static int page_lift(uintptr_t page, int prot)
@@ -20,34 +22,80 @@ static int page_drop(uintptr_t page, int prot)
     return prot & PAGE_WRITE ? 0 : enclave_protect(page, 1, prot | PAGE_READ | PAGE_WRITE, prot);
 }
 
-static int text_store(uintptr_t addr, const void *src, size_t size)
+/* Two bytes that cross an 8-byte word: a locked access is atomic within its cache line on every CPU. */
+static void store16_locked(uintptr_t addr, const void *src)
 {
-    uintptr_t page = ALIGN_DOWN(addr, PAGE_SIZE), word_at = ALIGN_DOWN(addr, 8ul);
+    uint16_t old = *(volatile uint16_t *)addr, with;
+
+    memcpy(&with, src, sizeof with);
+    while (!__atomic_compare_exchange_n((uint16_t *)addr, &old, with, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+        ;
+}
+
+static void store_word(uintptr_t addr, const void *src, size_t size)
+{
+    uintptr_t word_at = ALIGN_DOWN(addr, WORD_SIZE);
+    uint64_t word = __atomic_load_n((uint64_t *)word_at, __ATOMIC_RELAXED);
+
+    memcpy((uint8_t *)&word + (addr - word_at), src, size);
+    __atomic_store_n((uint64_t *)word_at, word, __ATOMIC_SEQ_CST);
+}
+
+enum store_kind {
+    STORE_NONE,
+    STORE_WORD,     /* within an aligned word */
+    STORE_LOCKED,   /* two bytes within a cache line */
+    STORE_PLAIN,    /* nobody else can be executing there */
+};
+
+static enum store_kind store_choose(struct mm *mm, uintptr_t addr, size_t size)
+{
+    if (size == 0 || size > WORD_SIZE || !user_range_ok(addr, size))
+        return STORE_NONE;
+    if (addr % WORD_SIZE + size <= WORD_SIZE)
+        return STORE_WORD;
+    if (size == 2 && addr % CACHE_LINE_SIZE != CACHE_LINE_SIZE - 1)
+        return STORE_LOCKED;
+    return addr % PAGE_SIZE + size <= PAGE_SIZE && mm_is_alone(mm) ? STORE_PLAIN : STORE_NONE;
+}
+
+bool mm_text_is_writable(struct mm *mm, uintptr_t addr, size_t size)
+{
+    return store_choose(mm, addr, size) != STORE_NONE;
+}
+
+static int text_store(enum store_kind kind, uintptr_t addr, const void *src, size_t size)
+{
+    uintptr_t page = ALIGN_DOWN(addr, PAGE_SIZE);
     int prot = page_state(page) & PAGE_PROT;
     int rc = page_lift(page, prot);
-    uint64_t word;
 
     if (rc < 0)
         return rc;
-    word = __atomic_load_n((uint64_t *)word_at, __ATOMIC_RELAXED);
-    memcpy((uint8_t *)&word + (addr - word_at), src, size);
-    __atomic_store_n((uint64_t *)word_at, word, __ATOMIC_SEQ_CST);
+    if (kind == STORE_WORD)
+        store_word(addr, src, size);
+    else if (kind == STORE_LOCKED)
+        store16_locked(addr, src);
+    else
+        memcpy((void *)addr, src, size);
     return page_drop(page, prot);
 }
 
 int mm_text_write(struct mm *mm, uintptr_t addr, const void *src, size_t size)
 {
     const uint8_t want = PAGE_PRESENT | PAGE_EXEC;
+    enum store_kind kind = store_choose(mm, addr, size);
     struct area *a;
     int rc = -EFAULT;
 
-    if (size == 0 || size > 8 || addr % 8 + size > 8 || !user_range_ok(addr, size))
+    if (kind == STORE_NONE)
         return -EFAULT;
     mutex_lock(&mm->lock);
     a = area_find(mm, addr);
     /* A page of a shared file is the file itself. */
     if (a && a->kind != AREA_FILE_SHARED && (page_state(addr) & want) == want)
-        rc = text_store(addr, src, size);
+        rc = text_store(kind, addr, src, size);
     mutex_unlock(&mm->lock);
     return rc;
 }

@@ -76,13 +76,18 @@ static bool run_find(const uint8_t *bytes, size_t size, uintptr_t base, size_t *
 int cave_get(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
 {
     uint8_t bytes[REACH_BACK + REACH_FORTH + JUMP_SIZE];
-    uintptr_t base = site - REACH_BACK;
+    uintptr_t start = site > REACH_BACK ? site - REACH_BACK : 0, end = start + sizeof bytes;
     size_t pos = 0, off;
 
-    if (site < REACH_BACK || user_copy_in_mm(mm, bytes, base, sizeof bytes) < 0)
-        return -ENOENT;
-    while (run_find(bytes, sizeof bytes, base, &pos, &off)) {
-        uintptr_t at = base + off, target;
+    /* Text may begin or end near the site. */
+    if (user_copy_in_mm(mm, bytes, start, end - start) < 0) {
+        start = MAX(start, ALIGN_DOWN(site, PAGE_SIZE));
+        end = MIN(end, ALIGN_DOWN(site, PAGE_SIZE) + PAGE_SIZE);
+        if (user_copy_in_mm(mm, bytes, start, end - start) < 0)
+            return -ENOENT;
+    }
+    while (run_find(bytes, end - start, start, &pos, &off)) {
+        uintptr_t at = start + off, target;
 
         if (at > site + REACH_FORTH || trampoline_near(mm, site, at, &target) < 0)
             continue;

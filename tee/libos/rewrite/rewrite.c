@@ -25,12 +25,6 @@ static void count(uint64_t *counter)
     __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
 }
 
-/* True when the two bytes of the site can be written with one aligned 8-byte store. */
-static bool is_one_word(uintptr_t site)
-{
-    return site % 8 != 7;
-}
-
 /* code: the five bytes at site. */
 static int pun(struct mm *mm, uintptr_t site, const uint8_t *code)
 {
@@ -68,18 +62,15 @@ static void rewrite_locked(struct mm *mm, uintptr_t site)
     /* Another thread may have been here first. A site at the end of its area cannot be punned. */
     if (user_copy_in_mm(mm, code, site, SYSCALL_SIZE) < 0 || code[0] != 0x0f || code[1] != 0x05)
         return;
-    if (is_one_word(site)) {
-        if (user_copy_in_mm(mm, code, site, sizeof code) == 0 && pun(mm, site, code) == 0) {
-            count(&g_stats.punned);
-            return;
-        }
-        if (dig(mm, site) == 0) {
-            count(&g_stats.caved);
-            return;
-        }
+    if (mm_text_is_writable(mm, site, SYSCALL_SIZE) &&
+        user_copy_in_mm(mm, code, site, sizeof code) == 0 && pun(mm, site, code) == 0) {
+        count(&g_stats.punned);
+    } else if (mm_text_is_writable(mm, site, SYSCALL_SIZE) && dig(mm, site) == 0) {
+        count(&g_stats.caved);
+    } else {
+        count(&g_stats.trapping);
+        site_set_add(site);
     }
-    count(&g_stats.trapping);
-    site_set_add(site);
 }
 
 void rewrite_site(struct mm *mm, uintptr_t site)

@@ -460,7 +460,8 @@ static void test_trampoline(void **state)
     assert_int_equal(mm_trampoline_page(g_mm, (uintptr_t)p, &is_new), -ENOMEM);
     assert_int_equal(mm_trampoline_page(g_mm, LIBOS_BASE, &is_new), -ENOMEM);
     assert_int_equal(mm_text_write(g_mm, 0x30000200, code, 2), 0);
-    assert_int_equal(mm_text_write(g_mm, 0x30000207, code, 2), -EFAULT);
+    assert_int_equal(mm_text_write(g_mm, 0x30000207, code, 2), 0);
+    assert_int_equal(mm_text_write(g_mm, 0x30000fff, code, 2), -EFAULT);
     assert_int_equal(mm_text_write(g_mm, (uintptr_t)p, code, 2), -EFAULT);
 }
 
