@@ -293,7 +293,7 @@ static int put_rights(struct control_out *o, struct sock_control *c, bool cloexe
 
     while (count < MIN(room, c->file_count)) {
         file_ref(c->files[count]);
-        fds[count] = fd_install(c->files[count], cloexec, 0);
+        fds[count] = poll_fd_install(c->files[count], cloexec);
         if (fds[count] < 0)
             break;
         count++;

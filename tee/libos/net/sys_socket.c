@@ -8,6 +8,7 @@
 
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
 
@@ -83,7 +84,7 @@ static int64_t install(struct socket *s, uint32_t flags)
     struct file *f;
     int rc = sock_file_new(s, flags & O_NONBLOCK, &f);
 
-    return rc < 0 ? rc : fd_install(f, (flags & O_CLOEXEC) != 0, 0);
+    return rc < 0 ? rc : poll_fd_install(f, (flags & O_CLOEXEC) != 0);
 }
 
 SYSCALL_DEFINE(socket)
@@ -217,7 +218,7 @@ static int64_t accept_fd(int fd, uintptr_t addr, uintptr_t size_addr, uint32_t f
         file_unref(fresh_file);
         return rc;
     }
-    return fd_install(fresh_file, (flags & O_CLOEXEC) != 0, 0);
+    return poll_fd_install(fresh_file, (flags & O_CLOEXEC) != 0);
 }
 
 SYSCALL_DEFINE(accept)

@@ -305,7 +305,7 @@ static void peer_name(struct unix_sock *s, struct sock_addr *ret)
 
 static int unix_accept(struct socket *base, bool nonblock, struct socket **ret, struct sock_addr *ret_addr)
 {
-    struct unix_sock *s = to_unix(base), *fresh;
+    struct unix_sock *s = to_unix(base), *fresh = NULL;
     uint64_t deadline = sock_deadline(s->base.receive_timeout_ns);
     int rc;
 

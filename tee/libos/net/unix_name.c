@@ -9,8 +9,7 @@
 #include "tee/libos/net/unix.h"
 
 /* Until vfs has it, names of the file system are refused. */
-extern int path_make_node(int dirfd, const char *path, uint32_t mode, uint64_t rdev, struct dentry **ret)
-    __attribute__((weak));
+extern int vfs_create(int dirfd, const char *path, uint32_t mode, uint64_t rdev) __attribute__((weak));
 
 #define BUCKETS 64u
 #define AUTO_TRIES 4096u
@@ -73,9 +72,11 @@ static int bind_path(struct unix_sock *s, const struct sock_addr *a)
     struct dentry *d;
 
     path_of(a, path);
-    if (!path_make_node)
+    if (!vfs_create)
         return -EOPNOTSUPP;
-    int rc = path_make_node(AT_FDCWD, path, S_IFSOCK | 0777, 0, &d);
+    int rc = vfs_create(AT_FDCWD, path, S_IFSOCK | 0777, 0);
+    if (rc == 0)
+        rc = path_lookup(AT_FDCWD, path, 0, &d);
     if (rc < 0)
         return rc == -EEXIST ? -EADDRINUSE : rc;
     mutex_lock(&g_names);

@@ -348,12 +348,12 @@ static int64_t create(uintptr_t addr, uint32_t flags)
     rc = new_ends(flags & O_NONBLOCK, &read_end, &write_end);
     if (rc < 0)
         return rc;
-    fds[0] = fd_install(read_end, (flags & O_CLOEXEC) != 0, 0);
+    fds[0] = poll_fd_install(read_end, (flags & O_CLOEXEC) != 0);
     if (fds[0] < 0) {
         file_unref(write_end);
         return fds[0];
     }
-    fds[1] = fd_install(write_end, (flags & O_CLOEXEC) != 0, 0);
+    fds[1] = poll_fd_install(write_end, (flags & O_CLOEXEC) != 0);
     rc = fds[1] < 0 ? fds[1] : USER_PUT(addr, &fds);
     if (rc < 0) {
         int closed UNUSED = fd_close(fds[0]);

@@ -140,7 +140,7 @@ static int64_t create(uint32_t value, uint32_t flags)
         return rc;
     }
     f->anon_name = "anon_inode:[eventfd]";
-    return fd_install(f, (flags & EFD_CLOEXEC) != 0, 0);
+    return poll_fd_install(f, (flags & EFD_CLOEXEC) != 0);
 }
 
 SYSCALL_DEFINE(eventfd)

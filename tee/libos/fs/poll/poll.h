@@ -46,5 +46,15 @@ static inline void poll_host_rearm(struct file *f, uint16_t events)
         poll_host_rearm_slow(f, events);
 }
 
+/* fd_install() of a fresh file; the reference is gone in any case. */
+static inline int poll_fd_install(struct file *f, bool cloexec)
+{
+    int fd = fd_install(f, cloexec, 0);
+
+    if (fd < 0)
+        file_unref(f);
+    return fd;
+}
+
 /* Deadline of a relative timeout from now; huge ones become WAIT_FOREVER. */
 uint64_t poll_deadline_ns(uint64_t timeout_ns);

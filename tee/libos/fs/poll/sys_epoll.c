@@ -55,7 +55,7 @@ static int64_t create(uint64_t flags)
     }
     f->anon_name = "anon_inode:[eventpoll]";
     ep->file = f;
-    return fd_install(f, (flags & EPOLL_CLOEXEC) != 0, 0);
+    return poll_fd_install(f, (flags & EPOLL_CLOEXEC) != 0);
 }
 
 SYSCALL_DEFINE(epoll_create)
