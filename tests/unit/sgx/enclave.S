@@ -25,6 +25,8 @@
     .else
     .quad 0
     .endif
+    .balign 32
+    ret                     /* at offset 32, for tests that must come back from a jump */
     .balign 64
     .globl \name\()_entry
 \name\()_entry:

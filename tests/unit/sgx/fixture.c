@@ -19,7 +19,7 @@
 extern const uint8_t test_enclave_stubs[], test_enclave_stubs_entry[], test_enclave_stubs_end[];
 extern const uint8_t test_enclave_plain[], test_enclave_plain_entry[], test_enclave_plain_end[];
 int fix_enter_raw(sgx_enter_fn *fn, uint64_t rdi, uint64_t rsi, uint64_t rdx, unsigned leaf,
-                  uint64_t r8, struct sgx_run *run, uint64_t out[2]);
+                  uint64_t r8, struct sgx_run *run, uint64_t out[2], void *stack_top);
 
 #define KEY SGX_SIGSTRUCT_KEY_SIZE
 
@@ -121,16 +121,24 @@ static void add(struct fixture *f, struct sgx_measure *m, uint64_t off, const vo
     }
 }
 
-static void add_threads(struct fixture *f, struct sgx_measure *m, uint64_t entry)
+void fix_tcs(const struct fixture *f, unsigned i, struct sgx_tcs *ret)
+{
+    uint64_t entry = f->stubs ? (uint64_t)(test_enclave_stubs_entry - test_enclave_stubs)
+                              : (uint64_t)(test_enclave_plain_entry - test_enclave_plain);
+
+    *ret = (struct sgx_tcs){ .ossa = FIX_SSA(i), .nssa = FIX_NSSA, .oentry = FIX_CODE + entry,
+                             .ofs_base = FIX_GS(i), .ogs_base = FIX_GS(i),
+                             .fs_limit = 0xfff, .gs_limit = 0xfff };
+}
+
+static void add_threads(struct fixture *f, struct sgx_measure *m)
 {
     static const uint8_t zero[FIX_NSSA * 4096] __attribute__((aligned(4096)));
     static struct sgx_tcs tcs __attribute__((aligned(4096)));
     const uint64_t rw = SGX_PT_REG << 8 | SGX_SECINFO_R | SGX_SECINFO_W;
 
     for (unsigned i = 0; i < f->threads; i++) {
-        tcs = (struct sgx_tcs){ .ossa = FIX_SSA(i), .nssa = FIX_NSSA, .oentry = entry,
-                                .ofs_base = FIX_GS(i), .ogs_base = FIX_GS(i),
-                                .fs_limit = 0xfff, .gs_limit = 0xfff };
+        fix_tcs(f, i, &tcs);
         add(f, m, FIX_TCS(i), &tcs, 4096, SGX_PT_TCS << 8);
         add(f, m, FIX_SSA(i), zero, sizeof zero, rw);
         add(f, m, FIX_GS(i), zero, 4096, rw);
@@ -142,8 +150,6 @@ void fix_build(struct fixture *f, const struct sgx_secs *secs, bool stubs, unsig
 {
     static const uint8_t zero[FIX_DATA_PAGES * 4096] __attribute__((aligned(4096)));
     const uint8_t *code = stubs ? test_enclave_stubs : test_enclave_plain;
-    uint64_t entry = stubs ? (uint64_t)(test_enclave_stubs_entry - test_enclave_stubs)
-                           : (uint64_t)(test_enclave_plain_entry - test_enclave_plain);
     const char *why = NULL;
     struct sgx_measure m;
     uint8_t mrenclave[32];
@@ -156,7 +162,7 @@ void fix_build(struct fixture *f, const struct sgx_secs *secs, bool stubs, unsig
     sgx_measure_ecreate(&m, secs->ssa_frame_pages, secs->size);
     add(f, &m, FIX_CODE, code, 4096, SGX_PT_REG << 8 | SGX_SECINFO_R | SGX_SECINFO_X);
     add(f, &m, FIX_DATA, zero, sizeof zero, SGX_PT_REG << 8 | SGX_SECINFO_R | SGX_SECINFO_W);
-    add_threads(f, &m, FIX_CODE + entry);
+    add_threads(f, &m);
     sgx_measure_final(&m, mrenclave);
     fix_sigstruct(mrenclave, secs, &f->sigstruct);
     if (!init)
@@ -180,28 +186,30 @@ void fix_stop(struct fixture *f)
     f->e = NULL;
 }
 
-struct fix_result fix_enter_leaf(struct fixture *f, unsigned i, unsigned leaf, uint64_t rdi,
-                                 uint64_t rsi, uint64_t rdx)
+static struct fix_result enter(struct fixture *f, unsigned i, unsigned leaf, uint64_t rdi,
+                               uint64_t rsi, uint64_t rdx, uint64_t r8)
 {
+    static uint8_t stacks[FIX_THREADS_MAX][16384] __attribute__((aligned(16)));
     struct fix_result r = { .run = { .tcs = f->base + FIX_TCS(i) } };
     uint64_t out[2];
 
-    r.rc = fix_enter_raw(f->backend->enter, rdi, rsi, rdx, leaf, 0, &r.run, out);
+    r.rc = fix_enter_raw(f->backend->enter, rdi, rsi, rdx, leaf, r8, &r.run, out,
+                         stacks[i] + sizeof stacks[i]);
     r.rsi = out[0];
     r.rdx = out[1];
     return r;
 }
 
+struct fix_result fix_enter_leaf(struct fixture *f, unsigned i, unsigned leaf, uint64_t rdi,
+                                 uint64_t rsi, uint64_t rdx)
+{
+    return enter(f, i, leaf, rdi, rsi, rdx, 0);
+}
+
 struct fix_result fix_enter(struct fixture *f, unsigned i, uint64_t command, uint64_t rsi,
                             uint64_t rdx, uint64_t r8)
 {
-    struct fix_result r = { .run = { .tcs = f->base + FIX_TCS(i) } };
-    uint64_t out[2];
-
-    r.rc = fix_enter_raw(f->backend->enter, command, rsi, rdx, SGX_EENTER, r8, &r.run, out);
-    r.rsi = out[0];
-    r.rdx = out[1];
-    return r;
+    return enter(f, i, SGX_EENTER, command, rsi, rdx, r8);
 }
 
 uint64_t fix_call(struct fixture *f, unsigned i, uint64_t command, uint64_t rsi, uint64_t rdx,

@@ -7,6 +7,7 @@
 #define FIX_BASE 0x100000000ull     /* where the tests put ELRANGE */
 #define FIX_SIZE 0x10000000ull
 #define FIX_CODE 0x20000ull         /* offsets from the base */
+#define FIX_RET (FIX_CODE + 32)     /* a `ret` */
 #define FIX_DATA 0x40000ull         /* 16 pages R W, untouched by the code */
 #define FIX_DATA_PAGES 16
 #define FIX_THREAD(i) (0x100000ull + (i)*0x20000ull)
@@ -14,6 +15,7 @@
 #define FIX_SSA(i) (FIX_THREAD(i) + 0x1000) /* FIX_NSSA frames of one page */
 #define FIX_GS(i) (FIX_THREAD(i) + 0x8000)  /* one page: the stack grows down to its first words */
 #define FIX_NSSA 3
+#define FIX_THREADS_MAX 16
 #define FIX_FREE 0x8000000ull       /* nothing is added from here on */
 #define FIX_CMD_INC 0
 #define FIX_CMD_ENCLU 1
@@ -47,13 +49,15 @@ void fix_start(struct fixture *f, bool stubs, unsigned threads);
 void fix_build(struct fixture *f, const struct sgx_secs *secs, bool stubs, unsigned threads,
                bool init);
 void fix_stop(struct fixture *f);
+/* What the TCS of slot i holds. */
+void fix_tcs(const struct fixture *f, unsigned i, struct sgx_tcs *ret);
 
 struct fix_result {
     uint64_t rsi, rdx;
     struct sgx_run run;
     int rc;
 };
-/* EENTER on thread slot `i`. */
+/* EENTER on thread slot `i`, one host thread at a time. */
 struct fix_result fix_enter(struct fixture *f, unsigned i, uint64_t command, uint64_t rsi,
                             uint64_t rdx, uint64_t r8);
 struct fix_result fix_enter_leaf(struct fixture *f, unsigned i, unsigned leaf, uint64_t rdi,
