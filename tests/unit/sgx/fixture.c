@@ -131,6 +131,9 @@ void fix_tcs(const struct fixture *f, unsigned i, struct sgx_tcs *ret)
                              .fs_limit = 0xfff, .gs_limit = 0xfff };
 }
 
+void (*g_fix_spoil)(unsigned arg, struct sgx_tcs *tcs);
+unsigned g_fix_spoil_arg;
+
 static void add_threads(struct fixture *f, struct sgx_measure *m)
 {
     static const uint8_t zero[FIX_NSSA * 4096] __attribute__((aligned(4096)));
@@ -139,6 +142,8 @@ static void add_threads(struct fixture *f, struct sgx_measure *m)
 
     for (unsigned i = 0; i < f->threads; i++) {
         fix_tcs(f, i, &tcs);
+        if (g_fix_spoil)
+            g_fix_spoil(g_fix_spoil_arg, &tcs);
         add(f, m, FIX_TCS(i), &tcs, 4096, SGX_PT_TCS << 8);
         add(f, m, FIX_SSA(i), zero, sizeof zero, rw);
         add(f, m, FIX_GS(i), zero, 4096, rw);

@@ -73,3 +73,7 @@ struct fix_result fix_enclu(struct fixture *f, struct fix_enclu *regs);
 /* Puts bytes into enclave memory, through the enclave. */
 void fix_poke(struct fixture *f, uint64_t off, const void *src, size_t size);
 void fix_peek(struct fixture *f, uint64_t off, void *dst, size_t size);
+
+/* Changes each TCS that fix_build adds; NULL: none. */
+extern void (*g_fix_spoil)(unsigned arg, struct sgx_tcs *tcs);
+extern unsigned g_fix_spoil_arg;
