@@ -18,7 +18,7 @@
 #define SUPER_MAGIC 0xe0f5e1e2u
 #define COMPAT_CHECKSUM 0x1u
 #define COMPAT_MTIME 0x2u
-#define SLOT 32u                        /* inodes are numbered by their place, in slots */
+#define SLOT 32u /* inodes are numbered by their place, in slots */
 #define META_OFF BLOCK
 #define LAYOUT_PLAIN 0u
 #define LAYOUT_INLINE 2u
@@ -51,7 +51,7 @@ struct inode_compact {
     uint16_t links;
     uint32_t size;
     uint32_t reserved;
-    uint32_t data;          /* first block, or device */
+    uint32_t data; /* first block, or device */
     uint32_t number;
     uint16_t uid, gid;
     uint32_t reserved2;
@@ -84,12 +84,12 @@ _Static_assert(sizeof(struct dirent) == 12, "EROFS dirent");
 
 struct node {
     struct tree_inode *inode;
-    struct tree_entry **entries;    /* folder: sorted, with "." and ".." */
+    struct tree_entry **entries; /* folder: sorted, with "." and ".." */
     uint32_t entry_count;
-    uint32_t xattr_size;            /* bytes behind the inode */
-    uint64_t size;                  /* bytes of data */
-    uint64_t off;                   /* of the inode in the image */
-    uint64_t block;                 /* of the data, when it is not inline */
+    uint32_t xattr_size; /* bytes behind the inode */
+    uint64_t size;       /* bytes of data */
+    uint64_t off;        /* of the inode in the image */
+    uint64_t block;      /* of the data, when it is not inline */
     bool extended;
     bool inlined;
 };
@@ -100,8 +100,8 @@ struct erofs {
     struct arena arena;
     struct node *nodes;
     size_t count, room;
-    uint8_t *meta;                  /* superblock and inodes */
-    uint64_t meta_size;             /* whole blocks */
+    uint8_t *meta;      /* superblock and inodes */
+    uint64_t meta_size; /* whole blocks */
     uint64_t blocks;
     uint8_t uuid[16];
 };
@@ -117,7 +117,8 @@ static struct node *node_of(const struct erofs *e, const struct tree_inode *inod
 
 static int entry_compare(const void *a, const void *b)
 {
-    const struct tree_entry *x = *(struct tree_entry *const *)a, *y = *(struct tree_entry *const *)b;
+    const struct tree_entry *x = *(struct tree_entry *const *)a,
+                            *y = *(struct tree_entry *const *)b;
     int order = memcmp(x->name, y->name, MIN(x->name_len, y->name_len));
 
     return order != 0 ? order : x->name_len < y->name_len ? -1 : x->name_len > y->name_len;
@@ -165,7 +166,7 @@ static int folder_list(struct erofs *e, struct node *n)
 static const struct {
     const char *prefix;
     uint8_t index;
-    bool whole;             /* the prefix is the whole name */
+    bool whole; /* the prefix is the whole name */
 } g_xattr_prefixes[] = {
     { "user.", 1, false },
     { "system.posix_acl_access", 2, true },
@@ -318,7 +319,7 @@ static uint8_t dirent_kind(uint32_t mode)
     case S_IFSOCK:
         return 6;
     default:
-        return 7;   /* symbolic link */
+        return 7; /* symbolic link */
     }
 }
 
@@ -376,8 +377,8 @@ static void inode_encode(const struct node *n, uint32_t number, uint8_t *dst)
 {
     const struct tree_inode *i = n->inode;
     uint16_t format = (uint16_t)((n->inlined ? LAYOUT_INLINE : LAYOUT_PLAIN) << 1 | n->extended);
-    uint16_t xattr_count = n->xattr_size ? (uint16_t)((n->xattr_size - XATTR_HEADER_SIZE) / 4 + 1)
-                                         : 0;
+    uint16_t xattr_count =
+        n->xattr_size ? (uint16_t)((n->xattr_size - XATTR_HEADER_SIZE) / 4 + 1) : 0;
     bool device = S_ISCHR(i->mode) || S_ISBLK(i->mode);
     uint32_t data = device ? device_encode(i) : (uint32_t)n->block;
 
@@ -495,7 +496,8 @@ void erofs_freep(struct erofs **e)
 
 int erofs_new(struct tree *tree, const struct spool *spool, struct erofs **ret, struct err *err)
 {
-    CLEANUP(erofs_freep) struct erofs *e = calloc(1, sizeof *e);
+    CLEANUP(erofs_freep)
+    struct erofs *e = calloc(1, sizeof *e);
     int rc = e ? tree_count_links(tree) : -ENOMEM;
 
     if (rc < 0)
@@ -533,7 +535,7 @@ struct output {
     void *arg;
     struct progress *progress;
     struct err *err;
-    uint8_t *buffer;            /* COPY_SIZE */
+    uint8_t *buffer; /* COPY_SIZE */
 };
 
 static int output_put(struct output *o, const void *data, size_t size)
@@ -583,8 +585,8 @@ int erofs_write(struct erofs *e, erofs_sink_fn *sink, void *arg, struct progress
                 struct err *err)
 {
     struct output o = { sink, arg, progress, err, malloc(COPY_SIZE) };
-    int rc = o.buffer ? output_put(&o, e->meta, e->meta_size)
-                      : err_set_errno(err, -ENOMEM, "image");
+    int rc =
+        o.buffer ? output_put(&o, e->meta, e->meta_size) : err_set_errno(err, -ENOMEM, "image");
 
     for (unsigned files = 0; files < 2; files++)
         for (size_t i = 0; i < e->count && rc == 0; i++) {

@@ -11,7 +11,7 @@
 #include "builder/spool.h"
 #include "builder/tree.h"
 
-#define EROFS_INLINE_SIZE_MAX 2048u     /* data of at most so many bytes goes behind its inode */
+#define EROFS_INLINE_SIZE_MAX 2048u /* data of at most so many bytes goes behind its inode */
 
 struct erofs;
 
@@ -24,9 +24,9 @@ MUST_CHECK int erofs_new(struct tree *tree, const struct spool *spool, struct er
 void erofs_free(struct erofs *e);
 void erofs_freep(struct erofs **e);
 
-uint64_t erofs_size(const struct erofs *e);             /* bytes, whole blocks, at least two */
+uint64_t erofs_size(const struct erofs *e); /* bytes, whole blocks, at least two */
 uint64_t erofs_inode_count(const struct erofs *e);
-const uint8_t *erofs_uuid(const struct erofs *e);       /* 16 bytes, from the image's metadata */
+const uint8_t *erofs_uuid(const struct erofs *e); /* 16 bytes, from the image's metadata */
 
 MUST_CHECK int erofs_write(struct erofs *e, erofs_sink_fn *sink, void *arg,
                            struct progress *progress, struct err *err);

@@ -8,10 +8,10 @@
 #include "lib/defs.h"
 
 struct progress {
-    bool shown;             /* standard error is a terminal, and messages are wanted */
+    bool shown; /* standard error is a terminal, and messages are wanted */
     const char *step;
-    uint64_t done, total;   /* of the step, bytes; total 0: not known */
-    uint64_t last_ms;       /* when the line was written */
+    uint64_t done, total; /* of the step, bytes; total 0: not known */
+    uint64_t last_ms;     /* when the line was written */
 };
 
 void progress_init(struct progress *p, bool wanted);

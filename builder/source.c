@@ -16,8 +16,8 @@
 extern char **environ;
 
 /* What skopeo takes that is not a path; see containers-transports(5). */
-static const char *const g_transports[] = { "docker://",      "docker-daemon:", "oci:",
-                                            "oci-archive:",   "docker-archive:", "dir:",
+static const char *const g_transports[] = { "docker://",           "docker-daemon:",  "oci:",
+                                            "oci-archive:",        "docker-archive:", "dir:",
                                             "containers-storage:", "ostree:" };
 
 static void close_fd(int *fd)
@@ -49,8 +49,8 @@ void source_done(struct source *s)
 /* Last name of the reference, without tag, digest and the endings of archives. */
 static const char *name_of(struct source *s, const char *reference)
 {
-    static const char *const endings[] = { ".tar", ".tar.gz", ".tar.xz", ".tar.zst", ".tgz",
-                                           ".tar.bz2", ".oci" };
+    static const char *const endings[] = { ".tar", ".tar.gz",  ".tar.xz", ".tar.zst",
+                                           ".tgz", ".tar.bz2", ".oci" };
     size_t end = strlen(reference), start;
 
     while (end > 0 && reference[end - 1] == '/')
@@ -119,10 +119,10 @@ static int folder_open(struct source *s, int fd, struct progress *progress, stru
     return source_folder_read(s, fd, progress, err);
 }
 
-static int path_open(struct source *s, const char *path, struct progress *progress,
-                     struct err *err)
+static int path_open(struct source *s, const char *path, struct progress *progress, struct err *err)
 {
-    CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    CLEANUP(close_fd)
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0)
@@ -181,7 +181,8 @@ static int skopeo_open(struct source *s, const char *reference, struct progress 
                        struct err *err)
 {
     const char *base = getenv("TMPDIR");
-    CLEANUP(folder_remove) char *folder = NULL;
+    CLEANUP(folder_remove)
+    char *folder = NULL;
     char *target, *argv[10];
     size_t argc = 0;
 

@@ -10,9 +10,9 @@
 #include "builder/tree.h"
 
 #define SOURCE_LAYERS_MAX 512u
-#define SOURCE_ENTRIES_MAX TREE_INODES_MAX      /* of one archive */
-#define SOURCE_DOCUMENT_SIZE_MAX (4u << 20)     /* bytes of an index, manifest or config */
-#define SOURCE_LIST_MAX 1024u                   /* arguments, environment */
+#define SOURCE_ENTRIES_MAX TREE_INODES_MAX  /* of one archive */
+#define SOURCE_DOCUMENT_SIZE_MAX (4u << 20) /* bytes of an index, manifest or config */
+#define SOURCE_LIST_MAX 1024u               /* arguments, environment */
 
 /* A list of strings from an image's config. */
 struct source_list {
@@ -24,7 +24,7 @@ struct source_list {
 struct source_config {
     struct source_list entrypoint;
     struct source_list cmd;
-    struct source_list env;         /* "NAME=value" */
+    struct source_list env; /* "NAME=value" */
     const char *workdir;
     const char *user;
     const char *stop_signal;
@@ -34,8 +34,8 @@ struct source {
     struct tree tree;
     struct spool spool;
     struct source_config config;
-    const char *name;               /* short: "hotel" from "docker://x/hotel:1" or "hotel.tar" */
-    bool is_container;              /* it had a config; false: a plain root file system */
+    const char *name;  /* short: "hotel" from "docker://x/hotel:1" or "hotel.tar" */
+    bool is_container; /* it had a config; false: a plain root file system */
 };
 
 /*
@@ -60,8 +60,8 @@ struct source_span {
  * Applies one archive as layer number `layer`; whiteouts: names that start with ".wh." hide what lower
  * layers put. ret_digest: SHA-256 of the span, read to its end; may be NULL.
  */
-MUST_CHECK int source_archive_read(struct source *s, const struct source_span *span,
-                                   unsigned layer, bool whiteouts, uint8_t ret_digest[32],
+MUST_CHECK int source_archive_read(struct source *s, const struct source_span *span, unsigned layer,
+                                   bool whiteouts, uint8_t ret_digest[32],
                                    struct progress *progress, struct err *err);
 /* Reads a folder as a root file system. */
 MUST_CHECK int source_folder_read(struct source *s, int folder_fd, struct progress *progress,

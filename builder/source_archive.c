@@ -229,9 +229,12 @@ int source_archive_read(struct source *s, const struct source_span *span, unsign
                         bool whiteouts, uint8_t ret_digest[32], struct progress *progress,
                         struct err *err)
 {
-    CLEANUP(free_archive) struct archive *a = archive_read_new();
-    CLEANUP(free_stream) struct stream *stream = calloc(1, sizeof *stream);
-    CLEANUP(arena_done) struct arena buffers = { 0 };
+    CLEANUP(free_archive)
+    struct archive *a = archive_read_new();
+    CLEANUP(free_stream)
+    struct stream *stream = calloc(1, sizeof *stream);
+    CLEANUP(arena_done)
+    struct arena buffers = { 0 };
     uint8_t *buffer = arena_alloc(&buffers, BUFFER_SIZE);
 
     if (!a || !stream || !buffer)

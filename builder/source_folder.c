@@ -24,7 +24,7 @@ struct known {
 struct reader {
     struct source *s;
     int root_fd;
-    void *known;            /* tsearch(3) tree of struct known */
+    void *known; /* tsearch(3) tree of struct known */
     struct arena arena;
     struct progress *progress;
     struct err *err;
@@ -65,7 +65,8 @@ static const char *path_at(const char *path)
 static int xattrs_read(struct reader *r, const char *path, struct tree_inode *inode)
 {
     struct tree_xattr xattrs[TREE_XATTRS_MAX];
-    CLEANUP(arena_done) struct arena arena = { 0 };
+    CLEANUP(arena_done)
+    struct arena arena = { 0 };
     size_t count = 0;
     const char *full = arena_printf(&arena, "/proc/self/fd/%d/%s", r->root_fd, path_at(path));
     char *names = arena_alloc(&arena, 65536);
@@ -115,7 +116,8 @@ static int link_read(struct reader *r, const char *path, const struct stat *st)
 
 static int content_read(struct reader *r, const char *path, struct tree_inode *inode)
 {
-    CLEANUP(close_fd) int fd = openat(r->root_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    CLEANUP(close_fd)
+    int fd = openat(r->root_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0)
@@ -186,7 +188,8 @@ static int entry_read(struct reader *r, const char *path, struct stat *ret_st)
 static int folder_read(struct reader *r, const char *path)
 {
     int fd = openat(r->root_fd, path_at(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    CLEANUP(close_folder) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    CLEANUP(close_folder)
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *e;
 
     if (!d)
@@ -211,8 +214,7 @@ static int folder_read(struct reader *r, const char *path)
     return errno ? err_set_errno(r->err, -errno, "%s", path_at(path)) : 0;
 }
 
-int source_folder_read(struct source *s, int folder_fd, struct progress *progress,
-                       struct err *err)
+int source_folder_read(struct source *s, int folder_fd, struct progress *progress, struct err *err)
 {
     struct reader r = { .s = s, .root_fd = folder_fd, .progress = progress, .err = err };
     struct stat st;

@@ -22,8 +22,8 @@
 
 /* Where an image's files are found by path: a folder, or an archive that was read into a source. */
 struct store {
-    struct source *s;           /* what is being built; its arena keeps strings */
-    int folder_fd;              /* or -1 */
+    struct source *s; /* what is being built; its arena keeps strings */
+    int folder_fd;    /* or -1 */
     struct source *outer;
     struct progress *progress;
     struct err *err;
@@ -32,14 +32,14 @@ struct store {
 /* An OCI content descriptor, as far as it counts here. */
 struct reference {
     const char *media_type;
-    const char *digest;         /* "sha256:..." checked, or "" */
-    bool other_platform;        /* it names one, and that is not linux/amd64 */
+    const char *digest;  /* "sha256:..." checked, or "" */
+    bool other_platform; /* it names one, and that is not linux/amd64 */
     bool this_platform;
 };
 
 struct manifest {
     struct reference config;
-    struct reference *layers;   /* in a docker-archive: digest is a path */
+    struct reference *layers; /* in a docker-archive: digest is a path */
     size_t layer_count;
 };
 
@@ -95,7 +95,8 @@ static void digest_text(const uint8_t digest[SHA256_SIZE], char ret[65])
 static int document_read(struct store *st, const char *path, const char *digest, char **ret_text,
                          size_t *ret_size)
 {
-    CLEANUP(span_close) struct source_span span = { -1, 0, 0 };
+    CLEANUP(span_close)
+    struct source_span span = { -1, 0, 0 };
     uint8_t actual[SHA256_SIZE];
     char actual_text[65];
     int rc = span_open(st, path, &span);
@@ -153,7 +154,8 @@ static int string_read(struct store *st, struct json_pull *j, const char **ret)
     return json_pull_text_decode(&text, copy, text.raw_size + 1) < 0 ? -EINVAL : 0;
 }
 
-static int list_read(struct store *st, struct json_pull *j, size_t count_max, struct source_list *ret)
+static int list_read(struct store *st, struct json_pull *j, size_t count_max,
+                     struct source_list *ret)
 {
     struct source_list list = { 0 };
 
@@ -224,8 +226,7 @@ static int reference_read(struct store *st, struct json_pull *j, struct referenc
     return rc;
 }
 
-static int blob_read(struct store *st, const struct reference *r, char **ret_text,
-                     size_t *ret_size)
+static int blob_read(struct store *st, const struct reference *r, char **ret_text, size_t *ret_size)
 {
     char path[128];
 
@@ -272,8 +273,7 @@ static int index_parse(struct store *st, const char *text, size_t size, struct r
         return 0;
     if (matches == 0 && without == 0)
         return err_set(st->err, -ENOENT, "none of its %u images is for linux/amd64", all);
-    return err_set(st->err, -EINVAL,
-                   "it holds several images; name one with oci:PATH:REFERENCE");
+    return err_set(st->err, -EINVAL, "it holds several images; name one with oci:PATH:REFERENCE");
 }
 
 static int manifest_parse(struct store *st, const char *text, size_t size, struct manifest *ret)
@@ -386,7 +386,8 @@ static int config_parse(struct store *st, const char *text, size_t size, struct 
 /* digest: what the bytes of the file must have. */
 static int layer_apply(struct store *st, const char *path, const char *digest, unsigned layer)
 {
-    CLEANUP(span_close) struct source_span span = { -1, 0, 0 };
+    CLEANUP(span_close)
+    struct source_span span = { -1, 0, 0 };
     uint8_t actual[SHA256_SIZE];
     char actual_text[65];
     int rc = span_open(st, path, &span);
@@ -399,8 +400,8 @@ static int layer_apply(struct store *st, const char *path, const char *digest, u
         return err_wrap(st->err, rc, "layer %s", digest);
     digest_text(actual, actual_text);
     if (strcmp(actual_text, digest + DIGEST_PREFIX_LEN) != 0)
-        return err_set(st->err, -EBADMSG, "layer %s does not match its digest (it has %s)",
-                       digest, actual_text);
+        return err_set(st->err, -EBADMSG, "layer %s does not match its digest (it has %s)", digest,
+                       actual_text);
     return 0;
 }
 

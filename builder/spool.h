@@ -7,11 +7,11 @@
 
 #include "lib/err.h"
 
-#define SPOOL_SIZE_MAX (64ull << 30)    /* bytes: what a build takes from a source, at most */
+#define SPOOL_SIZE_MAX (64ull << 30) /* bytes: what a build takes from a source, at most */
 
 struct spool {
     int fd;
-    uint64_t size;      /* bytes */
+    uint64_t size; /* bytes */
 };
 
 MUST_CHECK int spool_init(struct spool *s, struct err *err);

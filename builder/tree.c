@@ -119,7 +119,7 @@ struct place {
     struct tree_inode *folder;
     const char *name;
     size_t name_len;
-    char text[2 * TREE_PATH_MAX + 2];   /* name points into it */
+    char text[2 * TREE_PATH_MAX + 2]; /* name points into it */
 };
 
 /* Removes "." and empty names, and ".." with the name before it; ".." at the start stays out. */
@@ -164,9 +164,9 @@ static int link_follow(struct place *p, const char *target, const char *rest)
 
 /* What a walk does with what it meets. */
 enum walk {
-    WALK_FIND,          /* fails where a parent is missing */
-    WALK_MAKE,          /* makes parents */
-    WALK_FOLLOW,        /* like WALK_FIND, and follows a link at the end too */
+    WALK_FIND,   /* fails where a parent is missing */
+    WALK_MAKE,   /* makes parents */
+    WALK_FOLLOW, /* like WALK_FIND, and follows a link at the end too */
 };
 
 static int folder_make(struct tree *t, struct place *p, size_t len, unsigned layer)
@@ -301,7 +301,7 @@ int tree_whiteout(struct tree *t, const char *path, unsigned layer, struct err *
     int rc = place_find(t, path, layer, WALK_FIND, &p, err);
 
     if (rc == -ENOENT || rc == -ENOTDIR)
-        return 1;   /* there is nothing to hide */
+        return 1; /* there is nothing to hide */
     if (rc < 0)
         return rc;
     if (p.name_len < WHITEOUT_LEN || memcmp(p.name, WHITEOUT, WHITEOUT_LEN) != 0)
@@ -378,8 +378,7 @@ int tree_put(struct tree *t, const char *path, unsigned layer, const struct tree
     return 0;
 }
 
-int tree_link(struct tree *t, const char *path, unsigned layer, const char *target,
-              struct err *err)
+int tree_link(struct tree *t, const char *path, unsigned layer, const char *target, struct err *err)
 {
     struct place p;
     int rc = place_find(t, target, layer, WALK_FIND, &p, err);

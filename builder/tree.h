@@ -9,53 +9,53 @@
 #include "builder/arena.h"
 #include "lib/err.h"
 
-#define TREE_NAME_MAX 255u              /* bytes of one name, as EROFS and Linux have it */
-#define TREE_PATH_MAX 16384u            /* bytes of a path in an archive */
-#define TREE_DEPTH_MAX 1024u            /* folders in folders */
-#define TREE_LINK_SIZE_MAX 4095u        /* bytes of a symbolic link */
-#define TREE_FOLLOW_MAX 40u             /* symbolic links on the way of one path */
+#define TREE_NAME_MAX 255u       /* bytes of one name, as EROFS and Linux have it */
+#define TREE_PATH_MAX 16384u     /* bytes of a path in an archive */
+#define TREE_DEPTH_MAX 1024u     /* folders in folders */
+#define TREE_LINK_SIZE_MAX 4095u /* bytes of a symbolic link */
+#define TREE_FOLLOW_MAX 40u      /* symbolic links on the way of one path */
 #define TREE_INODES_MAX (16u << 20)
-#define TREE_XATTRS_MAX 128u            /* of one file */
-#define TREE_XATTR_SIZE_MAX 65535u      /* bytes of one value */
+#define TREE_XATTRS_MAX 128u       /* of one file */
+#define TREE_XATTR_SIZE_MAX 65535u /* bytes of one value */
 
 struct tree_xattr {
-    const char *name;                   /* "user.x", "security.capability" */
+    const char *name; /* "user.x", "security.capability" */
     const uint8_t *value;
     size_t value_size;
 };
 
 /* Children are kept by tree.c; callers read the rest, and write it through tree_set_*. */
 struct tree_inode {
-    uint32_t mode;                      /* S_IFMT and permission bits */
+    uint32_t mode; /* S_IFMT and permission bits */
     uint32_t uid, gid;
     uint32_t device_major, device_minor;
     int64_t mtime_s;
     uint32_t mtime_ns;
     uint32_t xattr_count;
-    const struct tree_xattr *xattrs;    /* sorted by name */
-    uint64_t size;                      /* regular file, symbolic link: bytes */
-    uint64_t spool_off;                 /* regular file: content in the spool */
-    const char *target;                 /* symbolic link; NUL-ended, no NUL inside */
-    struct tree_inode *parent;          /* folder: the one it is in; the root's is itself */
-    unsigned depth;                     /* folder: 0 for the root */
-    void *children;                     /* folder: tsearch(3) tree of struct tree_entry */
+    const struct tree_xattr *xattrs; /* sorted by name */
+    uint64_t size;                   /* regular file, symbolic link: bytes */
+    uint64_t spool_off;              /* regular file: content in the spool */
+    const char *target;              /* symbolic link; NUL-ended, no NUL inside */
+    struct tree_inode *parent;       /* folder: the one it is in; the root's is itself */
+    unsigned depth;                  /* folder: 0 for the root */
+    void *children;                  /* folder: tsearch(3) tree of struct tree_entry */
     uint32_t child_count;
-    uint32_t links;                     /* names; set by tree_count_links */
-    uint64_t image_id;                  /* for the writer of an image */
+    uint32_t links;    /* names; set by tree_count_links */
+    uint64_t image_id; /* for the writer of an image */
 };
 
 struct tree_entry {
-    const char *name;                   /* NUL-ended */
+    const char *name; /* NUL-ended */
     size_t name_len;
-    unsigned layer;                     /* the last layer that had it */
+    unsigned layer; /* the last layer that had it */
     struct tree_inode *inode;
 };
 
 struct tree {
     struct arena arena;
     struct tree_inode *root;
-    uint32_t inode_count;               /* made so far */
-    struct tree_inode **folders;        /* all ever made, to be given back */
+    uint32_t inode_count;        /* made so far */
+    struct tree_inode **folders; /* all ever made, to be given back */
     size_t folder_count, folder_room;
 };
 

@@ -27,7 +27,7 @@ struct finding {
     const char *name;
     enum finding_state state;
     char text[200];
-    const char *fix;        /* NULL when there is nothing to do */
+    const char *fix; /* NULL when there is nothing to do */
 };
 
 #define FINDINGS_MAX 16u
@@ -86,8 +86,8 @@ static void look_at_devices(struct report *r)
     if (access("/var/run/aesmd/aesm.socket", F_OK) == 0)
         add(r, "aesm", FINDING_OK, "the quoting service (AESM) is there", NULL);
     else
-        add(r, "aesm", FINDING_NOTE, "no quoting service (AESM): no remote evidence from this machine",
-            NULL);
+        add(r, "aesm", FINDING_NOTE,
+            "no quoting service (AESM): no remote evidence from this machine", NULL);
 }
 
 static void look_at_kernel(struct report *r)
@@ -103,7 +103,8 @@ static void look_at_kernel(struct report *r)
     if (dispatch)
         add(r, "kernel-dispatch", FINDING_OK, "Syscall User Dispatch, for the emulator", NULL);
     else
-        add(r, "kernel-dispatch", FINDING_MISSING, "no Syscall User Dispatch: the emulator cannot run",
+        add(r, "kernel-dispatch", FINDING_MISSING,
+            "no Syscall User Dispatch: the emulator cannot run",
             "Linux 5.11 or later with CONFIG_GENERIC_ENTRY");
 }
 
@@ -127,8 +128,9 @@ static void print_people(const struct report *r, const struct sgx_backend *backe
         printf("\nImages run on: %s%s%s%s\n", backend->name, why && *why ? " (" : "",
                why && *why ? why : "", why && *why ? ")" : "");
     if (backend && backend->emulated)
-        printf("The emulator protects nothing: whoever controls this machine can read the program's "
-               "memory.\n");
+        printf(
+            "The emulator protects nothing: whoever controls this machine can read the program's "
+            "memory.\n");
 }
 
 /* All texts are ours and hold no character that JSON escapes, but for quotation marks. */

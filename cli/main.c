@@ -11,8 +11,12 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *help;
 } g_commands[] = {
+    { "build", cmd_build, "build SOURCE -o IMAGE      seal a container image" },
+    { "inspect", cmd_inspect,
+      "inspect IMAGE              check a sealed image and say what it is" },
     { "run", cmd_run, "run IMAGE [ARG...]         start a sealed image in an enclave" },
-    { "doctor", cmd_doctor, "doctor [--json]            what this machine can do, and what is missing" },
+    { "doctor", cmd_doctor,
+      "doctor [--json]            what this machine can do, and what is missing" },
 };
 
 static void print_usage(FILE *out)

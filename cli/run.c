@@ -16,13 +16,15 @@
 #define LOADER_NAME "cloche-loader"
 
 static const char g_usage[] =
-    "usage: cloche run [--explain] [--verbose] [--env NAME=VALUE]... [-v HOSTDIR:/path]... IMAGE [ARG...]\n"
+    "usage: cloche run [--explain] [--verbose] [--env NAME=VALUE]... [-v HOSTDIR:/path]... IMAGE "
+    "[ARG...]\n"
     "\n"
     "  IMAGE       a folder or tar archive that `cloche build` wrote\n"
     "  --explain   at the end, list the system calls that the program used and are not supported\n"
     "  --verbose   say more about what the enclave does\n"
     "  --env       set a variable that the image lets the host set\n"
-    "  -v          give a host folder for a mount that the image names; its content is not trusted\n";
+    "  -v          give a host folder for a mount that the image names; its content is not "
+    "trusted\n";
 
 /* Path of the loader beside this program. */
 static int find_loader(char *path, size_t size)

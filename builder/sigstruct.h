@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SIGSTRUCT: the publisher's signature over an enclave (SDM vol. 3D, 35.14 and EINIT). Relying party.
+ * RSA-3072 with exponent 3, PKCS #1 v1.5 over SHA-256, so the same key and enclave give the same bytes.
+ */
+#pragma once
+
+#include "abi/sgx_arch.h"
+#include "lib/err.h"
+
+#include <openssl/evp.h>
+
+#define SIGSTRUCT_DATE_DEFAULT 0x20260101u /* BCD; not the clock's: builds are reproducible */
+
+/*
+ * path: a private key in PEM, RSA with 3072 bits and exponent 3. NULL: ~/.config/cloche/sign.pem, which is
+ * made, readable by its owner only, when it is not there (*ret_made).
+ * returns: 0; -EINVAL another kind of key; -errno. *ret is given back with EVP_PKEY_free.
+ */
+MUST_CHECK int sigstruct_key_load(const char *path, EVP_PKEY **ret, bool *ret_made,
+                                  const char **ret_path, struct err *err);
+
+/* date: yyyymmdd in BCD. */
+MUST_CHECK int sigstruct_sign(EVP_PKEY *key, const uint8_t mrenclave[32], bool debug, uint32_t date,
+                              struct sgx_sigstruct *ret, struct err *err);
+
+/*
+ * Whether the bytes are a SIGSTRUCT that EINIT would accept: fixed fields, exponent, signature, Q1 and Q2.
+ * returns: 0; -EBADMSG.
+ */
+MUST_CHECK int sigstruct_verify(const struct sgx_sigstruct *s, struct err *err);
+
+/* SHA-256 of the modulus. */
+void sigstruct_mrsigner(const struct sgx_sigstruct *s, uint8_t ret[32]);

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cloche build`: from a container image to a sealed image. Relying party. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "builder/seal.h"
+#include "cli/cli.h"
+
+static const char g_usage[] =
+    "usage: cloche build [-f cloche.yaml] [--sign KEY] SOURCE -o IMAGE\n"
+    "\n"
+    "Seals a container image: the result runs in an enclave, and proves what it is.\n"
+    "\n"
+    "SOURCE is a folder or a tar with a root file system, an OCI image layout or a docker-archive\n"
+    "(folder or tar), or what skopeo takes: docker://debian:12, docker-daemon:hotel:latest, ...\n"
+    "IMAGE is an OCI image layout, a folder; or a tar, when its name ends in .tar, which\n"
+    "`docker load` takes too.\n"
+    "\n"
+    "  -o, --output IMAGE   where to write\n"
+    "  -f, --file FILE      cloche.yaml: entry point, environment, limits, what the host may set\n"
+    "      --sign KEY       RSA-3072 key with exponent 3, PEM; else ~/.config/cloche/sign.pem,\n"
+    "                       which is made on first use\n"
+    "      --tag NAME       name of the image for `docker load` (NAME-sealed:latest)\n"
+    "      --enclave FILE   another library OS than the one beside this program\n"
+    "      --loader FILE    another loader\n"
+    "      --json           print the result as JSON\n"
+    "  -q, --quiet          no progress, no result\n";
+
+static int show_usage(void)
+{
+    fputs(g_usage, stdout);
+    return CLI_EXIT_OK;
+}
+
+enum { OPTION_SIGN = 256, OPTION_TAG, OPTION_ENCLAVE, OPTION_LOADER, OPTION_JSON };
+
+static const struct option g_options[] = {
+    { "output", required_argument, NULL, 'o' },
+    { "file", required_argument, NULL, 'f' },
+    { "sign", required_argument, NULL, OPTION_SIGN },
+    { "tag", required_argument, NULL, OPTION_TAG },
+    { "enclave", required_argument, NULL, OPTION_ENCLAVE },
+    { "loader", required_argument, NULL, OPTION_LOADER },
+    { "json", no_argument, NULL, OPTION_JSON },
+    { "quiet", no_argument, NULL, 'q' },
+    { "help", no_argument, NULL, 'h' },
+    { 0 },
+};
+
+static void show_json(const struct seal_options *o, const struct seal_result *r)
+{
+    json_t *j =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s+,s:s,s:b,s:I,s:I,s:I}", "image", o->output,
+                  "app_digest", r->app_digest, "mrenclave", r->mrenclave, "mrsigner", r->mrsigner,
+                  "verity_root", r->verity_root, "manifest_digest", "sha256:", r->manifest_digest,
+                  "tag", r->tag, "debug", r->debug, "rootfs_size", (json_int_t)r->rootfs_size,
+                  "image_size", (json_int_t)r->image_size, "file_count", (json_int_t)r->file_count);
+
+    json_dumpf(j, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(j);
+}
+
+static void show_result(const struct seal_options *o, const struct seal_result *r)
+{
+    char rootfs[32], image[32];
+
+    printf("sealed      %s, %s (root file system: %s, %llu files)\n", o->output,
+           cli_size_text(r->image_size, image, sizeof image),
+           cli_size_text(r->rootfs_size, rootfs, sizeof rootfs), (unsigned long long)r->file_count);
+    printf("app digest  %s\nmrenclave   %s\nmrsigner    %s\n", r->app_digest, r->mrenclave,
+           r->mrsigner);
+    printf("tag         %s\n", r->tag);
+    if (r->debug)
+        printf("DEBUG       the host can read this enclave's memory: never for production\n");
+}
+
+/* Those beside this program, unless others were named. */
+static int programs_find(struct seal_options *o, struct err *err)
+{
+    static char enclave[4096], loader[4096];
+    int rc = 0;
+
+    if (!o->enclave) {
+        rc = cli_program_path("cloche-enclave", enclave, sizeof enclave, err);
+        o->enclave = enclave;
+    }
+    if (rc == 0 && !o->loader) {
+        rc = cli_program_path("cloche-loader", loader, sizeof loader, err);
+        o->loader = loader;
+    }
+    return rc;
+}
+
+static int build(struct seal_options *o, bool quiet, bool json)
+{
+    struct seal_result result;
+    struct err err = { 0 };
+    int rc = programs_find(o, &err);
+
+    if (rc == 0)
+        rc = seal_image(o, &result, &err);
+    if (rc < 0)
+        return cli_fail(&err, rc);
+    if (result.key_made)
+        fprintf(stderr, "cloche: made a signing key, %s: keep it, it is the publisher's identity\n",
+                result.key_path);
+    if (json)
+        show_json(o, &result);
+    else if (!quiet)
+        show_result(o, &result);
+    return CLI_EXIT_OK;
+}
+
+int cmd_build(int argc, char **argv)
+{
+    struct progress progress;
+    struct seal_options o = { .progress = &progress };
+    bool quiet = false, json = false;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "o:f:qh", g_options, NULL)) != -1) {
+        switch (option) {
+        case 'o':
+            o.output = optarg;
+            break;
+        case 'f':
+            o.build_file = optarg;
+            break;
+        case OPTION_SIGN:
+            o.sign_key = optarg;
+            break;
+        case OPTION_TAG:
+            o.tag = optarg;
+            break;
+        case OPTION_ENCLAVE:
+            o.enclave = optarg;
+            break;
+        case OPTION_LOADER:
+            o.loader = optarg;
+            break;
+        case OPTION_JSON:
+            json = true;
+            break;
+        case 'q':
+            quiet = true;
+            break;
+        case 'h':
+            return show_usage();
+        default:
+            return cli_usage("build", "unknown option");
+        }
+    }
+    if (optind + 1 != argc)
+        return cli_usage("build", optind == argc ? "SOURCE is missing" : "one SOURCE is expected");
+    if (!o.output || !o.output[0])
+        return cli_usage("build", "-o IMAGE is missing");
+    if (o.tag && (!o.tag[0] || strlen(o.tag) > 255))
+        return cli_usage("build", "the tag is empty or too long");
+    o.source = argv[optind];
+    progress_init(&progress, !quiet);
+    return build(&o, quiet, json);
+}
