@@ -91,6 +91,7 @@ static int mount_set(struct loader *l, const char *text, struct err *err)
 {
     const char *colon = strrchr(text, ':');
     char folder[4096];
+    unsigned host_index = 0;    /* the enclave counts host mounts only */
 
     if (!colon || colon == text || (size_t)(colon - text) >= sizeof folder)
         return err_set(err, -EINVAL, "-v %s: expected HOSTDIR:/path", text);
@@ -99,10 +100,14 @@ static int mount_set(struct loader *l, const char *text, struct err *err)
     for (uint32_t i = 0; i < l->descriptor.mounts_count; i++) {
         const struct descriptor_mount *m = &l->descriptor.mounts[i];
 
-        if (m->kind != DESCRIPTOR_MOUNT_HOST || strcmp(m->path, colon + 1) != 0)
+        if (m->kind != DESCRIPTOR_MOUNT_HOST)
             continue;
-        l->ocall.mount_fds[i] = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        return l->ocall.mount_fds[i] < 0 ? err_set_errno(err, -errno, "-v %s", folder) : 0;
+        if (strcmp(m->path, colon + 1) != 0) {
+            host_index++;
+            continue;
+        }
+        l->ocall.mount_fds[host_index] = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return l->ocall.mount_fds[host_index] < 0 ? err_set_errno(err, -errno, "-v %s", folder) : 0;
     }
     return err_set(err, -EPERM, "the image has no host mount at %s", colon + 1);
 }
