@@ -194,6 +194,9 @@ void exception_program_fault(struct regs *regs)
 
     if ((fault.vector == VECTOR_UD || fault.vector == VECTOR_GP) && emulate_undefined(regs))
         return;
+    if (fault.vector != VECTOR_PF)
+        log_debug("program fault: vector %u at 0x%lx, error 0x%x", fault.vector,
+                  (unsigned long)regs->rip, fault.error_code);
     libos_fault(regs, &fault);
 }
 
