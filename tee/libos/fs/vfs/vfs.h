@@ -56,6 +56,8 @@ struct inode_ops {
     int (*lookup)(struct inode *dir, const char *name, size_t name_size, struct inode **ret);
     int (*create)(struct inode *dir, const char *name, size_t name_size, uint32_t mode, uint64_t rdev,
                   const struct cred *cred, struct inode **ret);    /* any type but link and symlink */
+    /* A regular file without a name (O_TMPFILE); NULL: -EOPNOTSUPP. */
+    int (*tmpfile)(struct inode *dir, uint32_t mode, const struct cred *cred, struct inode **ret);
     int (*symlink)(struct inode *dir, const char *name, size_t name_size, const char *target,
                    const struct cred *cred, struct inode **ret);
     int (*link)(struct inode *dir, const char *name, size_t name_size, struct inode *target);
