@@ -77,8 +77,11 @@ struct inode_ops {
     int (*set_xattr)(struct inode *inode, const char *name, const void *src, size_t size, int flags);
     int64_t (*list_xattr)(struct inode *inode, char *dst, size_t size);
     int (*remove_xattr)(struct inode *inode, const char *name);
-    /* Fills f->ops and f->private_data for an open; f->inode is set. */
+    /* Fills f->ops and f->private_data for an open; f->inode is set. NULL: by the inode's type (folders through
+     * readdir, named pipes, devices by number). */
     int (*open)(struct inode *inode, struct file *f);
+    /* Instead of open: an existing file, referenced (magic links to pipes, sockets, standard streams). */
+    int (*open_file)(struct inode *inode, uint32_t flags, struct file **ret);
     /* Last reference gone. */
     void (*release)(struct inode *inode);
 };
@@ -138,6 +141,7 @@ struct file {
     const char *anon_name;      /* "[eventfd]", "pipe:[12]": what /proc/self/fd shows; static or owned by ops */
     struct waitq *epoll_watch;  /* poll/: epoll entries that watch this file */
     int32_t owner;              /* F_SETOWN */
+    bool has_locks;             /* vfs: locks of this open file may exist */
 };
 
 /* New file with one reference. */
@@ -198,6 +202,7 @@ struct super {
     uint32_t magic;             /* statfs f_type */
     struct inode *root;
     void *private_data;
+    bool uncached;              /* names may change behind our back (/proc, host folders): ask each time */
     int (*stat)(struct super *s, uint64_t *ret_blocks, uint64_t *ret_free, uint64_t *ret_files);
 };
 uint64_t super_new_dev(void);   /* a fresh anonymous device number */
