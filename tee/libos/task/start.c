@@ -42,12 +42,23 @@ NORETURN static void fail(const char *what, int rc)
 
 /* ---- process 1 ---- */
 
-static struct thread *make_init(const struct descriptor *d)
+/* The user that the image names. */
+static int become_user(struct process *p, const struct descriptor *d)
 {
     uint64_t caps = d->uid == 0 ? CAP_CONTAINER : 0;
     struct cred cred = { .ruid = d->uid, .euid = d->uid, .suid = d->uid, .fsuid = d->uid,
                          .rgid = d->gid, .egid = d->gid, .sgid = d->gid, .fsgid = d->gid,
                          .cap_effective = caps, .cap_permitted = caps };
+
+    cred.group_count = MIN(d->groups_count, GROUPS_MAX);
+    memcpy(cred.groups, d->groups, cred.group_count * sizeof cred.groups[0]);
+    return process_set_cred(p, &cred);
+}
+
+/* It begins as root: mounts and the host's files are set up before it becomes the image's user. */
+static struct thread *make_init(void)
+{
+    struct cred cred = { .cap_effective = CAP_CONTAINER, .cap_permitted = CAP_CONTAINER };
     struct process *p;
     struct thread *t;
     int rc = process_new(NULL, &p);
@@ -55,8 +66,6 @@ static struct thread *make_init(const struct descriptor *d)
     if (rc < 0)
         fail("no memory for the first process", rc);
     p->sig = sig_state_new();
-    cred.group_count = MIN(d->groups_count, GROUPS_MAX);
-    memcpy(cred.groups, d->groups, cred.group_count * sizeof cred.groups[0]);
     rc = p->sig ? thread_new(p, true, &t) : -ENOMEM;
     if (rc < 0)
         fail("no memory for the first thread", rc);
@@ -298,7 +307,7 @@ NORETURN void libos_start(const struct start_info *start)
     syscall_report_init((start->flags & START_EXPLAIN) != 0);
     task_limits(d->threads_max ? d->threads_max : UINT32_MAX);
     cpu_set_count(start->cpu_count);
-    t = make_init(d);
+    t = make_init();
     mount_all(start, t->process);
     if (d->hostname && d->hostname[0])
         task_set_hostname(d->hostname);
@@ -310,5 +319,8 @@ NORETURN void libos_start(const struct start_info *start)
         log_line("cannot start: working folder %s (error %d)", d->workdir, -rc);
         enclave_exit(STATUS_CANNOT_RUN);
     }
+    rc = become_user(t->process, d);
+    if (rc < 0)
+        fail("no memory for the credentials", rc);
     run(start);
 }
