@@ -72,6 +72,17 @@ static void page_fault(const struct fault *f)
         signal_force(SIGSEGV, si_code, f->address);
 }
 
+/*
+ * Another thread has rewritten the system call that trapped here, after the trap and before the look at its
+ * bytes: they are a jump now (E9 or EB), which cannot raise #UD. The instruction is run again.
+ */
+static bool is_rewritten_site(uint64_t rip)
+{
+    uint8_t code;
+
+    return user_copy_in(&code, rip, sizeof code) == 0 && (code == 0xe9 || code == 0xeb);
+}
+
 static void raise(struct regs *regs, const struct fault *f)
 {
     switch (f->vector) {
@@ -86,6 +97,8 @@ static void raise(struct regs *regs, const struct fault *f)
         signal_force(SIGFPE, float_code(f->vector), regs->rip);
         break;
     case VECTOR_UD:
+        if (is_rewritten_site(regs->rip))
+            break;
         signal_force(SIGILL, ILL_ILLOPN, regs->rip);
         break;
     case VECTOR_DB:
