@@ -365,3 +365,8 @@ SYSCALL_DEFINE(capset)
     new.cap_inheritable = inheritable;
     return process_set_cred(process_current(), &new);
 }
+
+SYSCALL_DEFINE(umask)
+{
+    return __atomic_exchange_n(&process_current()->umask, (uint32_t)a & 0777, __ATOMIC_RELAXED);
+}
