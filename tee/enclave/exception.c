@@ -154,9 +154,12 @@ static bool emulate_undefined(struct regs *regs)
     uint8_t code[3] = { 0 };
     size_t left = user_raw_copy(code, (const void *)regs->rip, sizeof code);
 
-    if (left >= 2)
-        return false;
-    if (code[0] != 0x0f)
+    if (left == sizeof code)
+        return true;                /* the page went away: the fetch faults again, as a #PF */
+    /* A jump: another thread rewrote the site (tee/libos/rewrite) after this one had trapped there. */
+    if (code[0] == 0xe9 || code[0] == 0xeb)
+        return true;
+    if (left >= 2 || code[0] != 0x0f)
         return false;
     if (code[1] == 0x05) {          /* SYSCALL */
         regs->trapped = 1;
