@@ -46,5 +46,5 @@ MUST_CHECK int loader_image_open(struct loader *l, struct err *err);
 MUST_CHECK int loader_enclave_build(struct loader *l, struct err *err);
 /* Frames and slots; checks options against the descriptor; fills l->start. */
 MUST_CHECK int loader_start_prepare(struct loader *l, struct err *err);
-/* Runs the first thread. Ends the process; comes back only when the enclave left without a word. */
-void loader_run(struct loader *l);
+/* Runs the first thread and, after it, others on its slot. The enclave ends the process. */
+NORETURN void loader_run(struct loader *l);

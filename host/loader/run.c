@@ -58,6 +58,19 @@ static void retry_later(struct ocall_thread *t)
         timer_settime(t->retry_timer, 0, &when, NULL);
 }
 
+/* The signal came to a thread that has no part in the enclave now: one that has shall look. */
+static void kick_another(void)
+{
+    for (uint32_t i = 0; i < g_host->thread_limit; i++) {
+        struct ocall_thread *t = &g_host->threads[i];
+
+        if (t->exists && t->tid != 0 && !__atomic_load_n(&t->idle, __ATOMIC_SEQ_CST)) {
+            ocall_kick_thread(t);
+            return;
+        }
+    }
+}
+
 /* Runs with the enclave's FS base until signal_at_aep has put the host's back: no thread-local
  * variable and no stack protector before that. */
 __attribute__((no_stack_protector)) static void on_signal(int signo, siginfo_t *info, void *context)
@@ -69,9 +82,8 @@ __attribute__((no_stack_protector)) static void on_signal(int signo, siginfo_t *
 
     if (signo != ocall_kick_signal())
         __atomic_fetch_or(&g_host->signals, 1ull << (signo - 1), __ATOMIC_SEQ_CST);
-    if (!t) {
-        /* Not a thread of the enclave: the first one shall look. */
-        ocall_kick_thread(&g_host->threads[0]);
+    if (!t || __atomic_load_n(&t->idle, __ATOMIC_SEQ_CST)) {
+        kick_another();
     } else if (inside && !t->at_cssa1 && (signo != ocall_kick_signal() || is_wanted(t))) {
         __atomic_store_n(&t->kicked, 0, __ATOMIC_SEQ_CST);
         t->at_cssa1 = 1;
@@ -161,26 +173,43 @@ static void retry_timer_make(struct ocall_thread *t)
     t->has_timer = timer_create(CLOCK_MONOTONIC, &event, &t->retry_timer) == 0;
 }
 
-static void thread_run(struct ocall_thread *t, enum enter_event event, uint64_t arg)
+/* What a host thread needs before it enters. */
+static void thread_prepare(struct ocall_thread *t)
 {
     struct sgx_run run = { .tcs = slot_tcs(t->slot) };
-    unsigned function = SGX_EENTER;
     int rc = t->host->backend->thread_init(t->host->enclave);
 
     if (rc < 0)
         broken("a thread cannot use the enclave", &run, rc);
     t_self = t;
-    t->tid = (int)syscall(SYS_gettid);
     prctl(PR_SET_TIMERSLACK, 1000ul, 0, 0, 0);
+    __atomic_store_n(&t->tid, (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
     retry_timer_make(t);
+}
+
+/* From an entry at CSSA 0 to the end of the enclave's thread. */
+static void thread_run(struct ocall_thread *t, enum enter_event event, uint64_t arg)
+{
+    struct sgx_run run = { .tcs = slot_tcs(t->slot) };
+    unsigned function = SGX_EENTER;
+
+    __atomic_store_n(&t->wake, 0, __ATOMIC_SEQ_CST);
     while (enter_once(t, &run, &event, &arg, &function))
         ;
-    t->tid = 0;
-    if (t->has_timer)
-        timer_delete(t->retry_timer);
-    t->has_timer = false;
-    t_self = NULL;
-    t->host->backend->thread_done(t->host->enclave);
+}
+
+NORETURN static void thread_serve_starts(struct ocall_thread *t)
+{
+    for (;;) {
+        ocall_thread_wait(t);
+        thread_run(t, ENTER_THREAD, 0);
+    }
+}
+
+static void *thread_main(void *arg)
+{
+    thread_prepare(arg);
+    thread_serve_starts(arg);
 }
 
 static void signals_init(void)
@@ -208,20 +237,19 @@ void loader_run(struct loader *l)
     struct ocall_host *h = &l->ocall;
 
     h->backend = l->backend;
-    h->thread_main = thread_run;
+    h->thread_main = thread_main;
     if (!h->serve)
         h->serve = ocall_serve;
     pthread_mutex_init(&h->lock, NULL);
-    pthread_cond_init(&h->ended, NULL);
     pthread_attr_init(&h->thread_attr);
     pthread_attr_setdetachstate(&h->thread_attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&h->thread_attr, 128 * 1024);
     h->threads[0].host = h;
-    h->threads[0].running = true;
+    h->threads[0].exists = true;
     g_host = h;
     signals_init();
+    thread_prepare(&h->threads[0]);
     thread_run(&h->threads[0], ENTER_START, (uint64_t)&l->start);
-    /* The first thread ended; others may go on until the enclave exits. */
-    for (;;)
-        pause();
+    /* The first thread ended; the enclave may give its slot to another. */
+    thread_serve_starts(&h->threads[0]);
 }

@@ -30,8 +30,10 @@ struct ocall_thread {
     struct ocall_host *host;
     uint32_t slot;
     struct ocall_frame *frame;
-    pthread_t thread;
-    bool running;               /* under host->lock */
+    bool exists;                /* has a host thread, maybe an idle one; changed by the thread that
+                                 * holds the slot's claim in the enclave, or by none */
+    uint32_t start;             /* futex word: 1 = thread_start came for this slot; atomic */
+    uint32_t idle;              /* waits in ocall_thread_wait; atomic */
     int tid;
     uint32_t wake;              /* futex word: 1 = ocall_unpark came; atomic */
     uint32_t polling;           /* 1 while it sleeps in ppoll; atomic */
@@ -49,18 +51,19 @@ struct ocall_host {
     struct sgx_enclave *enclave;
     struct ocall_thread *threads;   /* LIBOS_SLOT_COUNT_MAX */
     uint32_t thread_limit;
-    pthread_mutex_t lock;           /* starting and ending of threads */
-    pthread_cond_t ended;
+    pthread_mutex_t lock;           /* starting of threads: `exists` */
     uint64_t signals;               /* for the enclave, bit n-1; atomic */
     int mount_fds[START_MOUNT_COUNT_MAX];   /* O_PATH descriptors of host folders; -1 = none */
     int mount_count;
-    void (*thread_main)(struct ocall_thread *t, enum enter_event event, uint64_t arg);
+    void *(*thread_main)(void *thread);     /* what a fresh host thread runs */
     pthread_attr_t thread_attr;
     bool (*serve)(struct ocall_thread *t);  /* ocall_serve; tests put a lying one in its place */
 };
 
-/* Serves the OCALL in t->frame. returns: true to go back in; false when the thread is to end. */
+/* Serves the OCALL in t->frame. returns: true to go back in; false when the enclave's thread ended. */
 bool ocall_serve(struct ocall_thread *t);
+/* Sleeps until thread_start names this thread's slot. */
+void ocall_thread_wait(struct ocall_thread *t);
 /* The signal that kicks a thread. */
 int ocall_kick_signal(void);
 void ocall_kick_thread(struct ocall_thread *t);

@@ -13,8 +13,6 @@
 #include "host/ocall/ocall.h"
 
 #define NS_PER_S 1000000000ull
-/* How long after a kick that came at the wrong moment it is sent again. */
-#define KICK_RETRY_NS 200000
 
 int ocall_kick_signal(void)
 {
@@ -22,24 +20,13 @@ int ocall_kick_signal(void)
 }
 
 
-static void *thread_entry(void *arg)
-{
-    struct ocall_thread *t = arg;
-    struct ocall_host *h = t->host;
-
-    h->thread_main(t, ENTER_THREAD, 0);
-    pthread_mutex_lock(&h->lock);
-    t->running = false;
-    pthread_cond_broadcast(&h->ended);
-    pthread_mutex_unlock(&h->lock);
-    return NULL;
-}
-
+/* A slot keeps its host thread when the enclave's thread ends: making one costs more than a sleep. */
 void ocall_serve_thread_start(struct ocall_thread *t, struct ocall_frame *f)
 {
     struct ocall_host *h = t->host;
     struct ocall_thread *fresh;
-    int rc;
+    pthread_t thread;
+    int rc = 0;
 
     if (f->args[0] >= h->thread_limit) {
         f->result = -EAGAIN;
@@ -47,17 +34,25 @@ void ocall_serve_thread_start(struct ocall_thread *t, struct ocall_frame *f)
     }
     fresh = &h->threads[f->args[0]];
     pthread_mutex_lock(&h->lock);
-    while (fresh->running)          /* its last thread is on its way out */
-        pthread_cond_wait(&h->ended, &h->lock);
     fresh->host = h;
-    fresh->slot = (uint32_t)f->args[0];
-    fresh->wake = fresh->kicked = fresh->at_cssa1 = fresh->reenter = 0;
-    fresh->running = true;
-    rc = pthread_create(&fresh->thread, &h->thread_attr, thread_entry, fresh);
-    if (rc != 0)
-        fresh->running = false;
+    if (!fresh->exists) {
+        rc = pthread_create(&thread, &h->thread_attr, h->thread_main, fresh);
+        fresh->exists = rc == 0;
+    }
     pthread_mutex_unlock(&h->lock);
+    if (rc == 0) {
+        __atomic_store_n(&fresh->start, 1, __ATOMIC_SEQ_CST);
+        syscall(SYS_futex, &fresh->start, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
     f->result = rc == 0 ? 0 : -EAGAIN;
+}
+
+void ocall_thread_wait(struct ocall_thread *t)
+{
+    __atomic_store_n(&t->idle, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_exchange_n(&t->start, 0, __ATOMIC_SEQ_CST))
+        syscall(SYS_futex, &t->start, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+    __atomic_store_n(&t->idle, 0, __ATOMIC_SEQ_CST);
 }
 
 static struct timespec *timeout_of(uint64_t ns, struct timespec *ts)
