@@ -8,9 +8,6 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/net/unix.h"
 
-/* Until vfs has it, names of the file system are refused. */
-extern int vfs_create(int dirfd, const char *path, uint32_t mode, uint64_t rdev) __attribute__((weak));
-
 #define BUCKETS 64u
 #define AUTO_TRIES 4096u
 
@@ -72,11 +69,7 @@ static int bind_path(struct unix_sock *s, const struct sock_addr *a)
     struct dentry *d;
 
     path_of(a, path);
-    if (!vfs_create)
-        return -EOPNOTSUPP;
-    int rc = vfs_create(AT_FDCWD, path, S_IFSOCK | 0777, 0);
-    if (rc == 0)
-        rc = path_lookup(AT_FDCWD, path, 0, &d);
+    int rc = path_make_node(AT_FDCWD, path, S_IFSOCK | 0777, 0, &d);
     if (rc < 0)
         return rc == -EEXIST ? -EADDRINUSE : rc;
     mutex_lock(&g_names);

@@ -58,9 +58,8 @@ static void page_drop(struct node *n, void *page)
             n->file.limbo = l;
             return;
         }
-        /* No memory for the note: the readers are in the middle of a copy; wait for them. */
-        while (__atomic_load_n(&n->file.pins, __ATOMIC_ACQUIRE) > 0)
-            __builtin_ia32_pause();
+        /* No memory for the note, and a reader may be in the middle of a copy: the page is given up. */
+        return;
     }
     page_free(page, 1);
 }

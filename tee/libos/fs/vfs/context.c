@@ -4,6 +4,7 @@
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
 #include <errno.h>
+#include <linux/fcntl.h>
 
 static int context_new(struct dentry *root, struct dentry *cwd, struct fs_context **ret)
 {
@@ -118,4 +119,19 @@ void user_path_done(struct user_path *p)
 {
     if (p->str != p->inline_bytes)
         mem_free(p->str);
+}
+
+int fs_context_chdir(const char *path)
+{
+    struct dentry *d;
+    int rc = path_lookup(AT_FDCWD, path, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &d);
+
+    if (rc < 0)
+        return rc;
+    rc = inode_permission(d->inode, 1);
+    if (rc < 0)
+        dentry_unref(d);
+    else
+        fs_context_set_cwd(process_current()->fs, d);
+    return rc;
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changes of the tree: create, link, remove, rename, with Linux's checks. Trusted. */
+#include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
+
+#define PATH_INLINE_MAX 1024u
 
 static struct mutex g_rename_lock;      /* before the locks of two folders */
 
@@ -66,7 +69,7 @@ static int new_name_locked(struct lookup *l, struct dentry **ret)
     return 0;
 }
 
-int vfs_create(int dirfd, const char *path, uint32_t mode, uint64_t rdev)
+int path_make_node(int dirfd, const char *path, uint32_t mode, uint64_t rdev, struct dentry **ret)
 {
     struct lookup l = { .dirfd = dirfd, .path = path, .flags = LOOKUP_PARENT };
     int rc = lookup_new(&l, S_ISDIR(mode));
@@ -84,11 +87,76 @@ int vfs_create(int dirfd, const char *path, uint32_t mode, uint64_t rdev)
                                   : -EPERM;
             if (rc == 0)
                 dentry_instantiate(d, inode);
+            if (rc == 0)
+                *ret = d;
+            else
+                dentry_unref(d);
+        }
+        mutex_unlock(&dir->lock);
+    }
+    lookup_done(&l);
+    return rc;
+}
+
+int vfs_create(int dirfd, const char *path, uint32_t mode, uint64_t rdev)
+{
+    struct dentry *d;
+    int rc = path_make_node(dirfd, path, mode, rdev, &d);
+
+    if (rc == 0)
+        dentry_unref(d);
+    return rc;
+}
+
+/* A missing folder, whoever the caller is. */
+static int make_folder(const char *path)
+{
+    struct lookup l = { .dirfd = AT_FDCWD, .path = path, .flags = LOOKUP_PARENT };
+    struct inode *dir, *inode;
+    struct dentry *d;
+    int rc = lookup_run(&l);
+
+    if (rc == 0 && l.last_kind == LOOKUP_LAST_NAME) {
+        dir = l.dentry->inode;
+        mutex_lock(&dir->lock);
+        rc = dentry_lookup_dir_locked(l.dentry, l.last, l.last_size, &d);
+        if (rc == 0) {
+            if (d->inode)
+                rc = -ENOTDIR;
+            else
+                rc = dir->ops->create ? dir->ops->create(dir, l.last, l.last_size, S_IFDIR | 0755, 0,
+                                                         NULL, &inode)
+                                      : -EPERM;
+            if (rc == 0)
+                dentry_instantiate(d, inode);
             dentry_unref(d);
         }
         mutex_unlock(&dir->lock);
     }
     lookup_done(&l);
+    return rc;
+}
+
+int vfs_folder_make(const char *path)
+{
+    char prefix[PATH_INLINE_MAX];
+    size_t size = strlen(path);
+    struct dentry *d;
+    int rc = 0;
+
+    if (size >= sizeof prefix)
+        return -ENAMETOOLONG;
+    for (size_t end = 1; end <= size && rc == 0; end++) {
+        if (path[end] != '/' && path[end] != 0)
+            continue;
+        memcpy(prefix, path, end);
+        prefix[end] = 0;
+        rc = path_lookup(AT_FDCWD, prefix, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &d);
+        if (rc == 0)
+            dentry_unref(d);
+        else if (rc == -ENOENT)
+            rc = make_folder(prefix);
+    }
     return rc;
 }
 

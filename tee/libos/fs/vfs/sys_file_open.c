@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* System calls on descriptors: open, close, dup, memfd_create, umask. Trusted. */
+/* System calls on descriptors: open, close, dup, memfd_create. Trusted. */
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/tmpfs/tmpfs.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
@@ -231,13 +231,4 @@ SYSCALL_DEFINE(memfd_create)
     if (rc < 0)
         file_unref(file);
     return rc;
-}
-
-SYSCALL_DEFINE(umask)
-{
-    struct process *p = process_current();
-    uint32_t old = p->umask;
-
-    p->umask = (uint32_t)a & 0777;
-    return old;
 }

@@ -185,6 +185,10 @@ struct inode *dentry_inode(struct dentry *d);   /* borrowed; NULL: negative */
 #define LOOKUP_EMPTY 0x4u       /* AT_EMPTY_PATH */
 /* dirfd AT_FDCWD or a descriptor. The caller owns the reference. */
 MUST_CHECK int path_lookup(int dirfd, const char *path, uint32_t flags, struct dentry **ret);
+/* mknod: makes what mode says at path, umask applied; for sockets too. -EEXIST and errors as mknod(2). The caller owns
+ * the reference. */
+MUST_CHECK int path_make_node(int dirfd, const char *path, uint32_t mode, uint64_t rdev,
+                              struct dentry **ret);
 /* Absolute path as the process sees it, into dst; " (deleted)" is added when unlinked. Returns length. */
 MUST_CHECK int64_t dentry_path(struct dentry *d, char *dst, size_t size);
 /* -EACCES unless the calling process may (MAY_READ 4, WRITE 2, EXEC 1). */

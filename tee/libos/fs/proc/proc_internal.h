@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of /proc share. Trusted. */
+#pragma once
+
+#include "tee/libos/fs/vfs/pseudo.h"
+#include "tee/libos/mm/mm.h"
+#include "tee/libos/task/task.h"
+
+#define PROC_TICKS 100u         /* USER_HZ */
+#define NS_PER_SECOND 1000000000ull
+#define NS_PER_TICK (NS_PER_SECOND / PROC_TICKS)
+
+extern const struct pseudo_entry proc_pid_entry;        /* /proc/PID */
+extern const struct pseudo_entry proc_pid_children[], proc_task_children[];
+extern const struct pseudo_entry proc_sys_children[];
+
+/* A process by key; NULL: gone. The caller owns the reference. */
+struct process *proc_process(const struct pseudo_key *k);
+/* A decimal number of name_size digits; -1 when it is none. */
+int64_t proc_number(const char *name, size_t name_size);
+
+/* proc_fd.c */
+MUST_CHECK int proc_fd_lookup(const struct pseudo_key *k, const char *name, size_t name_size,
+                              struct pseudo_child *ret);
+MUST_CHECK int proc_fdinfo_lookup(const struct pseudo_key *k, const char *name, size_t name_size,
+                                  struct pseudo_child *ret);
+MUST_CHECK int proc_fd_list(const struct pseudo_key *k, uint64_t from,
+                            bool (*fn)(void *arg, const char *name, uint64_t number, uint8_t d_type),
+                            void *arg);
+int64_t proc_exe_readlink(const struct pseudo_key *k, char *dst, size_t size);
+int proc_exe_follow(const struct pseudo_key *k, struct dentry **ret);
+int64_t proc_cwd_readlink(const struct pseudo_key *k, char *dst, size_t size);
+int proc_cwd_follow(const struct pseudo_key *k, struct dentry **ret);
+int64_t proc_root_readlink(const struct pseudo_key *k, char *dst, size_t size);
+int proc_root_follow(const struct pseudo_key *k, struct dentry **ret);
+
+/* proc_mounts.c */
+int proc_mounts_show(struct text *t, const struct pseudo_key *k);
+int proc_mountinfo_show(struct text *t, const struct pseudo_key *k);
