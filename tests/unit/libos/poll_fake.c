@@ -548,8 +548,9 @@ int path_lookup(int dirfd, const char *path, uint32_t flags, struct dentry **ret
     return -ENOMEM;
 }
 
-int vfs_create(int dirfd, const char *path, uint32_t mode, uint64_t rdev);
-int vfs_create(int dirfd, const char *path, uint32_t mode, uint64_t rdev)
+int path_make_node(int dirfd, const char *path, uint32_t mode, uint64_t rdev, struct dentry **ret)
 {
-    return mknodat(dirfd, path, mode, (dev_t)rdev) < 0 ? -errno : 0;
+    if (mknodat(dirfd, path, mode, (dev_t)rdev) < 0)
+        return -errno;
+    return path_lookup(dirfd, path, 0, ret);
 }
