@@ -4,6 +4,7 @@
  * OCALL happens under sig_state.lock: the thread to be told is found under it and told afterwards.
  */
 #include <asm/errno.h>
+#include <asm/poll.h>
 #include <asm/siginfo.h>
 #include <asm/signal.h>
 #include <linux/resource.h>
@@ -11,6 +12,8 @@
 #include "tee/enclave/alloc.h"
 #include "tee/libos/signal/queue.h"
 #include "tee/libos/task/task.h"
+
+struct waitq g_signal_arrival;
 
 /* Host signals that libos_host_signal() noted: bit n-1 = signal n. */
 static uint64_t g_host_signals;
@@ -90,6 +93,8 @@ static int enqueue(struct process *p, struct thread *t, struct sig_queue *q, int
             *entry = NULL;
     }
     spin_unlock(&s->lock);
+    if (rc)
+        wait_wake(&g_signal_arrival, WAKE_ALL, POLLIN);
     return rc;
 }
 

@@ -32,5 +32,7 @@ bool signal_pending(void);
 /* Takes a pending signal of `wanted` off the queues of the calling thread and process (signalfd, sigtimedwait).
  * returns: its number; 0: none. */
 int signal_take(uint64_t wanted, struct siginfo_linux *ret);
+/* Woken (key POLLIN) by each signal that is queued; where signalfds wait. */
+extern struct waitq g_signal_arrival;
 /* Before going back to the program: delivers what is pending, restarts calls, dies when told. */
 void signal_handle(struct regs *regs, bool from_syscall);

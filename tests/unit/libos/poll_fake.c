@@ -252,6 +252,56 @@ int ocall_poll(struct ocall_pollfd *fds, unsigned count, uint64_t deadline_ns)
     return ready;
 }
 
+/* ---- timers: a thread for each, which looks each millisecond ---- */
+
+struct waitq g_signal_arrival;
+
+static void *run_timer(void *arg)
+{
+    struct timer *t = arg;
+
+    poll_fake_enter();
+    while (__atomic_load_n(&t->is_armed, __ATOMIC_ACQUIRE)) {
+        if (clock_monotonic_ns() >= __atomic_load_n(&t->expires_ns, __ATOMIC_RELAXED)) {
+            __atomic_store_n(&t->is_armed, false, __ATOMIC_RELEASE);
+            t->fn(t, t->arg);
+        }
+        usleep(200);
+    }
+    __atomic_store_n(&t->next, NULL, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+void timer_init(struct timer *t, timer_fn *fn, void *arg)
+{
+    *t = (struct timer){ .fn = fn, .arg = arg };
+}
+
+int timer_add(struct timer *t, uint64_t expires_ns)
+{
+    pthread_t thread;
+
+    __atomic_store_n(&t->expires_ns, expires_ns, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->is_armed, true, __ATOMIC_RELEASE);
+    if (t->next)    /* its thread runs: this is its callback, or it was armed */
+        return 0;
+    t->next = t;
+    if (pthread_create(&thread, NULL, run_timer, t) != 0)
+        return -EAGAIN;
+    return -pthread_detach(thread);
+}
+
+bool timer_cancel(struct timer *t)
+{
+    bool was_armed = __atomic_exchange_n(&t->is_armed, false, __ATOMIC_ACQ_REL);
+
+    while (__atomic_load_n(&t->next, __ATOMIC_ACQUIRE)) {
+        __atomic_store_n(&t->is_armed, false, __ATOMIC_RELEASE);
+        usleep(100);
+    }
+    return was_armed;
+}
+
 /* ---- memory ---- */
 
 void *mem_alloc(size_t size)
