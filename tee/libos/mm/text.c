@@ -8,6 +8,7 @@
 #include "tee/libos/mm/mm_private.h"
 
 #define INT3 0xcc
+#define IMAGE_AREAS_MAX 64u     /* areas of one image, with what lies between */
 #define WORD_SIZE 8ul
 #define CACHE_LINE_SIZE 64ul
 
@@ -180,4 +181,25 @@ int mm_trampoline_page(struct mm *mm, uintptr_t page, bool *ret_new)
     }
     *ret_new = true;
     return 0;
+}
+
+int mm_image_find(struct mm *mm, uintptr_t addr, uintptr_t *ret_start)
+{
+    struct range_node *n = NULL;
+    struct area *a;
+    int rc = -ENOENT;
+
+    mutex_lock(&mm->lock);
+    a = area_find(mm, addr);
+    if (a && a->file)
+        n = &a->node;
+    for (unsigned steps = 0; n && steps < IMAGE_AREAS_MAX; steps++, n = range_tree_prev(n)) {
+        if (area_of(n)->file == a->file && area_of(n)->off == 0) {
+            *ret_start = n->start;
+            rc = 0;
+            break;
+        }
+    }
+    mutex_unlock(&mm->lock);
+    return rc;
 }

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Caves: padding near a site that is certainly never executed, for a `jmp rel32` that a `jmp rel8` at
- * the site reaches. Trusted. Only runs of int3 that end where the next function begins are taken: nothing falls
- * into them, and they hold no operands.
+ * the site reaches. Trusted. Two kinds are taken: runs of int3 that end where the next function begins, and
+ * nops between a function that ends with ret or jmp and the next one, by the image's own .eh_frame.
  */
 #include <linux/errno.h>
 
 #include "tee/enclave/string.h"
+#include "tee/libos/rewrite/eh_frame.h"
 #include "tee/libos/rewrite/rewrite_private.h"
 
 #define REACH_BACK 126              /* jmp rel8 at site: site + 2 - 128 .. site + 2 + 127 */
 #define REACH_FORTH 129
 #define FUNCTION_ALIGN 16u
 #define INT3 0xcc
+#define NOP_PREFIXES_MAX 11u
+#define GAP_SIZE_MAX 63u
+#define GAPS_MAX 8u
 #define TRAMPOLINE_REACH (0x7fff0000l)
 
 /* A trampoline anywhere that a jmp rel32 at `at` reaches: near the image, in growing distance. */
@@ -52,7 +56,10 @@ static int jump_write(struct mm *mm, uintptr_t at, uintptr_t target)
     return 0;
 }
 
-/* A run of JUMP_SIZE or more int3 in bytes[], which stand at `base`, that ends at a function's start. */
+/*
+ * A run of int3 in bytes[], which stand at `base`, that ends at a function's start. *ret_off is the place for
+ * the jump in it; the first int3 stays, so that code that runs into the padding still stops there.
+ */
 static bool run_find(const uint8_t *bytes, size_t size, uintptr_t base, size_t *pos, size_t *ret_off)
 {
     size_t i = *pos, run;
@@ -62,9 +69,9 @@ static bool run_find(const uint8_t *bytes, size_t size, uintptr_t base, size_t *
             continue;
         for (run = i; run < size && bytes[run] == INT3; run++)
             ;
-        if (run < size && run - i >= JUMP_SIZE && run - i < FUNCTION_ALIGN * 2 &&
+        if (run < size && run - i > JUMP_SIZE && run - i < FUNCTION_ALIGN * 2 &&
             IS_ALIGNED(base + run, (uintptr_t)FUNCTION_ALIGN)) {
-            *ret_off = i;
+            *ret_off = i + 1;
             *pos = run;
             return true;
         }
@@ -73,7 +80,76 @@ static bool run_find(const uint8_t *bytes, size_t size, uintptr_t base, size_t *
     return false;
 }
 
-int cave_get(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
+/* Bytes of the no-operation at code (forms that assemblers pad with); 0: something else. */
+static size_t nop_size(const uint8_t *code, size_t left)
+{
+    size_t i = 0, size;
+    uint8_t modrm;
+
+    if (left > 0 && code[0] == INT3)
+        return 1;
+    while (i < left && i < NOP_PREFIXES_MAX && (code[i] == 0x66 || code[i] == 0x2e))
+        i++;
+    if (i < left && code[i] == 0x90)
+        return i + 1;
+    if (i + 3 > left || code[i] != 0x0f || code[i + 1] != 0x1f)
+        return 0;
+    modrm = code[i + 2];
+    size = i + 3;
+    if ((modrm & 0x38) != 0 || modrm >> 6 == 3)
+        return 0;
+    size += (modrm & 7) == 4 ? 1 : 0;                           /* SIB */
+    size += modrm >> 6 == 1 ? 1 : modrm >> 6 == 2 ? 4 : 0;      /* displacement */
+    return size <= left ? size : 0;
+}
+
+/* True when the bytes before `end` are an instruction after which nothing goes on: ret, jmp, ud2, hlt. */
+static bool is_final(const uint8_t *end)
+{
+    return end[-1] == 0xc3 || end[-5] == 0xe9 || end[-2] == 0xeb || end[-1] == 0xf4 ||
+           (end[-2] == 0x0f && end[-1] == 0x0b);
+}
+
+/* Where in the gap a jump may go; 0 when it holds anything but padding. */
+static uintptr_t gap_place(struct mm *mm, const struct code_gap *gap)
+{
+    uint8_t bytes[JUMP_SIZE + GAP_SIZE_MAX];
+    size_t size = gap->end - gap->start, step;
+    const uint8_t *code = bytes + JUMP_SIZE;
+
+    if (size < JUMP_SIZE || size > GAP_SIZE_MAX ||
+        user_copy_in_mm(mm, bytes, gap->start - JUMP_SIZE, JUMP_SIZE + size) < 0 || !is_final(code))
+        return 0;
+    for (size_t off = 0; off < size; off += step) {
+        step = nop_size(code + off, size - off);
+        if (step == 0)
+            return 0;
+    }
+    return gap->start;
+}
+
+/* Padding of nops between functions, as .eh_frame tells. */
+static int cave_in_gap(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
+{
+    struct code_gap gaps[GAPS_MAX];
+    uintptr_t header, target, at;
+    size_t count;
+
+    if (mm_image_find(mm, site, &header) < 0)
+        return -ENOENT;
+    count = eh_frame_gaps_find(mm, header, site - REACH_BACK, site + REACH_FORTH, gaps, GAPS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        at = gap_place(mm, &gaps[i]);
+        if (at && trampoline_near(mm, site, at, &target) == 0 && jump_write(mm, at, target) == 0) {
+            *ret_at = at;
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+/* Padding of int3, which needs no table. */
+static int cave_in_int3(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
 {
     uint8_t bytes[REACH_BACK + REACH_FORTH + JUMP_SIZE];
     uintptr_t start = site > REACH_BACK ? site - REACH_BACK : 0, end = start + sizeof bytes;
@@ -97,4 +173,9 @@ int cave_get(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
         }
     }
     return -ENOENT;
+}
+
+int cave_get(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
+{
+    return cave_in_int3(mm, site, ret_at) == 0 ? 0 : cave_in_gap(mm, site, ret_at);
 }

@@ -113,7 +113,10 @@ static struct tally rewrite_file(const char *path)
             memcpy(before, code, 16);
             rewrite_site(g_mm, sites[k]);
             memcpy(after, code, 16);
-            assert_memory_equal(before + 2, after + 2, 14);
+            /* Nothing changes but the site, and padding when a cave was dug. */
+            for (unsigned byte = 2; byte < 16; byte++)
+                assert_true(before[byte] == after[byte] ||
+                            (before[byte] == 0xcc && before[byte - 1] == 0xcc));
             t.sites++;
             target = jump_target(sites[k]);
             if (!target) {
@@ -253,8 +256,8 @@ static void test_cave(void **state)
     site = code_page(0x400000, code, sizeof code, 64);
     rewrite_site(g_mm, (uintptr_t)site);
     assert_int_equal(site[0], 0xeb);
-    assert_int_equal(jump_target((uintptr_t)site), (uintptr_t)site + 6);
-    assert_true(libos_trampoline_find(jump_target((uintptr_t)site + 6), &restart));
+    assert_int_equal(jump_target((uintptr_t)site), (uintptr_t)site + 7);
+    assert_true(libos_trampoline_find(jump_target((uintptr_t)site + 7), &restart));
     assert_int_equal(restart, (uintptr_t)site);
     assert_memory_equal(site + 20, code + 20, 8);
 }

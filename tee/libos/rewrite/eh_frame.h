@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Gaps between functions, from an image's .eh_frame_hdr and .eh_frame as they lie in program memory (Linux Standard
+ * Base, "Exception Frames"; the encodings that GNU ld and LLD write). Trusted; everything read may be hostile.
+ */
+#pragma once
+
+#include "lib/defs.h"
+
+struct mm;
+
+struct code_gap {
+    uintptr_t start, end;   /* after the one function, before the next */
+};
+
+/*
+ * Fills ret with the gaps that begin in [first, last], of the image whose ELF header is at `header`.
+ * returns: how many, at most max; 0 also when there is no table or it makes no sense.
+ */
+size_t eh_frame_gaps_find(struct mm *mm, uintptr_t header, uintptr_t first, uintptr_t last,
+                          struct code_gap *ret, size_t max);
