@@ -43,6 +43,7 @@ struct super {
     uint8_t reserved[44];
 };
 _Static_assert(sizeof(struct super) == 128, "EROFS superblock");
+_Static_assert(SUPER_OFF + offsetof(struct super, uuid) == EROFS_UUID_OFF, "EROFS UUID");
 
 struct inode_compact {
     uint16_t format;

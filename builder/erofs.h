@@ -11,6 +11,7 @@
 #include "builder/spool.h"
 #include "builder/tree.h"
 
+#define EROFS_UUID_OFF 1072u        /* of the image's UUID; the hash tree has the same */
 #define EROFS_INLINE_SIZE_MAX 2048u /* data of at most so many bytes goes behind its inode */
 
 struct erofs;

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/checked.h"
 #include "lib/digest.h"
 
 #define BUFFER_SIZE (256u * 1024)
@@ -100,7 +101,7 @@ static int entry_attrs_read(struct tree *t, struct archive_entry *e, const char 
     };
 
     if (uid < 0 || uid > UINT32_MAX || gid < 0 || gid > UINT32_MAX)
-        return err_set(err, -EINVAL, "%s: owner out of range", path);
+        return err_set(err, -EINVAL, "%.300s: owner out of range", path);
     switch (type) {
     case S_IFREG:
     case S_IFDIR:
@@ -112,14 +113,14 @@ static int entry_attrs_read(struct tree *t, struct archive_entry *e, const char 
         a.device_major = (uint32_t)archive_entry_rdevmajor(e);
         a.device_minor = (uint32_t)archive_entry_rdevminor(e);
         if (a.device_major > 0xfff || a.device_minor > 0xfffff)
-            return err_set(err, -EINVAL, "%s: device number out of range", path);
+            return err_set(err, -EINVAL, "%.300s: device number out of range", path);
         break;
     case S_IFLNK: {
         const char *target = archive_entry_symlink(e);
         size_t len = target ? strlen(target) : 0;
 
         if (len == 0 || len > TREE_LINK_SIZE_MAX)
-            return err_set(err, -EINVAL, "%s: symbolic link of no or too long a target", path);
+            return err_set(err, -EINVAL, "%.300s: symbolic link of no or too long a target", path);
         a.target = arena_copy(&t->arena, target, len);
         a.size = len;
         if (!a.target)
@@ -127,7 +128,7 @@ static int entry_attrs_read(struct tree *t, struct archive_entry *e, const char 
         break;
     }
     default:
-        return err_set(err, -EINVAL, "%s: unknown kind of file", path);
+        return err_set(err, -EINVAL, "%.300s: unknown kind of file", path);
     }
     *ret = a;
     return 0;
@@ -180,11 +181,15 @@ static int entry_read(struct source *s, struct archive *a, struct archive_entry 
         return rc;
     rc = entry_xattrs_read(&s->tree, inode, e);
     if (rc < 0)
-        return err_set(err, rc, "%s: too many or too large extended attributes", path);
+        return err_set(err, rc, "%.300s: too many or too large extended attributes", path);
     if (!S_ISREG(attrs.mode))
         return 0;
+    /* Sparse files claim what they like; this one would only fill the disk. */
+    if (!range_within(s->spool.size, (uint64_t)archive_entry_size(e), SPOOL_SIZE_MAX))
+        return err_set(err, -EFBIG, "%.300s: the source unpacks to more than %llu GiB", path,
+                       SPOOL_SIZE_MAX >> 30);
     rc = content_read(s, a, inode, buffer, err);
-    return rc < 0 ? err_wrap(err, rc, "%s", path) : 0;
+    return rc < 0 ? err_wrap(err, rc, "%.300s", path) : 0;
 }
 
 static int entries_read(struct source *s, struct archive *a, unsigned layer, bool whiteouts,

@@ -251,7 +251,7 @@ static int place_find(struct tree *t, const char *path, unsigned layer, enum wal
     p->folder = t->root;
     if (rc == 0)
         rc = place_walk(t, p, layer, walk);
-    return rc < 0 ? err_set_errno(err, rc, "%s", path) : 0;
+    return rc < 0 ? err_set_errno(err, rc, "%.300s", path) : 0;
 }
 
 /* ---- Layers ---- */
@@ -317,7 +317,7 @@ int tree_whiteout(struct tree *t, const char *path, unsigned layer, struct err *
     if (name_len >= WHITEOUT_LEN && memcmp(name, WHITEOUT, WHITEOUT_LEN) == 0)
         return 1;
     if (name_len == 0 || (name_len <= 2 && memcmp(name, "..", name_len) == 0))
-        return err_set(err, -EINVAL, "%s: whiteout of no name", path);
+        return err_set(err, -EINVAL, "%.300s: whiteout of no name", path);
     struct tree_entry *entry = entry_find(p.folder, name, name_len);
 
     if (entry)
@@ -347,7 +347,7 @@ int tree_put(struct tree *t, const char *path, unsigned layer, const struct tree
         return rc;
     if (p.name_len == 0) {
         if (!S_ISDIR(attrs->mode))
-            return err_set(err, -EISDIR, "%s: only a folder can be there", path);
+            return err_set(err, -EISDIR, "%.300s: only a folder can be there", path);
         folder_update(p.folder, attrs);
         *ret = p.folder;
         return 0;
@@ -361,18 +361,18 @@ int tree_put(struct tree *t, const char *path, unsigned layer, const struct tree
         return 0;
     }
     if (p.folder->depth >= TREE_DEPTH_MAX)
-        return err_set_errno(err, -ENAMETOOLONG, "%s", path);
+        return err_set_errno(err, -ENAMETOOLONG, "%.300s", path);
     struct tree_inode *inode = inode_new(t, attrs, p.folder);
 
     if (!inode)
-        return err_set(err, -E2BIG, "%s: too many files, or out of memory", path);
+        return err_set(err, -E2BIG, "%.300s: too many files, or out of memory", path);
     if (entry) {
         entry->inode = inode;
         entry->layer = layer;
     } else {
         rc = entry_add(t, p.folder, p.name, p.name_len, layer, inode);
         if (rc < 0)
-            return err_set_errno(err, rc, "%s", path);
+            return err_set_errno(err, rc, "%.300s", path);
     }
     *ret = inode;
     return 0;
@@ -384,12 +384,12 @@ int tree_link(struct tree *t, const char *path, unsigned layer, const char *targ
     int rc = place_find(t, target, layer, WALK_FIND, &p, err);
 
     if (rc < 0)
-        return err_wrap(err, rc, "%s: hard link", path);
+        return err_wrap(err, rc, "%.300s: hard link", path);
     struct tree_entry *from = p.name_len ? entry_find(p.folder, p.name, p.name_len) : NULL;
 
     if (!from || S_ISDIR(from->inode->mode))
         return err_set(err, from || p.name_len == 0 ? -EISDIR : -ENOENT,
-                       "%s: hard link to %s, which is %s", path, target,
+                       "%.300s: hard link to %.300s, which is %s", path, target,
                        from || p.name_len == 0 ? "a folder" : "not there");
     struct tree_inode *inode = from->inode;
 
@@ -397,14 +397,14 @@ int tree_link(struct tree *t, const char *path, unsigned layer, const char *targ
     if (rc < 0)
         return rc;
     if (p.name_len == 0)
-        return err_set(err, -EISDIR, "%s: only a folder can be there", path);
+        return err_set(err, -EISDIR, "%.300s: only a folder can be there", path);
     struct tree_entry *entry = entry_find(p.folder, p.name, p.name_len);
 
     if (!entry)
         rc = entry_add(t, p.folder, p.name, p.name_len, layer, inode);
     else
         *entry = (struct tree_entry){ entry->name, entry->name_len, layer, inode };
-    return rc < 0 ? err_set_errno(err, rc, "%s", path) : 0;
+    return rc < 0 ? err_set_errno(err, rc, "%.300s", path) : 0;
 }
 
 int tree_make_folder(struct tree *t, const char *path, struct err *err)
@@ -413,15 +413,15 @@ int tree_make_folder(struct tree *t, const char *path, struct err *err)
     const struct tree_inode *found = tree_find(t, path);
 
     if (found)
-        return S_ISDIR(found->mode) ? 0 : err_set_errno(err, -ENOTDIR, "%s", path);
+        return S_ISDIR(found->mode) ? 0 : err_set_errno(err, -ENOTDIR, "%.300s", path);
     int rc = place_find(t, path, 0, WALK_MAKE, &p, err);
 
     if (rc < 0 || p.name_len == 0)
         return rc;
     if (entry_find(p.folder, p.name, p.name_len))
-        return err_set(err, -ELOOP, "%s: a symbolic link leads nowhere", path);
+        return err_set(err, -ELOOP, "%.300s: a symbolic link leads nowhere", path);
     rc = folder_make(t, &p, p.name_len, 0);
-    return rc < 0 ? err_set_errno(err, rc, "%s", path) : 0;
+    return rc < 0 ? err_set_errno(err, rc, "%.300s", path) : 0;
 }
 
 struct tree_inode *tree_find(struct tree *t, const char *path)

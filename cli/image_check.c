@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "abi/image.h"
+#include "builder/erofs.h"
 #include "builder/sigstruct.h"
 #include "builder/verity_tree.h"
 #include "lib/enclave_plan.h"
@@ -104,7 +105,6 @@ static int rootfs_check(const struct image_check *c, struct err *err)
     CLEANUP(verity_tree_done)
     struct verity_tree t = { 0 };
     const struct descriptor *d = &c->descriptor;
-    struct verity_super super;
     uint8_t root[32];
     int rc = bundle_map(&c->bundle.files[BUNDLE_ROOTFS], &data);
 
@@ -115,11 +115,8 @@ static int rootfs_check(const struct image_check *c, struct err *err)
     if (data.size != d->rootfs_size)
         return err_set(err, -EBADMSG,
                        IMAGE_FILE_ROOTFS " has another size than the descriptor says");
-    if (tree.size < sizeof super)
-        return err_set(err, -EBADMSG, IMAGE_FILE_VERITY " has a wrong size");
-    memcpy(&super, tree.data, sizeof super);
-    rc = verity_tree_init(&t, data.size / VERITY_BLOCK_SIZE, super.uuid, d->verity_salt,
-                          d->verity_salt_size);
+    rc = verity_tree_init(&t, data.size / VERITY_BLOCK_SIZE, data.data + EROFS_UUID_OFF,
+                          d->verity_salt, d->verity_salt_size);
     if (rc < 0)
         return err_set_errno(err, rc, "hash tree");
     verity_tree_add(&t, data.data, data.size / VERITY_BLOCK_SIZE);
