@@ -15,18 +15,18 @@
 
 #include "abi/sgx_arch.h"
 
-struct sgx_enclave;     /* one enclave of one backend */
+struct sgx_enclave; /* one enclave of one backend */
 
 /* Same layout as the kernel's struct sgx_enclave_run (asm/sgx.h): 256 bytes. */
 struct sgx_run {
-    uint64_t tcs;                   /* in: address of the TCS */
-    uint32_t function;              /* out: SGX_EEXIT, or the leaf that took an exception */
-    uint16_t exception_vector;      /* out: x86 vector */
+    uint64_t tcs;              /* in: address of the TCS */
+    uint32_t function;         /* out: SGX_EEXIT, or the leaf that took an exception */
+    uint16_t exception_vector; /* out: x86 vector */
     uint16_t exception_error_code;
-    uint64_t exception_addr;        /* out: page of the fault */
-    uint64_t user_handler;          /* in: 0, or an exit handler as the vDSO calls it */
+    uint64_t exception_addr; /* out: page of the fault */
+    uint64_t user_handler;   /* in: 0, or an exit handler as the vDSO calls it */
     uint64_t user_data;
-    uint8_t reserved[216];          /* zero */
+    uint8_t reserved[216]; /* zero */
 };
 _Static_assert(sizeof(struct sgx_run) == 256, "sgx_enclave_run");
 
@@ -40,7 +40,7 @@ typedef int sgx_enter_fn(unsigned long rdi, unsigned long rsi, unsigned long rdx
                          struct sgx_run *run);
 
 struct sgx_backend {
-    const char *name;               /* "sgx" or "emulated" */
+    const char *name; /* "sgx" or "emulated" */
     bool emulated;
     bool has_edmm;
 
@@ -57,8 +57,8 @@ struct sgx_backend {
      * off are multiples of the page size. *ret_done: bytes finished when the call fails midway. */
     int (*restrict_permissions)(struct sgx_enclave *e, uint64_t off, uint64_t size,
                                 uint64_t permissions, uint64_t *ret_done);
-    int (*modify_types)(struct sgx_enclave *e, uint64_t off, uint64_t size,
-                        enum sgx_page_type type, uint64_t *ret_done);
+    int (*modify_types)(struct sgx_enclave *e, uint64_t off, uint64_t size, enum sgx_page_type type,
+                        uint64_t *ret_done);
     int (*remove_pages)(struct sgx_enclave *e, uint64_t off, uint64_t size, uint64_t *ret_done);
     /* Call once on each thread before its first enter, and when it will not enter again. */
     int (*thread_init)(struct sgx_enclave *e);

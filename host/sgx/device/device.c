@@ -19,10 +19,10 @@ struct sgx_enclave {
     int fd;
     uint64_t base, size;
     uint64_t mapped_base;
-    bool provision;     /* ATTRIBUTES.PROVISIONKEY: needs the second device */
+    bool provision; /* ATTRIBUTES.PROVISIONKEY: needs the second device */
 };
 
-static uint64_t g_aep;          /* set once, with the backend */
+static uint64_t g_aep; /* set once, with the backend */
 static const size_t g_page = PAGE_SIZE;
 
 static void enclave_free(struct sgx_enclave *e)
@@ -60,7 +60,8 @@ static int map_elrange(struct sgx_enclave *e)
 
 static int device_create(const struct sgx_secs *secs, struct sgx_enclave **ret)
 {
-    CLEANUP(enclave_freep) struct sgx_enclave *e = calloc(1, sizeof *e);
+    CLEANUP(enclave_freep)
+    struct sgx_enclave *e = calloc(1, sizeof *e);
 
     if (!e)
         return -ENOMEM;
@@ -186,8 +187,7 @@ static int device_modify(struct sgx_enclave *e, uint64_t off, uint64_t size,
 
     *ret_done = 0;
     /* A TCS may not be mapped executable: the driver then refuses to bring the page in. */
-    if (type == SGX_PT_TCS &&
-        mprotect((void *)(e->base + off), size, PROT_READ | PROT_WRITE) < 0)
+    if (type == SGX_PT_TCS && mprotect((void *)(e->base + off), size, PROT_READ | PROT_WRITE) < 0)
         return -errno;
     while (*ret_done < size) {
         struct sgx_enclave_modify_types p = { .offset = off + *ret_done,

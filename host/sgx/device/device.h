@@ -77,15 +77,15 @@ uint64_t device_vdso_find_enclu(const void *code, size_t size);
 
 /* device_probe.c: what stands in the way of `path`. */
 enum device_state {
-    DEVICE_USABLE,          /* SGX with EDMM */
-    DEVICE_USABLE_SGX1,     /* usable, but no EDMM: the CPU or the kernel lacks it */
+    DEVICE_USABLE,      /* SGX with EDMM */
+    DEVICE_USABLE_SGX1, /* usable, but no EDMM: the CPU or the kernel lacks it */
     DEVICE_CPU_LACKS_SGX,
     DEVICE_FIRMWARE_DISABLED,
     DEVICE_CPU_LACKS_LAUNCH_CONTROL,
-    DEVICE_MISSING,         /* no device node */
-    DEVICE_FORBIDDEN,       /* EACCES or EPERM */
-    DEVICE_FOREIGN,         /* there, but not SGX's */
-    DEVICE_UNREACHABLE,     /* another error of open */
+    DEVICE_MISSING,     /* no device node */
+    DEVICE_FORBIDDEN,   /* EACCES or EPERM */
+    DEVICE_FOREIGN,     /* there, but not SGX's */
+    DEVICE_UNREACHABLE, /* another error of open */
     DEVICE_VDSO_MISSING,
     DEVICE_STATE_COUNT,
 };

@@ -60,23 +60,30 @@ const char *device_state_text(enum device_state state)
 {
     static const char *const texts[DEVICE_STATE_COUNT] = {
         [DEVICE_USABLE] = "SGX hardware with EDMM",
-        [DEVICE_USABLE_SGX1] = "SGX hardware without EDMM (it needs SGX2 in the CPU and Linux 6.0): "
-                               "enclave memory has a fixed size",
-        [DEVICE_CPU_LACKS_SGX] = "no SGX hardware: the CPU does not have SGX, or the hypervisor hides it",
-        [DEVICE_FIRMWARE_DISABLED] = "no SGX hardware: the CPU has SGX, but the firmware (BIOS) has it "
-                                     "switched off",
-        [DEVICE_CPU_LACKS_LAUNCH_CONTROL] = "no SGX hardware: the CPU lacks flexible launch control, "
-                                            "which Linux needs; or the firmware has it locked",
-        [DEVICE_MISSING] = "the CPU has SGX, but there is no " DEVICE_ENCLAVE
-                           ": the kernel lacks CONFIG_X86_SGX, or the container was started without "
+        [DEVICE_USABLE_SGX1] =
+            "SGX hardware without EDMM (it needs SGX2 in the CPU and Linux 6.0): "
+            "enclave memory has a fixed size",
+        [DEVICE_CPU_LACKS_SGX] =
+            "no SGX hardware: the CPU does not have SGX, or the hypervisor hides it",
+        [DEVICE_FIRMWARE_DISABLED] =
+            "no SGX hardware: the CPU has SGX, but the firmware (BIOS) has it "
+            "switched off",
+        [DEVICE_CPU_LACKS_LAUNCH_CONTROL] =
+            "no SGX hardware: the CPU lacks flexible launch control, "
+            "which Linux needs; or the firmware has it locked",
+        [DEVICE_MISSING] =
+            "the CPU has SGX, but there is no " DEVICE_ENCLAVE
+            ": the kernel lacks CONFIG_X86_SGX, or the container was started without "
+            "--device " DEVICE_ENCLAVE,
+        [DEVICE_FORBIDDEN] =
+            DEVICE_ENCLAVE " is there, but this user may not open it: join its group "
+                           "(often sgx), or start the container with "
                            "--device " DEVICE_ENCLAVE,
-        [DEVICE_FORBIDDEN] = DEVICE_ENCLAVE " is there, but this user may not open it: join its group "
-                                            "(often sgx), or start the container with "
-                                            "--device " DEVICE_ENCLAVE,
         [DEVICE_FOREIGN] = DEVICE_ENCLAVE " is not Linux's SGX device (an out-of-tree driver?)",
         [DEVICE_UNREACHABLE] = DEVICE_ENCLAVE " cannot be opened",
-        [DEVICE_VDSO_MISSING] = DEVICE_ENCLAVE " is there, but the vDSO lacks "
-                                               "__vdso_sgx_enter_enclave (Linux 5.11 or later has it)",
+        [DEVICE_VDSO_MISSING] =
+            DEVICE_ENCLAVE " is there, but the vDSO lacks "
+                           "__vdso_sgx_enter_enclave (Linux 5.11 or later has it)",
     };
 
     return texts[state];

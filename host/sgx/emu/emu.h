@@ -42,7 +42,7 @@ enum emu_vector {
 struct emu_fault {
     uint32_t vector;
     uint32_t code;
-    uint64_t addr;  /* #PF: linear address */
+    uint64_t addr; /* #PF: linear address */
 };
 
 struct emu_thread;
@@ -50,71 +50,74 @@ struct sgx_enclave;
 
 /* A TCS. Lives from EADD or EACCEPT until its enclave is destroyed; the page itself is not read. */
 struct emu_tcs {
-    _Atomic(struct emu_thread *) owner; /* the thread inside; NULL: inactive. Guards what follows. */
-    struct emu_tcs *next;               /* of the bucket; set before publication */
+    _Atomic(struct emu_thread *)
+        owner;            /* the thread inside; NULL: inactive. Guards what follows. */
+    struct emu_tcs *next; /* of the bucket; set before publication */
     struct sgx_enclave *e;
     uint64_t addr;
-    atomic_bool valid;                  /* false after EMODT took it away */
+    atomic_bool valid; /* false after EMODT took it away */
     struct sgx_tcs page;
-    uint64_t ursp, urbp;                /* host's, at the last entry */
+    uint64_t ursp, urbp; /* host's, at the last entry */
 };
 
 struct sgx_enclave {
-    unsigned long id;                   /* unique in the process's life; not 0 */
+    unsigned long id; /* unique in the process's life; not 0 */
     uint64_t base, size;
-    uint64_t mapped_base;               /* base, or vm.mmap_min_addr above it */
+    uint64_t mapped_base; /* base, or vm.mmap_min_addr above it */
     struct sgx_secs secs;
     struct sgx_measure measure;
     uint8_t isv_ext_prod_id[16], isv_family_id[16];
-    _Atomic uint16_t *epcm;             /* one entry a page; a sparse anonymous mapping */
+    _Atomic uint16_t *epcm; /* one entry a page; a sparse anonymous mapping */
     uint64_t page_count;
-    uint32_t xsave_size;                /* bytes that XFRM needs in the SSA */
+    uint32_t xsave_size; /* bytes that XFRM needs in the SSA */
     atomic_bool initialized;
     bool strict;
     bool edmm;
-    uint64_t header_addr;               /* page that starts with struct enclave_header; 0: none */
+    uint64_t header_addr; /* page that starts with struct enclave_header; 0: none */
     bool has_header;
     bool has_stubs;
-    uint64_t stub[EMU_LEAVES];          /* patched stubs; 0: not patched */
-    atomic_int lock;                    /* host protections and structure of the EPCM */
+    uint64_t stub[EMU_LEAVES]; /* patched stubs; 0: not patched */
+    atomic_int lock;           /* host protections and structure of the EPCM */
     _Atomic(struct emu_tcs *) tcs[EMU_TCS_BUCKETS];
-    unsigned inside_count;              /* strict mode; lock */
-    uint8_t *dirty;                     /* strict mode: chunks of the EPCM with HOST bits; lock */
-    unsigned long sud_mode, sud_off, sud_size;  /* Syscall User Dispatch for its threads */
+    unsigned inside_count; /* strict mode; lock */
+    uint8_t *dirty;        /* strict mode: chunks of the EPCM with HOST bits; lock */
+    unsigned long sud_mode, sud_off, sud_size; /* Syscall User Dispatch for its threads */
 };
 
 /* Starts a block of EMU_THREAD_BLOCK bytes. Offsets are known to emu_asm.S. */
 struct emu_thread {
-    struct sgx_enclave *e;      /* inside, or entering */
+    struct sgx_enclave *e; /* inside, or entering */
     uint64_t host_fs, host_gs;
     uint32_t inside;
-    uint32_t entering;          /* leaf between AEP and the enclave: may be abandoned; or 0 */
-    uint64_t stub_gs;           /* GS base while inside an enclave with stubs */
+    uint32_t entering; /* leaf between AEP and the enclave: may be abandoned; or 0 */
+    uint64_t stub_gs;  /* GS base while inside an enclave with stubs */
     uint64_t el_base, el_size;
     _Atomic uint16_t *epcm;
-    _Atomic(struct emu_thread *) *owner;    /* of tcs */
+    _Atomic(struct emu_thread *) *owner; /* of tcs */
     uint64_t tcs_addr;
     uint64_t aep;
     uint64_t save_rcx, save_rdx, save_rsi, save_rdi;
     uint64_t load_fs, load_gs, load_rip, load_rax;
     uint64_t xfrm;
-    uint64_t spin;              /* TSC ticks of one transition */
+    uint64_t spin; /* TSC ticks of one transition */
     uint64_t host_rsp, host_rbp;
     uint64_t fault_addr;
     uint32_t fault_vector, fault_code;
-    uint64_t gpr[16];           /* order of struct sgx_ssa_gpr */
-    uint64_t iret[5];           /* rip cs rflags rsp ss */
+    uint64_t gpr[16]; /* order of struct sgx_ssa_gpr */
+    uint64_t iret[5]; /* rip cs rflags rsp ss */
     uint64_t pad[2];
     uint8_t xsave[EMU_XSAVE_SIZE_MAX] ALIGNED(64);
     /* C only */
-    uint32_t load_leaf;         /* of the entry that is under way or last done */
+    uint32_t load_leaf; /* of the entry that is under way or last done */
     uint32_t resume_cssa;
     bool resume_valid;
     bool strict_inside;
     struct emu_tcs *tcs;
-    unsigned long sud_id;       /* enclave whose ELRANGE traps system calls on this thread; or 0 */
+    unsigned long sud_id; /* enclave whose ELRANGE traps system calls on this thread; or 0 */
     stack_t old_stack;
     unsigned init_count;
+    uint64_t touched; /* where its last #PF in ELRANGE was, and how; 0: see to nothing */
+    unsigned touched_access;
     struct emu_thread *next_free;
 };
 #define EMU_ASSERT_OFF(field, off)                                                                 \
@@ -238,8 +241,8 @@ extern struct emu_thread **sgx_emu_gs_table_addr;
 
 /* emu_enter.c: EENTER and ERESUME up to the load, and AEX. */
 struct emu_prepared {
-    uint64_t leaf;          /* SGX_EENTER, SGX_ERESUME; 0: faulted */
-    struct emu_thread *t;   /* NULL: this thread was not initialised */
+    uint64_t leaf;        /* SGX_EENTER, SGX_ERESUME; 0: faulted */
+    struct emu_thread *t; /* NULL: this thread was not initialised */
 };
 struct emu_prepared sgx_emu_prepare(uint32_t leaf, struct emu_thread *t);
 /*
@@ -262,9 +265,9 @@ bool emu_signal_at_aep(struct sgx_enclave *e, void *ucontext);
 
 /* emu_enclu.c: an ENCLU that trapped. regs is the enclave's state with RIP at the ENCLU. */
 enum emu_outcome {
-    EMU_DONE,       /* go on after the ENCLU */
-    EMU_LEFT,       /* EEXIT: uc is the host's now */
-    EMU_FAULTED,    /* *ret_fault */
+    EMU_DONE,    /* go on after the ENCLU */
+    EMU_LEFT,    /* EEXIT: uc is the host's now */
+    EMU_FAULTED, /* *ret_fault */
 };
 enum emu_outcome emu_enclu(struct emu_thread *t, ucontext_t *uc, struct emu_fault *ret_fault);
 /* emu_report.c: EREPORT and EGETKEY. */
@@ -288,6 +291,5 @@ bool emu_cpu_is_canonical(uint64_t addr);
 sgx_enter_fn sgx_emu_enter;
 int sgx_emu_copy(void *dst, const void *src, size_t size);
 extern const char sgx_emu_text_start[], sgx_emu_text_end[], sgx_emu_aep[], sgx_emu_aep_marked[],
-    sgx_emu_next[],
-    sgx_emu_fault[], sgx_emu_load_start[], sgx_emu_load_end[], sgx_emu_copy_insn[],
+    sgx_emu_next[], sgx_emu_fault[], sgx_emu_load_start[], sgx_emu_load_end[], sgx_emu_copy_insn[],
     sgx_emu_copy_fault[];

@@ -30,8 +30,8 @@ static const struct sgx_backend g_backend = {
 
 static bool has_address_space(void)
 {
-    void *p = mmap(NULL, ELRANGE_SIZE_MIN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                   -1, 0);
+    void *p =
+        mmap(NULL, ELRANGE_SIZE_MIN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (p == MAP_FAILED)
         return false;
@@ -48,7 +48,8 @@ const struct sgx_backend *sgx_emu_backend(const char **ret_why)
         *ret_why = "emulator: the kernel does not let programs use FSGSBASE (Linux 5.9 or later, "
                    "and a CPU that has it)";
     else if (!emu_thread_has_dispatch())
-        *ret_why = "emulator: no Syscall User Dispatch (Linux 5.11 or later, not denied by seccomp)";
+        *ret_why =
+            "emulator: no Syscall User Dispatch (Linux 5.11 or later, not denied by seccomp)";
     else if (!has_address_space())
         *ret_why = "emulator: no address space for an enclave (see ulimit -v)";
     else if (without_edmm && without_edmm[0] == '1') {

@@ -71,7 +71,8 @@ int emu_edmm_restrict(struct sgx_enclave *e, uint64_t off, uint64_t size, uint64
         unsigned host = 0;
         uint16_t same = atomic_load(&e->epcm[first + i]) & (EPCM_HOST | EPCM_PERM);
 
-        for (; i < count && (atomic_load(&e->epcm[first + i]) & (EPCM_HOST | EPCM_PERM)) == same; i++)
+        for (; i < count && (atomic_load(&e->epcm[first + i]) & (EPCM_HOST | EPCM_PERM)) == same;
+             i++)
             change(&e->epcm[first + i], EPCM_PERM & ~(unsigned)permissions, EPCM_PR);
         host = same >> EPCM_HOST_SHIFT & EPCM_PERM;
         if (host & ~permissions) {
@@ -148,8 +149,7 @@ int emu_edmm_remove(struct sgx_enclave *e, uint64_t off, uint64_t size, uint64_t
     emu_lock(e);
     rc = count_prefix(e, first, size >> PAGE_SHIFT, check_remove, 0, &count);
     /* Trimmed pages are inaccessible already; this frees them, and the next EAUG finds zeros. */
-    if (count > 0 &&
-        madvise((void *)(e->base + off), count << PAGE_SHIFT, MADV_DONTNEED) < 0) {
+    if (count > 0 && madvise((void *)(e->base + off), count << PAGE_SHIFT, MADV_DONTNEED) < 0) {
         rc = -errno;
         count = 0;
     }

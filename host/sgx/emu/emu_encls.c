@@ -62,7 +62,8 @@ static bool secs_is_legal(const struct sgx_secs *s)
     if (!kss && (!is_zero(s->config_id, sizeof s->config_id) || s->config_svn))
         return false;
     return is_zero(s->cet_leg_bitmap_off, sizeof s->cet_leg_bitmap_off) && !s->cet_attributes &&
-           is_zero(s->reserved1, sizeof s->reserved1) && is_zero(s->reserved2, sizeof s->reserved2) &&
+           is_zero(s->reserved1, sizeof s->reserved1) &&
+           is_zero(s->reserved2, sizeof s->reserved2) &&
            is_zero(s->reserved3, sizeof s->reserved3) && is_zero(s->reserved4, sizeof s->reserved4);
 }
 
@@ -134,7 +135,8 @@ static void free_enclave_p(struct sgx_enclave **e)
 
 static int new_enclave(const struct sgx_secs *secs, struct sgx_enclave **ret)
 {
-    CLEANUP(free_enclave_p) struct sgx_enclave *e = calloc(1, sizeof *e);
+    CLEANUP(free_enclave_p)
+    struct sgx_enclave *e = calloc(1, sizeof *e);
     const char *strict = getenv("CLOCHE_EMU_STRICT"), *sgx1 = getenv("CLOCHE_EMU_SGX1");
 
     if (!e)
@@ -165,7 +167,8 @@ static int new_enclave(const struct sgx_secs *secs, struct sgx_enclave **ret)
 
 int emu_encls_create(const struct sgx_secs *secs, struct sgx_enclave **ret)
 {
-    CLEANUP(free_enclave_p) struct sgx_enclave *e = NULL;
+    CLEANUP(free_enclave_p)
+    struct sgx_enclave *e = NULL;
     int rc;
 
     if (!secs_is_legal(secs))
@@ -211,7 +214,8 @@ static bool secinfo_is_legal(const struct sgx_secinfo *s)
 {
     uint64_t type = s->flags & SGX_SECINFO_TYPE, perm = s->flags & SGX_SECINFO_PERM;
 
-    if (type != SGX_PT_REG << SGX_SECINFO_TYPE_SHIFT && type != SGX_PT_TCS << SGX_SECINFO_TYPE_SHIFT)
+    if (type != SGX_PT_REG << SGX_SECINFO_TYPE_SHIFT && type != SGX_PT_TCS
+                                                                    << SGX_SECINFO_TYPE_SHIFT)
         return false;
     if ((perm & SGX_SECINFO_W) && !(perm & SGX_SECINFO_R))
         return false;

@@ -103,7 +103,8 @@ static enum emu_outcome eaccept(struct emu_thread *t, greg_t *g, struct emu_faul
     do {
         unsigned type = (old & EPCM_TYPE) >> 8;
 
-        if (!(old & EPCM_VALID) || (type != SGX_PT_REG && type != SGX_PT_TCS && type != SGX_PT_TRIM))
+        if (!(old & EPCM_VALID) ||
+            (type != SGX_PT_REG && type != SGX_PT_TCS && type != SGX_PT_TRIM))
             return page_fault(ret_fault, addr);
         if ((old & (EPCM_PERM | state | EPCM_TYPE)) != flags)
             return result(g, SGX_PAGE_ATTRIBUTES_MISMATCH);
@@ -134,6 +135,29 @@ static enum emu_outcome emodpe(struct emu_thread *t, greg_t *g, struct emu_fault
     return EMU_DONE;
 }
 
+/* A pending page gets its contents and its permissions; the host's protection follows at once. */
+static int copy_page(struct sgx_enclave *e, uint64_t addr, uint64_t src, unsigned perm)
+{
+    const unsigned rw = SGX_SECINFO_R | SGX_SECINFO_W;
+
+    emu_lock(e);
+    int rc = emu_epcm_protect(e, addr, PAGE_SIZE, rw);
+
+    if (rc == 0)
+        rc = sgx_emu_copy((void *)addr, (const void *)src, PAGE_SIZE);
+    if (perm != rw || rc < 0) {
+        int err = emu_epcm_protect(e, addr, PAGE_SIZE, rc < 0 ? 0 : perm);
+
+        if (rc == 0)
+            rc = err;
+    }
+    if (rc == 0)
+        atomic_store(emu_epcm_entry(e, addr),
+                     (uint16_t)(EPCM_VALID | SGX_PT_REG << 8 | perm | perm << EPCM_HOST_SHIFT));
+    emu_unlock(e);
+    return rc;
+}
+
 /* RCX: a page that EAUG made; RDX: the page to copy; RBX: SECINFO with the permissions to have. */
 static enum emu_outcome eacceptcopy(struct emu_thread *t, greg_t *g, struct emu_fault *ret_fault)
 {
@@ -159,17 +183,8 @@ static enum emu_outcome eacceptcopy(struct emu_thread *t, greg_t *g, struct emu_
     if ((old & (EPCM_VALID | EPCM_PENDING | EPCM_MODIFIED | EPCM_TYPE)) != expected ||
         (old & EPCM_PERM) != (SGX_SECINFO_R | SGX_SECINFO_W))
         return result(g, SGX_PAGE_ATTRIBUTES_MISMATCH);
-    emu_lock(e);
-    int rc = mprotect((void *)addr, PAGE_SIZE, PROT_READ | PROT_WRITE);
-
-    if (rc == 0)
-        rc = sgx_emu_copy((void *)addr, (const void *)src, PAGE_SIZE);
-    if (rc == 0)
-        atomic_store(emu_epcm_entry(e, addr),
-                     (uint16_t)(EPCM_VALID | (flags & (EPCM_PERM | SGX_SECINFO_TYPE))));
-    mprotect((void *)addr, PAGE_SIZE, PROT_NONE);
-    emu_unlock(e);
-    return rc < 0 ? page_fault(ret_fault, src) : result(g, SGX_SUCCESS);
+    return copy_page(e, addr, src, flags & SGX_SECINFO_PERM) < 0 ? page_fault(ret_fault, src)
+                                                                 : result(g, SGX_SUCCESS);
 }
 
 static enum emu_outcome eexit(struct emu_thread *t, greg_t *g, struct emu_fault *ret_fault)

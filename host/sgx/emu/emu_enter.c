@@ -94,8 +94,8 @@ static bool xsave_header_is_legal(const uint8_t *area, uint64_t xfrm)
 
     memcpy(header, area + XSAVE_LEGACY_SIZE, sizeof header);
     memcpy(&mxcsr, area + MXCSR_OFF, sizeof mxcsr);
-    return !(header[0] & ~xfrm) && !(header[1] | header[2] | header[3] | header[4] | header[5] |
-                                     header[6] | header[7]) &&
+    return !(header[0] & ~xfrm) &&
+           !(header[1] | header[2] | header[3] | header[4] | header[5] | header[6] | header[7]) &&
            !(mxcsr & MXCSR_RESERVED);
 }
 
@@ -141,9 +141,9 @@ static void publish_gs(struct emu_thread *t)
 {
     if (!t->e->has_stubs)
         return;
-    __atomic_store_n(&sgx_emu_gs_table_addr[(t->load_gs >> EMU_GS_TABLE_SHIFT) %
-                                            EMU_GS_TABLE_COUNT],
-                     t, __ATOMIC_RELAXED);
+    __atomic_store_n(
+        &sgx_emu_gs_table_addr[(t->load_gs >> EMU_GS_TABLE_SHIFT) % EMU_GS_TABLE_COUNT], t,
+        __ATOMIC_RELAXED);
     t->stub_gs = t->load_gs;
 }
 
@@ -173,6 +173,27 @@ static void take_thread(struct emu_thread *t, struct sgx_enclave *e, struct emu_
         atomic_signal_fence(memory_order_seq_cst);
         t->entering = entering;
     }
+}
+
+/*
+ * The enclave resumes at an access that faulted, and has seen to the page: raising the host's
+ * protection now saves a second signal. When that fails, the access faults again.
+ */
+static void sync_touched(struct emu_thread *t)
+{
+    struct sgx_enclave *e = t->e;
+    uint64_t addr = t->touched;
+    uint32_t entering = t->entering;
+
+    t->touched = 0;
+    if (!emu_in_elrange(e, addr) ||
+        !emu_epcm_allows(atomic_load(emu_epcm_entry(e, addr)), t->touched_access))
+        return;
+    t->entering = 0; /* a lock is taken below */
+    atomic_signal_fence(memory_order_seq_cst);
+    (void)!emu_epcm_sync(e, addr, t->touched_access);
+    atomic_signal_fence(memory_order_seq_cst);
+    t->entering = entering;
 }
 
 struct emu_prepared sgx_emu_prepare(uint32_t leaf, struct emu_thread *t)
@@ -215,6 +236,8 @@ struct emu_prepared sgx_emu_prepare(uint32_t leaf, struct emu_thread *t)
     if (bad)
         return fail(t, EMU_PF, bad);
     if (leaf == SGX_ERESUME) {
+        if (t->touched)
+            sync_touched(t);
         if (!load_ssa(t, frame))
             return fail(t, EMU_GP, 0);
         t->resume_cssa = frame;
@@ -283,7 +306,8 @@ static uint32_t exit_info(const struct emu_fault *fault, bool exinfo)
 {
     if (!fault || !is_reported(fault->vector, exinfo))
         return 0;
-    uint32_t type = fault->vector == EMU_BP ? SGX_EXITINFO_TYPE_SOFTWARE : SGX_EXITINFO_TYPE_HARDWARE;
+    uint32_t type =
+        fault->vector == EMU_BP ? SGX_EXITINFO_TYPE_SOFTWARE : SGX_EXITINFO_TYPE_HARDWARE;
 
     return fault->vector | type << SGX_EXITINFO_TYPE_SHIFT | SGX_EXITINFO_VALID;
 }
@@ -328,13 +352,30 @@ static void save_gpr(struct emu_thread *t, const ucontext_t *uc, uint64_t fs, ui
         struct sgx_exinfo exinfo;
         struct sgx_ssa_gpr gpr;
     } PACKED s = { .gpr = {
-        .rax = g[REG_RAX], .rcx = g[REG_RCX], .rdx = g[REG_RDX], .rbx = g[REG_RBX],
-        .rsp = g[REG_RSP], .rbp = g[REG_RBP], .rsi = g[REG_RSI], .rdi = g[REG_RDI],
-        .r8 = g[REG_R8], .r9 = g[REG_R9], .r10 = g[REG_R10], .r11 = g[REG_R11],
-        .r12 = g[REG_R12], .r13 = g[REG_R13], .r14 = g[REG_R14], .r15 = g[REG_R15],
-        .rflags = g[REG_EFL], .rip = g[REG_RIP], .ursp = t->tcs->ursp, .urbp = t->tcs->urbp,
-        .exit_info = exit_info(fault, exinfo), .fs_base = fs, .gs_base = gs,
-    } };
+                       .rax = g[REG_RAX],
+                       .rcx = g[REG_RCX],
+                       .rdx = g[REG_RDX],
+                       .rbx = g[REG_RBX],
+                       .rsp = g[REG_RSP],
+                       .rbp = g[REG_RBP],
+                       .rsi = g[REG_RSI],
+                       .rdi = g[REG_RDI],
+                       .r8 = g[REG_R8],
+                       .r9 = g[REG_R9],
+                       .r10 = g[REG_R10],
+                       .r11 = g[REG_R11],
+                       .r12 = g[REG_R12],
+                       .r13 = g[REG_R13],
+                       .r14 = g[REG_R14],
+                       .r15 = g[REG_R15],
+                       .rflags = g[REG_EFL],
+                       .rip = g[REG_RIP],
+                       .ursp = t->tcs->ursp,
+                       .urbp = t->tcs->urbp,
+                       .exit_info = exit_info(fault, exinfo),
+                       .fs_base = fs,
+                       .gs_base = gs,
+                   } };
     bool write_exinfo = exinfo && fault && (fault->vector == EMU_PF || fault->vector == EMU_GP);
 
     if (write_exinfo)
@@ -342,8 +383,8 @@ static void save_gpr(struct emu_thread *t, const ucontext_t *uc, uint64_t fs, ui
                                         .errcd = fault->code };
     size_t skip = write_exinfo ? 0 : sizeof s.exinfo;
 
-    if (sgx_emu_copy((void *)(addr - sizeof s.exinfo + skip), (char *)&s + skip,
-                     sizeof s - skip) < 0)
+    if (sgx_emu_copy((void *)(addr - sizeof s.exinfo + skip), (char *)&s + skip, sizeof s - skip) <
+        0)
         die_ssa();
 }
 

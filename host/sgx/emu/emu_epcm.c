@@ -98,8 +98,7 @@ int emu_epcm_eaug(struct sgx_enclave *e, uint64_t addr)
 int emu_operand_check(struct sgx_enclave *e, uint64_t addr, uint64_t size, uint64_t align,
                       unsigned access, struct emu_fault *ret_fault)
 {
-    if (!IS_ALIGNED(addr, align) || !emu_in_elrange(e, addr) ||
-        (addr - e->base) + size > e->size) {
+    if (!IS_ALIGNED(addr, align) || !emu_in_elrange(e, addr) || (addr - e->base) + size > e->size) {
         *ret_fault = (struct emu_fault){ .vector = EMU_GP };
         return -EFAULT;
     }

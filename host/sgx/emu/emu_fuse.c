@@ -95,10 +95,11 @@ int emu_fuse_get(uint8_t ret[FUSE_SIZE])
 
     if (rc == 0 || rc == -EBADMSG)
         return rc;
-    int len = state && state[0] == '/' ? snprintf(path, sizeof path, "%s/cloche/emu/fuse.key", state)
-              : home && home[0] == '/' ? snprintf(path, sizeof path,
-                                                  "%s/.local/state/cloche/emu/fuse.key", home)
-                                       : -1;
+    int len = state && state[0] == '/'
+                  ? snprintf(path, sizeof path, "%s/cloche/emu/fuse.key", state)
+              : home && home[0] == '/'
+                  ? snprintf(path, sizeof path, "%s/.local/state/cloche/emu/fuse.key", home)
+                  : -1;
 
     return len < 0 || len >= (int)sizeof path ? rc : get_at(path, ret);
 }

@@ -140,8 +140,7 @@ static void fill_body(const struct sgx_enclave *e, const uint8_t report_data[64]
 /* RBX: TARGETINFO, RCX: REPORTDATA, RDX: where the REPORT goes. */
 enum emu_outcome emu_ereport(struct emu_thread *t, greg_t *g, struct emu_fault *ret_fault)
 {
-    uint64_t target = (uint64_t)g[REG_RBX], data = (uint64_t)g[REG_RCX],
-             out = (uint64_t)g[REG_RDX];
+    uint64_t target = (uint64_t)g[REG_RBX], data = (uint64_t)g[REG_RCX], out = (uint64_t)g[REG_RDX];
     struct sgx_targetinfo ti;
     uint8_t report_data[64], key[KEY_SIZE];
     struct sgx_report report = { 0 };
@@ -149,8 +148,8 @@ enum emu_outcome emu_ereport(struct emu_thread *t, greg_t *g, struct emu_fault *
 
     if (emu_operand_check(t->e, target, sizeof ti, 512, SGX_SECINFO_R, ret_fault) < 0 ||
         emu_operand_check(t->e, data, sizeof report_data, 128, SGX_SECINFO_R, ret_fault) < 0 ||
-        emu_operand_check(t->e, out, sizeof report, 512, SGX_SECINFO_R | SGX_SECINFO_W,
-                          ret_fault) < 0)
+        emu_operand_check(t->e, out, sizeof report, 512, SGX_SECINFO_R | SGX_SECINFO_W, ret_fault) <
+            0)
         return EMU_FAULTED;
     if (sgx_emu_copy(&ti, (const void *)target, sizeof ti) < 0)
         return page_fault(ret_fault, target);

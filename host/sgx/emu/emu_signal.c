@@ -127,7 +127,7 @@ static bool settle_stub(struct emu_thread *t, const struct stub_ranges *s, greg_
 enum next { NEXT_ENCLAVE, NEXT_HOST };
 
 static enum next deliver(struct emu_thread *t, ucontext_t *uc, uint64_t fs, uint64_t gs,
-                       const struct emu_fault *fault)
+                         const struct emu_fault *fault)
 {
     greg_t *g = uc->uc_mcontext.gregs;
 
@@ -191,6 +191,8 @@ static enum next page_fault(struct emu_thread *t, ucontext_t *uc, uint64_t fs, u
     if (rc == -EACCES &&
         (atomic_load(emu_epcm_entry(e, addr)) != 0 || emu_epcm_eaug(e, addr) != -EPERM))
         fault.code |= EMU_PF_SGX | EMU_PF_PRESENT;
+    t->touched = addr;
+    t->touched_access = access;
     return deliver(t, uc, fs, gs, &fault);
 }
 

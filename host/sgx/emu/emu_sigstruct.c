@@ -32,8 +32,10 @@ static bool form_is_legal(const struct sgx_sigstruct *s)
     return memcmp(s->header, header, sizeof header) == 0 &&
            memcmp(s->header2, header2, sizeof header2) == 0 &&
            (s->vendor == 0 || s->vendor == 0x8086) && s->exponent == 3 &&
-           all_zero(s->reserved1, sizeof s->reserved1) && all_zero(s->reserved2, sizeof s->reserved2) &&
-           all_zero(s->reserved3, sizeof s->reserved3) && all_zero(s->reserved4, sizeof s->reserved4);
+           all_zero(s->reserved1, sizeof s->reserved1) &&
+           all_zero(s->reserved2, sizeof s->reserved2) &&
+           all_zero(s->reserved3, sizeof s->reserved3) &&
+           all_zero(s->reserved4, sizeof s->reserved4);
 }
 
 static void encode_message(const struct sgx_sigstruct *s, uint8_t ret[KEY])

@@ -47,7 +47,8 @@ bool emu_thread_has_dispatch(void)
 /* Does code of this process lie below `end`? Then "all but the range above" would trap it too. */
 static bool has_code_below(uint64_t end)
 {
-    CLEANUP(close_file) FILE *f = fopen("/proc/self/maps", "re");
+    CLEANUP(close_file)
+    FILE *f = fopen("/proc/self/maps", "re");
     char line[512], flags[5];
     unsigned long start;
 
@@ -61,7 +62,8 @@ static bool has_code_below(uint64_t end)
 
 int emu_thread_plan_dispatch(struct sgx_enclave *e)
 {
-    if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_INCLUSIVE_ON, e->base, e->size, 0) == 0) {
+    if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_INCLUSIVE_ON, e->base, e->size, 0) ==
+        0) {
         (void)emu_thread_has_dispatch(); /* off again */
         e->sud_mode = PR_SYS_DISPATCH_INCLUSIVE_ON;
         e->sud_off = e->base;

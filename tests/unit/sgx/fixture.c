@@ -104,7 +104,9 @@ void fix_sigstruct(const uint8_t mrenclave[32], const struct sgx_secs *secs,
 
 void fix_secs(struct sgx_secs *ret, uint64_t base, uint64_t size)
 {
-    *ret = (struct sgx_secs){ .base = base, .size = size, .ssa_frame_pages = 1,
+    *ret = (struct sgx_secs){ .base = base,
+                              .size = size,
+                              .ssa_frame_pages = 1,
                               .misc_select = SGX_MISC_EXINFO,
                               .attributes = { SGX_ATTR_MODE64BIT, 7 } };
 }
@@ -126,9 +128,13 @@ void fix_tcs(const struct fixture *f, unsigned i, struct sgx_tcs *ret)
     uint64_t entry = f->stubs ? (uint64_t)(test_enclave_stubs_entry - test_enclave_stubs)
                               : (uint64_t)(test_enclave_plain_entry - test_enclave_plain);
 
-    *ret = (struct sgx_tcs){ .ossa = FIX_SSA(i), .nssa = FIX_NSSA, .oentry = FIX_CODE + entry,
-                             .ofs_base = FIX_GS(i), .ogs_base = FIX_GS(i),
-                             .fs_limit = 0xfff, .gs_limit = 0xfff };
+    *ret = (struct sgx_tcs){ .ossa = FIX_SSA(i),
+                             .nssa = FIX_NSSA,
+                             .oentry = FIX_CODE + entry,
+                             .ofs_base = FIX_GS(i),
+                             .ogs_base = FIX_GS(i),
+                             .fs_limit = 0xfff,
+                             .gs_limit = 0xfff };
 }
 
 void (*g_fix_spoil)(unsigned arg, struct sgx_tcs *tcs);

@@ -4,11 +4,11 @@
 
 #include "host/sgx/backend.h"
 
-#define FIX_BASE 0x100000000ull     /* where the tests put ELRANGE */
+#define FIX_BASE 0x100000000ull /* where the tests put ELRANGE */
 #define FIX_SIZE 0x10000000ull
-#define FIX_CODE 0x20000ull         /* offsets from the base */
-#define FIX_RET (FIX_CODE + 32)     /* a `ret` */
-#define FIX_DATA 0x40000ull         /* 16 pages R W, untouched by the code */
+#define FIX_CODE 0x20000ull     /* offsets from the base */
+#define FIX_RET (FIX_CODE + 32) /* a `ret` */
+#define FIX_DATA 0x40000ull     /* 16 pages R W, untouched by the code */
 #define FIX_DATA_PAGES 16
 #define FIX_THREAD(i) (0x100000ull + (i)*0x20000ull)
 #define FIX_TCS(i) (FIX_THREAD(i))
@@ -16,7 +16,7 @@
 #define FIX_GS(i) (FIX_THREAD(i) + 0x8000)  /* one page: the stack grows down to its first words */
 #define FIX_NSSA 3
 #define FIX_THREADS_MAX 16
-#define FIX_FREE 0x8000000ull       /* nothing is added from here on */
+#define FIX_FREE 0x8000000ull /* nothing is added from here on */
 #define FIX_CMD_INC 0
 #define FIX_CMD_ENCLU 1
 #define FIX_CMD_COPY 2

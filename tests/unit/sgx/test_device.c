@@ -147,10 +147,10 @@ static void test_choose(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vdso_symbols), cmocka_unit_test(test_vdso_aep),
-        cmocka_unit_test(test_find_enclu),   cmocka_unit_test(test_probe_missing),
+        cmocka_unit_test(test_vdso_symbols),  cmocka_unit_test(test_vdso_aep),
+        cmocka_unit_test(test_find_enclu),    cmocka_unit_test(test_probe_missing),
         cmocka_unit_test(test_probe_foreign), cmocka_unit_test(test_probe_forbidden),
-        cmocka_unit_test(test_texts),        cmocka_unit_test(test_choose),
+        cmocka_unit_test(test_texts),         cmocka_unit_test(test_choose),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

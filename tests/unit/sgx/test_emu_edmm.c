@@ -121,7 +121,8 @@ static void trim(uint64_t off)
 
 static void test_touch_brings_pending_page(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         assert_denied(PAGE(0), false);
         assert_denied(PAGE(0), true);
         assert_accepts(RW | PENDING, PAGE(0));
@@ -133,19 +134,20 @@ static void test_touch_brings_pending_page(void **state)
 
 static void test_eaccept_refusals(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         struct fix_enclu regs;
         struct sgx_secinfo s = { .flags = RW | PENDING };
 
         /* illegal requests: #GP */
-        assert_faults(SGX_EACCEPT, RW, PAGE(0), 0, 13);                       /* nothing to accept */
+        assert_faults(SGX_EACCEPT, RW, PAGE(0), 0, 13); /* nothing to accept */
         assert_faults(SGX_EACCEPT, RW | PENDING | MODIFIED, PAGE(0), 0, 13);
-        assert_faults(SGX_EACCEPT, 0x400, PAGE(0), 0, 13);                    /* TRIM, not MODIFIED */
+        assert_faults(SGX_EACCEPT, 0x400, PAGE(0), 0, 13); /* TRIM, not MODIFIED */
         assert_faults(SGX_EACCEPT, 0x400 | MODIFIED | PR, PAGE(0), 0, 13);
         assert_faults(SGX_EACCEPT, 0x100 | PENDING | MODIFIED, PAGE(0), 0, 13);
-        assert_faults(SGX_EACCEPT, 0x000 | MODIFIED, PAGE(0), 0, 13);         /* SECS */
-        assert_faults(SGX_EACCEPT, 0x300 | MODIFIED, PAGE(0), 0, 13);         /* VA */
-        assert_faults(SGX_EACCEPT, RW | PENDING | 0x40, PAGE(0), 0, 13);      /* reserved flags */
+        assert_faults(SGX_EACCEPT, 0x000 | MODIFIED, PAGE(0), 0, 13);    /* SECS */
+        assert_faults(SGX_EACCEPT, 0x300 | MODIFIED, PAGE(0), 0, 13);    /* VA */
+        assert_faults(SGX_EACCEPT, RW | PENDING | 0x40, PAGE(0), 0, 13); /* reserved flags */
         assert_faults(SGX_EACCEPT, RW | PENDING | 1 << 16, PAGE(0), 0, 13);
         /* operands */
         assert_faults(SGX_EACCEPT, RW | PENDING, PAGE(0) + 8, 0, 13);
@@ -179,7 +181,8 @@ static void test_eaccept_refusals(void **state)
 
 static void test_emodpe(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         struct fix_enclu regs;
         static const uint8_t ret_code[] = { 0xc3 };
 
@@ -193,20 +196,21 @@ static void test_emodpe(void **state)
         leaf(SGX_EMODPE, SGX_SECINFO_X | SGX_SECINFO_R | 0x200, PAGE(0), 0, &regs);
         assert_int_equal(fix_call(&g_f, 0, FIX_CMD_CALL, g_f.base + PAGE(0), 0, 0),
                          g_f.base + PAGE(0));
-        assert_access(PAGE(0), true); /* W stayed */
+        assert_access(PAGE(0), true);                                     /* W stayed */
         assert_faults(SGX_EMODPE, SGX_SECINFO_W | 0x200, PAGE(0), 0, 13); /* W without R */
         assert_faults(SGX_EMODPE, RW, PAGE(0) + 1, 0, 13);
         assert_faults(SGX_EMODPE, RW, FIX_SIZE, 0, 13);
-        assert_faults(SGX_EMODPE, RW, PAGE(1), 0, 14);      /* no page there */
-        assert_faults(SGX_EMODPE, RW, FIX_TCS(1), 0, 14);   /* a TCS */
+        assert_faults(SGX_EMODPE, RW, PAGE(1), 0, 14);    /* no page there */
+        assert_faults(SGX_EMODPE, RW, FIX_TCS(1), 0, 14); /* a TCS */
         assert_denied(PAGE(2), false);
-        assert_faults(SGX_EMODPE, RW, PAGE(2), 0, 14);      /* pending */
+        assert_faults(SGX_EMODPE, RW, PAGE(2), 0, 14); /* pending */
     }
 }
 
 static void test_emodpr(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         const struct sgx_backend *b = g_f.backend;
 
         for (uint64_t i = 0; i < 4; i++) {
@@ -214,7 +218,8 @@ static void test_emodpr(void **state)
             if (i < 2)
                 assert_access(PAGE(i), true);
         }
-        assert_int_equal(b->restrict_permissions(g_f.e, PAGE(0), 4 * 4096, SGX_SECINFO_R, &g_done), 0);
+        assert_int_equal(b->restrict_permissions(g_f.e, PAGE(0), 4 * 4096, SGX_SECINFO_R, &g_done),
+                         0);
         assert_int_equal(g_done, 4 * 4096);
         for (uint64_t i = 0; i < 4; i++) {
             assert_denied(PAGE(i), true);
@@ -233,7 +238,8 @@ static void test_emodpr(void **state)
         assert_int_equal(b->restrict_permissions(g_f.e, PAGE(0), 5, 1, &g_done), -EINVAL);
         assert_int_equal(b->restrict_permissions(g_f.e, PAGE(0) + 8, 4096, 1, &g_done), -EINVAL);
         assert_int_equal(b->restrict_permissions(g_f.e, FIX_SIZE, 4096, 1, &g_done), -EINVAL);
-        assert_int_equal(b->restrict_permissions(g_f.e, FIX_SIZE - 4096, 8192, 1, &g_done), -EINVAL);
+        assert_int_equal(b->restrict_permissions(g_f.e, FIX_SIZE - 4096, 8192, 1, &g_done),
+                         -EINVAL);
         assert_int_equal(b->restrict_permissions(g_f.e, PAGE(0), 4096, 2, &g_done), -EINVAL);
         assert_int_equal(b->restrict_permissions(g_f.e, PAGE(0), 4096, 8, &g_done), -EINVAL);
         assert_int_equal(b->restrict_permissions(g_f.e, PAGE(8), 4096, 1, &g_done), -EFAULT);
@@ -248,7 +254,8 @@ static void test_emodpr(void **state)
 
 static void test_emodt_trim_eremove(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         const struct sgx_backend *b = g_f.backend;
 
         assert_accepts(RW | PENDING, PAGE(0));
@@ -288,7 +295,8 @@ static void test_emodt_trim_eremove(void **state)
 /* A thread slot made after EINIT: pages, TCS contents, EMODT, EACCEPT, EENTER; then trimmed. */
 static void test_dynamic_tcs(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         const uint64_t tcs_off = FIX_THREAD(2);
         struct sgx_tcs tcs, model;
         const struct sgx_backend *b = g_f.backend;
@@ -342,11 +350,15 @@ static void test_dynamic_tcs(void **state)
 
 static void test_eacceptcopy(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         const uint64_t src = g_f.base + FIX_DATA + 4 * 4096;
         struct fix_enclu regs;
 
-        fix_poke(&g_f, FIX_DATA + 4 * 4096, "\xc3""copied", 8);
+        fix_poke(&g_f, FIX_DATA + 4 * 4096,
+                 "\xc3"
+                 "copied",
+                 8);
         leaf(SGX_EACCEPTCOPY, 0x205, PAGE(0), src, &regs); /* R X */
         assert_int_equal(regs.rax, 0);
         assert_false(regs.rflags & 0x40);
@@ -356,8 +368,8 @@ static void test_eacceptcopy(void **state)
         leaf(SGX_EACCEPTCOPY, 0x205, PAGE(0), src, &regs); /* no longer pending */
         assert_int_equal(regs.rax, SGX_PAGE_ATTRIBUTES_MISMATCH);
         assert_true(regs.rflags & 0x40);
-        assert_faults(SGX_EACCEPTCOPY, 0x202, PAGE(1), src, 13);            /* W without R */
-        assert_faults(SGX_EACCEPTCOPY, 0x103, PAGE(1), src, 13);            /* PT_TCS */
+        assert_faults(SGX_EACCEPTCOPY, 0x202, PAGE(1), src, 13); /* W without R */
+        assert_faults(SGX_EACCEPTCOPY, 0x103, PAGE(1), src, 13); /* PT_TCS */
         assert_faults(SGX_EACCEPTCOPY, RW | PENDING, PAGE(1), src, 13);
         assert_faults(SGX_EACCEPTCOPY, RW, PAGE(1) + 16, src, 13);
         assert_faults(SGX_EACCEPTCOPY, RW, FIX_SIZE, src, 13);
@@ -370,7 +382,8 @@ static void test_eacceptcopy(void **state)
 
 static void test_illegal_leaves(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         static const uint32_t numbers[] = { SGX_EENTER, SGX_ERESUME, 8, 100, 0x80000000u };
 
         for (size_t i = 0; i < ARRAY_COUNT(numbers); i++) {
@@ -423,23 +436,24 @@ static void test_many_pages(void **state)
 {
     const unsigned pages = 3000;
 
-    FOR_BOTH {
+    FOR_BOTH
+    {
         struct sgx_secinfo s = { .flags = RW | PENDING };
 
         fix_poke(&g_f, FIX_DATA, &s, sizeof s);
-        assert_int_equal(fix_call(&g_f, 0, FIX_CMD_ACCEPT, g_f.base + PAGE(0), g_f.base + FIX_DATA,
-                                  pages), 0);
+        assert_int_equal(
+            fix_call(&g_f, 0, FIX_CMD_ACCEPT, g_f.base + PAGE(0), g_f.base + FIX_DATA, pages), 0);
         for (unsigned i = 0; i < pages; i += 17)
-            assert_int_equal(g_f.backend->restrict_permissions(g_f.e, PAGE(i), 4096, SGX_SECINFO_R,
-                                                               &g_done), 0);
+            assert_int_equal(
+                g_f.backend->restrict_permissions(g_f.e, PAGE(i), 4096, SGX_SECINFO_R, &g_done), 0);
         for (unsigned i = 0; i < pages; i += 3) {
             if (i % 17 == 0)
                 assert_denied(PAGE(i), true);
             else
                 assert_access(PAGE(i), true);
         }
-        assert_int_equal(g_f.backend->restrict_permissions(g_f.e, PAGE(0), pages * 4096ull, 0,
-                                                           &g_done), 0);
+        assert_int_equal(
+            g_f.backend->restrict_permissions(g_f.e, PAGE(0), pages * 4096ull, 0, &g_done), 0);
         for (unsigned i = 0; i < pages; i += 101)
             assert_denied(PAGE(i), false);
     }

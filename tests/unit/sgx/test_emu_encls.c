@@ -51,20 +51,20 @@ static void test_ecreate(void **state)
         change;                                                                                    \
         assert_int_equal(try_create(&s), -EIO);                                                    \
     } while (0)
-    REFUSED(s.size = FIX_SIZE + 4096);          /* not a power of two */
-    REFUSED(s.size = 4096);                     /* less than two pages */
+    REFUSED(s.size = FIX_SIZE + 4096); /* not a power of two */
+    REFUSED(s.size = 4096);            /* less than two pages */
     REFUSED(s.size = 0);
-    REFUSED(s.base = FIX_BASE + 4096);          /* not aligned to the size */
-    REFUSED(s.base = 1ull << 47);               /* beyond user space */
+    REFUSED(s.base = FIX_BASE + 4096); /* not aligned to the size */
+    REFUSED(s.base = 1ull << 47);      /* beyond user space */
     REFUSED(s.size = 1ull << 47; s.base = 0);
-    REFUSED(s.attributes.flags = 0);            /* 32-bit */
+    REFUSED(s.attributes.flags = 0); /* 32-bit */
     REFUSED(s.attributes.flags |= SGX_ATTR_INIT);
-    REFUSED(s.attributes.flags |= 0x40);        /* reserved: CET */
+    REFUSED(s.attributes.flags |= 0x40); /* reserved: CET */
     REFUSED(s.attributes.flags |= 1ull << 63);
-    REFUSED(s.attributes.xfrm = 1);             /* SSE missing */
+    REFUSED(s.attributes.xfrm = 1); /* SSE missing */
     REFUSED(s.attributes.xfrm = 2);
-    REFUSED(s.attributes.xfrm |= 1ull << 62);   /* not in XCR0 */
-    REFUSED(s.attributes.xfrm = 7 | 0x20);      /* part of AVX-512 */
+    REFUSED(s.attributes.xfrm |= 1ull << 62); /* not in XCR0 */
+    REFUSED(s.attributes.xfrm = 7 | 0x20);    /* part of AVX-512 */
     REFUSED(s.misc_select = 2);
     REFUSED(s.ssa_frame_pages = 0);
     REFUSED(s.ssa_frame_pages = 100);
@@ -73,7 +73,7 @@ static void test_ecreate(void **state)
     REFUSED(s.reserved2[31] = 1);
     REFUSED(s.reserved3[0] = 1);
     REFUSED(s.reserved4[3833] = 1);
-    REFUSED(s.config_id[0] = 1);                /* without KSS */
+    REFUSED(s.config_id[0] = 1); /* without KSS */
     REFUSED(s.config_svn = 1);
 #undef REFUSED
     s = good;
@@ -147,19 +147,19 @@ static void test_eadd(void **state)
     assert_int_equal(try_add(e, 0x12000, 0x207), 0);
     assert_int_equal(try_add(e, 0x13000, 0x204), 0);
     assert_int_equal(try_add(e, FIX_SIZE - 4096, 0x201), 0);
-    assert_int_equal(try_add(e, 0x10000, 0x203), -EBUSY);       /* there already */
-    assert_int_equal(try_add(e, 0x20001, 0x203), -EINVAL);      /* not aligned */
-    assert_int_equal(try_add(e, FIX_SIZE, 0x203), -EINVAL);     /* outside */
+    assert_int_equal(try_add(e, 0x10000, 0x203), -EBUSY);   /* there already */
+    assert_int_equal(try_add(e, 0x20001, 0x203), -EINVAL);  /* not aligned */
+    assert_int_equal(try_add(e, FIX_SIZE, 0x203), -EINVAL); /* outside */
     assert_int_equal(try_add(e, UINT64_MAX - 4095, 0x203), -EINVAL);
-    assert_int_equal(try_add(e, 0x20000, 0x202), -EINVAL);      /* W without R */
-    assert_int_equal(try_add(e, 0x20000, 0x003), -EINVAL);      /* PT_SECS */
-    assert_int_equal(try_add(e, 0x20000, 0x303), -EINVAL);      /* PT_VA */
-    assert_int_equal(try_add(e, 0x20000, 0x403), -EINVAL);      /* PT_TRIM */
-    assert_int_equal(try_add(e, 0x20000, 0x20b), -EINVAL);      /* PENDING */
-    assert_int_equal(try_add(e, 0x20000, 0x213), -EINVAL);      /* MODIFIED */
-    assert_int_equal(try_add(e, 0x20000, 0x223), -EINVAL);      /* PR */
-    assert_int_equal(try_add(e, 0x20000, 0x10203), -EINVAL);    /* reserved flag */
-    assert_int_equal(try_add(e, 0x20000, 0x101), -EINVAL);      /* TCS with permissions */
+    assert_int_equal(try_add(e, 0x20000, 0x202), -EINVAL);   /* W without R */
+    assert_int_equal(try_add(e, 0x20000, 0x003), -EINVAL);   /* PT_SECS */
+    assert_int_equal(try_add(e, 0x20000, 0x303), -EINVAL);   /* PT_VA */
+    assert_int_equal(try_add(e, 0x20000, 0x403), -EINVAL);   /* PT_TRIM */
+    assert_int_equal(try_add(e, 0x20000, 0x20b), -EINVAL);   /* PENDING */
+    assert_int_equal(try_add(e, 0x20000, 0x213), -EINVAL);   /* MODIFIED */
+    assert_int_equal(try_add(e, 0x20000, 0x223), -EINVAL);   /* PR */
+    assert_int_equal(try_add(e, 0x20000, 0x10203), -EINVAL); /* reserved flag */
+    assert_int_equal(try_add(e, 0x20000, 0x101), -EINVAL);   /* TCS with permissions */
     assert_int_equal(backend()->add_pages(e, 0x20000, g_page, 0, &s, true), -EINVAL);
     assert_int_equal(backend()->add_pages(e, 0x20000, g_page, 100, &s, true), -EINVAL);
     assert_int_equal(backend()->add_pages(e, 0x20000, g_page + 1, 4096, &s, true), -EINVAL);
@@ -211,8 +211,8 @@ static int init_with(uint64_t attr, void (*change)(struct sgx_sigstruct *), bool
     int rc = backend()->init(e, &s);
 
     if (rc == 0) {
-        assert_int_equal(backend()->init(e, &s), -EINVAL);          /* once only */
-        assert_int_equal(try_add(e, 0x20000, 0x203), -EINVAL);      /* EADD is over */
+        assert_int_equal(backend()->init(e, &s), -EINVAL);     /* once only */
+        assert_int_equal(try_add(e, 0x20000, 0x203), -EINVAL); /* EADD is over */
     }
     backend()->destroy(e);
     return rc;
@@ -288,8 +288,10 @@ static void test_measurement(void **state)
         uint64_t off, flags;
         bool measure;
         uint8_t byte;
-    } variants[] = { { 0x10000, 0x203, true, 0 },  { 0x11000, 0x203, true, 0 },
-                     { 0x10000, 0x201, true, 0 },  { 0x10000, 0x203, false, 0 },
+    } variants[] = { { 0x10000, 0x203, true, 0 },
+                     { 0x11000, 0x203, true, 0 },
+                     { 0x10000, 0x201, true, 0 },
+                     { 0x10000, 0x203, false, 0 },
                      { 0x10000, 0x203, true, 1 } };
     struct sgx_secs secs;
     struct sgx_measure m;
@@ -308,8 +310,8 @@ static void test_measurement(void **state)
         struct sgx_secinfo s = { .flags = variants[i].flags };
 
         g_page[4095] = variants[i].byte;
-        assert_int_equal(backend()->add_pages(e, variants[i].off, g_page, 4096, &s,
-                                              variants[i].measure), 0);
+        assert_int_equal(
+            backend()->add_pages(e, variants[i].off, g_page, 4096, &s, variants[i].measure), 0);
         g_page[4095] = 0;
         assert_int_equal(backend()->init(e, &sig), i == 0 ? 0 : SGX_INVALID_MEASUREMENT);
         backend()->destroy(e);

@@ -63,7 +63,8 @@ static void test_syscall_is_ud(void **state)
 
     assert_int_equal(r.run.function, SGX_ERESUME);
     assert_int_equal(r.run.exception_vector, 6);
-    fix_enter_leaf(&f, 0, SGX_EENTER, 1, 2, f.base + FIX_SSA(0) + 4096 - sizeof(struct sgx_ssa_gpr));
+    fix_enter_leaf(&f, 0, SGX_EENTER, 1, 2,
+                   f.base + FIX_SSA(0) + 4096 - sizeof(struct sgx_ssa_gpr));
     r = fix_enter_leaf(&f, 0, SGX_ERESUME, 0, 0, 0);
     assert_int_equal(r.run.function, SGX_EEXIT);
     assert_int_equal(r.rsi, 39); /* RAX as it was: no system call happened */
@@ -143,8 +144,8 @@ static void test_cost(void **state)
         fix_call(&f, 0, FIX_CMD_INC, 0, 0, 0);
     print_message("EENTER and EEXIT: %lu ns\n", (now_ns() - start) / rounds);
     start = now_ns();
-    assert_int_equal(fix_call(&f, 0, FIX_CMD_ACCEPT, FIX_BASE + FIX_FREE, FIX_BASE + FIX_DATA,
-                              pages), 0);
+    assert_int_equal(
+        fix_call(&f, 0, FIX_CMD_ACCEPT, FIX_BASE + FIX_FREE, FIX_BASE + FIX_DATA, pages), 0);
     print_message("EACCEPT: %lu ns, all %lu us\n", (now_ns() - start) / pages,
                   (now_ns() - start) / 1000);
     fix_stop(&f);
@@ -153,12 +154,9 @@ static void test_cost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_eenter_eexit),
-        cmocka_unit_test(test_exception_and_resume),
-        cmocka_unit_test(test_syscall_is_ud),
-        cmocka_unit_test(test_accept_on_demand),
-        cmocka_unit_test(test_base_zero),
-        cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_eenter_eexit),  cmocka_unit_test(test_exception_and_resume),
+        cmocka_unit_test(test_syscall_is_ud), cmocka_unit_test(test_accept_on_demand),
+        cmocka_unit_test(test_base_zero),     cmocka_unit_test(test_cost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

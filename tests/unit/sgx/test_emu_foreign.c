@@ -31,7 +31,8 @@ extern const uint8_t test_enclave_plain[], test_enclave_plain_entry[];
 #define SSA_OFF (THREAD_OFF + 0x1000)
 #define SSA_COUNT 2u
 #define DATA_OFF (THREAD_OFF + 0x8000)
-#define HEAP_OFF 0x100000ull    /* in EADD order before the thread, at a higher address; not measured */
+#define HEAP_OFF                                                                                   \
+    0x100000ull /* in EADD order before the thread, at a higher address; not measured */
 
 struct stream {
     uint8_t bytes[STREAM_MAX];
@@ -71,10 +72,13 @@ static void put_page(struct stream *s, uint64_t off, uint64_t flags, const void 
 
 static void make_stream(struct stream *s)
 {
-    struct sgx_tcs tcs = { .ossa = SSA_OFF, .nssa = SSA_COUNT,
+    struct sgx_tcs tcs = { .ossa = SSA_OFF,
+                           .nssa = SSA_COUNT,
                            .oentry = (uint64_t)(test_enclave_plain_entry - test_enclave_plain),
-                           .ofs_base = DATA_OFF, .ogs_base = DATA_OFF,
-                           .fs_limit = 0xffffffff, .gs_limit = 0xffffffff };
+                           .ofs_base = DATA_OFF,
+                           .ogs_base = DATA_OFF,
+                           .fs_limit = 0xffffffff,
+                           .gs_limit = 0xffffffff };
     uint8_t create[64] = "ECREATE";
     const uint32_t ssa_pages = SSA_PAGES;
     const uint64_t size = SIZE;
@@ -164,7 +168,7 @@ static void test_sgxs(void **state)
     fix_call(&f, 0, FIX_CMD_COPY, base + HEAP_OFF, (uint64_t)&value, 8);
     assert_int_equal(fix_call(&f, 0, FIX_CMD_READ, base + HEAP_OFF + 1, 0, 0), 0x12);
     /* code that it writes itself, on a page that may be executed */
-    fix_call(&f, 0, FIX_CMD_COPY, base + HEAP_OFF + 4096, (uint64_t)"\xc3", 1);
+    fix_call(&f, 0, FIX_CMD_COPY, base + HEAP_OFF + 4096, (uint64_t) "\xc3", 1);
     fix_call(&f, 0, FIX_CMD_CALL, base + HEAP_OFF + 4096, 0, 0);
     struct fix_result r = fix_enter(&f, 0, FIX_CMD_UD2, 0, 0, 0);
 

@@ -184,7 +184,7 @@ static void test_egetkey_refusals(void **state)
     assert_get_faults(&g_seal, IN, OUT + 8, 13);
     assert_get_faults(&g_seal, FIX_SIZE, OUT, 13);
     assert_get_faults(&g_seal, IN, FIX_SIZE, 13);
-    assert_get_faults(&g_seal, IN, FIX_CODE, 14);       /* not writable */
+    assert_get_faults(&g_seal, IN, FIX_CODE, 14); /* not writable */
     assert_get_faults(&g_seal, FIX_TCS(0), OUT, 14);
     assert_get_faults(&g_seal, FIX_FREE, OUT, 14);
     fix_stop(&g_f);
@@ -307,10 +307,9 @@ static void test_ereport_refusals(void **state)
         uint64_t in, data, out;
         unsigned vector;
     } cases[] = {
-        { IN + 256, DATA, OUT, 13 },    { IN, DATA + 64, OUT, 13 }, { IN, DATA, OUT + 256, 13 },
-        { FIX_SIZE, DATA, OUT, 13 },    { IN, FIX_SIZE, OUT, 13 },  { IN, DATA, FIX_SIZE, 13 },
-        { IN, DATA, FIX_CODE, 14 },     { FIX_TCS(0), DATA, OUT, 14 },
-        { IN, DATA, FIX_FREE, 14 },
+        { IN + 256, DATA, OUT, 13 }, { IN, DATA + 64, OUT, 13 },    { IN, DATA, OUT + 256, 13 },
+        { FIX_SIZE, DATA, OUT, 13 }, { IN, FIX_SIZE, OUT, 13 },     { IN, DATA, FIX_SIZE, 13 },
+        { IN, DATA, FIX_CODE, 14 },  { FIX_TCS(0), DATA, OUT, 14 }, { IN, DATA, FIX_FREE, 14 },
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
@@ -372,8 +371,8 @@ static void test_fuse_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(test_seal_key),  UNIT(test_seal_key_identity), UNIT(test_egetkey_refusals),
-        UNIT(test_ereport),   UNIT(test_ereport_refusals),  UNIT(test_fuse_file),
+        UNIT(test_seal_key), UNIT(test_seal_key_identity), UNIT(test_egetkey_refusals),
+        UNIT(test_ereport),  UNIT(test_ereport_refusals),  UNIT(test_fuse_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

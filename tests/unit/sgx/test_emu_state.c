@@ -62,7 +62,8 @@ static void assert_entry_fault(struct fix_result r, unsigned leaf, unsigned vect
 
 static void test_enter_arguments(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         const uint64_t tcs = g_f.base + FIX_TCS(0);
 
         assert_int_equal(run_with(tcs, SGX_EEXIT, 0).rc, -EINVAL);
@@ -75,7 +76,8 @@ static void test_enter_arguments(void **state)
 
 static void test_eenter_refusals(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         assert_entry_fault(run_with(g_f.base + FIX_TCS(0) + 8, SGX_EENTER, 0), SGX_EENTER, 13);
         assert_entry_fault(run_with(g_f.base + FIX_DATA, SGX_EENTER, 0), SGX_EENTER, 14);
         assert_entry_fault(run_with(g_f.base + FIX_FREE, SGX_EENTER, 0), SGX_EENTER, 14);
@@ -128,7 +130,7 @@ static void spoil_tcs(unsigned i, struct sgx_tcs *tcs)
     else if (i == 7)
         tcs->ossa = FIX_FREE + 0x1000; /* no page there */
     else if (i == 8)
-        tcs->ossa = FIX_CODE;          /* not writable */
+        tcs->ossa = FIX_CODE; /* not writable */
     else if (i == 9)
         tcs->ossa = FIX_SIZE;
     else if (i == 10)
@@ -160,7 +162,8 @@ static void test_eenter_bad_tcs(void **state)
 /* CSSA runs up to NSSA and no further; frames come back in reverse order. */
 static void test_nested_exceptions(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         for (unsigned i = 0; i < FIX_NSSA; i++) {
             /* at CSSA > 0 the test enclave writes RSI to *RDX: a fault when that is 8 */
             struct fix_result r = i == 0 ? fix_enter(&g_f, 0, FIX_CMD_UD2, 0, 0, 0)
@@ -203,7 +206,8 @@ static void *spin(void *arg)
 
 static void test_busy_tcs(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         struct spinner s = { .result = 1 };
         struct fix_result r = { .rc = 1 };
         pthread_t spinner, other;
@@ -224,7 +228,8 @@ static void test_busy_tcs(void **state)
 
 static void test_aex_saves(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         struct sgx_ssa_gpr gpr, before;
         struct sgx_exinfo exinfo;
         struct fix_result r = fix_enter(&g_f, 0, FIX_CMD_WRITE, g_f.base + FIX_CODE + 123, 0x77, 9);
@@ -233,7 +238,8 @@ static void test_aex_saves(void **state)
         assert_int_equal(r.run.exception_vector, 14);
         assert_int_equal(r.run.exception_error_code, 0x8007);
         assert_int_equal(r.run.exception_addr, g_f.base + FIX_CODE); /* page of the fault */
-        memcpy(&gpr, (void *)(g_f.base + gpr_off(0)), sizeof gpr); /* the host can: it is emulated */
+        memcpy(&gpr, (void *)(g_f.base + gpr_off(0)),
+               sizeof gpr); /* the host can: it is emulated */
         memcpy(&exinfo, (void *)(g_f.base + gpr_off(0) - sizeof exinfo), sizeof exinfo);
         assert_int_equal(gpr.exit_info, 14 | 3 << 8 | 0x80000000u);
         assert_int_equal(exinfo.maddr, g_f.base + FIX_CODE + 123);
@@ -285,19 +291,21 @@ static void test_vectors(void **state)
         bool reported;
         uint32_t type;
     } cases[] = {
-        { { 0x31, 0xc9, 0x31, 0xd2, 0xf7, 0xf1, 0xc3 }, 0, true, 3 },          /* div by zero */
-        { { 0xcc, 0xc3 }, 3, true, 6 },                                        /* int3 */
-        { { 0x0f, 0x0b, 0xc3 }, 6, true, 3 },                                  /* ud2 */
-        { { 0x0f, 0x05, 0xc3 }, 6, true, 3 },                                  /* syscall */
-        { { 0xcd, 0x80, 0xc3 }, 6, true, 3 },                                  /* int 0x80 */
-        { { 0xf4, 0xc3 }, 13, true, 3 },                                       /* hlt */
+        { { 0x31, 0xc9, 0x31, 0xd2, 0xf7, 0xf1, 0xc3 }, 0, true, 3 }, /* div by zero */
+        { { 0xcc, 0xc3 }, 3, true, 6 },                               /* int3 */
+        { { 0x0f, 0x0b, 0xc3 }, 6, true, 3 },                         /* ud2 */
+        { { 0x0f, 0x05, 0xc3 }, 6, true, 3 },                         /* syscall */
+        { { 0xcd, 0x80, 0xc3 }, 6, true, 3 },                         /* int 0x80 */
+        { { 0xf4, 0xc3 }, 13, true, 3 },                              /* hlt */
         { { 0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x8b, 0x00, 0xc3 }, 13, true, 3 },
-        { { 0x31, 0xc0, 0x8b, 0x00, 0xc3 }, 14, true, 3 },                     /* address 0 */
+        { { 0x31, 0xc0, 0x8b, 0x00, 0xc3 }, 14, true, 3 }, /* address 0 */
     };
 
-    FOR_BOTH {
+    FOR_BOTH
+    {
         struct sgx_secinfo s = { .flags = 0x207 };
-        struct fix_enclu regs = { SGX_EMODPE, g_f.base + FIX_DATA, g_f.base + FIX_DATA + 4096, 0, 0 };
+        struct fix_enclu regs = { SGX_EMODPE, g_f.base + FIX_DATA, g_f.base + FIX_DATA + 4096, 0,
+                                  0 };
 
         fix_poke(&g_f, FIX_DATA, &s, sizeof s);
         fix_enclu(&g_f, &regs);
@@ -312,13 +320,14 @@ static void test_vectors(void **state)
             if (r.run.exception_vector != cases[i].vector)
                 fail_msg("case %zu: vector %u", i, r.run.exception_vector);
             memcpy(&gpr, (void *)(g_f.base + gpr_off(0)), sizeof gpr);
-            assert_int_equal(gpr.exit_info,
-                             cases[i].vector | cases[i].type << 8 | 0x80000000u);
+            assert_int_equal(gpr.exit_info, cases[i].vector | cases[i].type << 8 | 0x80000000u);
             assert_in_range(gpr.rip, code, code + 10); /* at the instruction, not after it */
-            assert_memory_equal((void *)gpr.rip, cases[i].vector == 14 ? cases[i].code + 2
-                                                 : cases[i].vector == 0 ? cases[i].code + 4
-                                                 : i == 6               ? cases[i].code + 10
-                                                                        : cases[i].code, 2);
+            assert_memory_equal((void *)gpr.rip,
+                                cases[i].vector == 14  ? cases[i].code + 2
+                                : cases[i].vector == 0 ? cases[i].code + 4
+                                : i == 6               ? cases[i].code + 10
+                                                       : cases[i].code,
+                                2);
             fix_enter_leaf(&g_f, 0, SGX_EENTER, 1, g_f.base + FIX_RET - gpr.rip,
                            g_f.base + gpr_off(0));
             r = fix_enter_leaf(&g_f, 0, SGX_ERESUME, 0, 0, 0);
@@ -330,7 +339,8 @@ static void test_vectors(void **state)
 /* ERESUME of a frame that no CPU would take is #GP, and the frame is still there. */
 static void test_eresume_bad_frame(void **state)
 {
-    FOR_BOTH {
+    FOR_BOTH
+    {
         struct sgx_ssa_gpr *gpr = (void *)(g_f.base + gpr_off(0));
         uint64_t *xstate_bv = (void *)(g_f.base + FIX_SSA(0) + 512);
         uint32_t *mxcsr = (void *)(g_f.base + FIX_SSA(0) + 24);
@@ -380,8 +390,10 @@ static int on_exit_handler(long rdi, long rsi, long rdx, long rsp, long r8, long
 /* The exit handler of the vDSO: a positive result is the next leaf, another one is returned. */
 static void test_exit_handler(void **state)
 {
-    FOR_BOTH {
-        struct sgx_run run = { .tcs = g_f.base + FIX_TCS(0), .user_data = 99,
+    FOR_BOTH
+    {
+        struct sgx_run run = { .tcs = g_f.base + FIX_TCS(0),
+                               .user_data = 99,
                                .user_handler = (uint64_t)on_exit_handler };
 
         g_handler_calls = 0;
@@ -410,7 +422,8 @@ static bool host_can_read(uint64_t addr)
 static void test_strict_mode(void **state)
 {
     setenv("CLOCHE_EMU_STRICT", "1", 1);
-    FOR_BOTH {
+    FOR_BOTH
+    {
         static const uint64_t offs[] = { FIX_CODE, FIX_DATA, FIX_SSA(0), FIX_GS(0), FIX_TCS(0) };
         struct spinner s = { .result = 1 };
         pthread_t spinner;
@@ -450,15 +463,16 @@ static uint64_t now_ns(void)
 static void test_transition_cost(void **state)
 {
     setenv("CLOCHE_EMU_TRANSITION_NS", "50000", 1);
-    FOR_BOTH {
+    FOR_BOTH
+    {
         uint64_t start = now_ns();
 
         for (unsigned i = 0; i < 20; i++)
             fix_call(&g_f, 0, FIX_CMD_INC, 1, 0, 0);
         assert_true(now_ns() - start >= 20 * 2 * 49000);
         start = now_ns();
-        fix_enter(&g_f, 0, FIX_CMD_UD2, 0, 0, 0);           /* EENTER, AEX */
-        fix_enter_leaf(&g_f, 0, SGX_ERESUME, 0, 0, 0);      /* ERESUME, AEX */
+        fix_enter(&g_f, 0, FIX_CMD_UD2, 0, 0, 0);      /* EENTER, AEX */
+        fix_enter_leaf(&g_f, 0, SGX_ERESUME, 0, 0, 0); /* ERESUME, AEX */
         assert_true(now_ns() - start >= 4 * 49000);
     }
     unsetenv("CLOCHE_EMU_TRANSITION_NS");
@@ -524,14 +538,22 @@ static void test_host_fault(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT(test_enter_arguments),   UNIT(test_eenter_refusals),
-        UNIT(test_eenter_before_einit), UNIT(test_enter_without_thread_init),
-        UNIT(test_eenter_bad_tcs),    UNIT(test_nested_exceptions),
-        UNIT(test_busy_tcs),          UNIT(test_aex_saves),
-        UNIT(test_aex_without_exinfo), UNIT(test_vectors),
-        UNIT(test_eresume_bad_frame), UNIT(test_exit_handler),
-        UNIT(test_strict_mode),       UNIT(test_transition_cost),
-        UNIT(test_two_enclaves),      UNIT(test_host_fault),
+        UNIT(test_enter_arguments),
+        UNIT(test_eenter_refusals),
+        UNIT(test_eenter_before_einit),
+        UNIT(test_enter_without_thread_init),
+        UNIT(test_eenter_bad_tcs),
+        UNIT(test_nested_exceptions),
+        UNIT(test_busy_tcs),
+        UNIT(test_aex_saves),
+        UNIT(test_aex_without_exinfo),
+        UNIT(test_vectors),
+        UNIT(test_eresume_bad_frame),
+        UNIT(test_exit_handler),
+        UNIT(test_strict_mode),
+        UNIT(test_transition_cost),
+        UNIT(test_two_enclaves),
+        UNIT(test_host_fault),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
