@@ -60,7 +60,12 @@ static int new_name_locked(struct lookup *l, struct dentry **ret)
 
     if (rc < 0)
         return rc;
-    rc = d->inode ? -EEXIST : vfs_may_create(l->dentry);
+    if (d->inode)
+        rc = -EEXIST;
+    else if (l->dentry->inode->super->uncached && !l->dentry->inode->ops->create)
+        rc = -ENOENT;       /* as Linux's /proc, whoever asks */
+    else
+        rc = vfs_may_create(l->dentry);
     if (rc < 0) {
         dentry_unref(d);
         return rc;

@@ -114,12 +114,13 @@ int vfs_open_dentry(struct dentry *d, const struct vfs_open *how, bool created, 
 static int create_locked(struct lookup *l, struct dentry *d, uint32_t mode)
 {
     struct inode *dir = l->dentry->inode, *inode;
-    int rc = vfs_may_create(l->dentry);
+    int rc;
 
+    if (!dir->ops->create)
+        return dir->super->uncached ? -ENOENT : -EACCES;
+    rc = vfs_may_create(l->dentry);
     if (rc < 0)
         return rc;
-    if (!dir->ops->create)
-        return -EPERM;
     mode = S_IFREG | (mode & MODE_PERMISSIONS & ~process_current()->umask);
     rc = dir->ops->create(dir, l->last, l->last_size, mode, 0, process_cred(), &inode);
     if (rc == 0)
