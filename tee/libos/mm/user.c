@@ -78,6 +78,8 @@ static int move(struct mm *mm, enum raw_kind kind, void *kernel, uintptr_t user,
     unsigned tries = 0;
 
     *ret_done = 0;
+    if (size == 0) /* no address is looked at, as on Linux */
+        return 0;
     if (!user_range_ok(user, size))
         return -EFAULT;
     if (size >= PREFAULT_SIZE_MIN && mm)
