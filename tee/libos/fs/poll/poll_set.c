@@ -272,11 +272,9 @@ int poll_set_wait(struct poll_item *items, unsigned count, uint64_t deadline_ns)
 
 static void set_mask(struct thread *t, uint64_t mask)
 {
-    spin_lock(&t->lock);
-    t->sig_mask = mask & ~(SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP));
-    spin_unlock(&t->lock);
-    if (signal_pending())
-        thread_attention(t, TASK_ATTENTION_SIGNAL);
+    __atomic_store_n(&t->sig_mask, mask & ~(SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP)), __ATOMIC_SEQ_CST);
+    /* What pends may be unblocked by now: signal_pending() looks only when told so. */
+    __atomic_or_fetch(&t->attention, TASK_ATTENTION_SIGNAL, __ATOMIC_SEQ_CST);
 }
 
 int poll_sigmask_begin(uintptr_t mask, size_t size)

@@ -81,7 +81,7 @@ static int get_items(struct poll_item *items, const struct pollfd *fds, unsigned
 static int64_t poll_with(struct poll_item *items, struct pollfd *fds, uintptr_t addr, unsigned count,
                          uint64_t deadline_ns)
 {
-    int rc = user_copy_in(fds, addr, count * sizeof *fds);
+    int rc = count ? user_copy_in(fds, addr, count * sizeof *fds) : 0;
     if (rc < 0)
         return rc;
 
