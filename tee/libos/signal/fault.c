@@ -72,15 +72,21 @@ static void page_fault(const struct fault *f)
         signal_force(SIGSEGV, si_code, f->address);
 }
 
+/* First byte of the instruction; 0 when it cannot be read. */
+static uint8_t code_at(uint64_t rip)
+{
+    uint8_t code;
+
+    return user_copy_in(&code, rip, sizeof code) == 0 ? code : 0;
+}
+
 /*
  * Another thread has rewritten the system call that trapped here, after the trap and before the look at its
  * bytes: they are a jump now (E9 or EB), which cannot raise #UD. The instruction is run again.
  */
 static bool is_rewritten_site(uint64_t rip)
 {
-    uint8_t code;
-
-    return user_copy_in(&code, rip, sizeof code) == 0 && (code == 0xe9 || code == 0xeb);
+    return code_at(rip) == 0xe9 || code_at(rip) == 0xeb;
 }
 
 static void raise(struct regs *regs, const struct fault *f)
@@ -105,6 +111,9 @@ static void raise(struct regs *regs, const struct fault *f)
         signal_force(SIGTRAP, TRAP_TRACE, regs->rip);
         break;
     case VECTOR_BP:
+        /* SDM vol. 3D, INT3 in an enclave entered with opt-out: reported as a fault, RIP is at the INT3. */
+        if (code_at(regs->rip) == 0xcc)
+            regs->rip++;
         signal_force(SIGTRAP, SI_KERNEL, 0);
         break;
     case VECTOR_AC:
