@@ -38,6 +38,8 @@ void ocall_buffer_put(uint32_t off, const void *src, size_t size)
     size_t whole = size & ~7ul;
     uint64_t last = 0;
 
+    if (size == 0)
+        return;
     /* The frame is ours to fill, so the end is padded to a whole word. */
     memcpy(&last, (const uint8_t *)src + whole, size - whole);
     if (size > OCALL_BUFFER_SIZE - off || uptr_write(dst, src, whole) < 0 ||

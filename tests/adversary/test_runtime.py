@@ -54,10 +54,15 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([make_bundle, folder, enclave, '-', '-', '-', '-', '--', 'log'], check=True)
         command = [loader, '--image', folder, '--']
+        strict = {**os.environ, 'CLOCHE_EMU_STRICT': '1', 'CLOCHE_EMU_TRANSITION_NS': '2000'}
         for scenario, (status, text) in EXPECTED.items():
             result = subprocess.run(command + [scenario], capture_output=True, text=True, timeout=60, check=False)
             if result.returncode != status or text not in result.stderr:
                 failures.append(f'{scenario}: status {result.returncode}, expected {status}: {result.stderr}')
+            result = subprocess.run(command + [scenario], capture_output=True, text=True, timeout=60, check=False,
+                                    env=strict)
+            if result.returncode != status:
+                failures.append(f'{scenario}, strict: status {result.returncode}: {result.stderr}')
         status, text = run_signalled(command)
         if status != 77:
             failures.append(f'spin: status {status} after SIGTERM: {text}')

@@ -146,6 +146,11 @@ void emu_strict_leave(struct emu_thread *t)
             if (!e->dirty[chunk])
                 continue;
             e->dirty[chunk] = 0;
+            /* Pages that no mapping holds (below vm.mmap_min_addr) would make mprotect refuse. */
+            while (count > 0 && atomic_load(&e->epcm[first]) & EPCM_HOLE) {
+                first++;
+                count--;
+            }
             mprotect((void *)(e->base + (first << PAGE_SHIFT)), count << PAGE_SHIFT, PROT_NONE);
             set_host_bits(e, first, count, 0);
         }
