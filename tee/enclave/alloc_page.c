@@ -18,6 +18,7 @@
 #define BIN_COUNT 24
 #define BIN_SCAN_MAX 16
 #define GIVE_BACK_PAGES 64u         /* a freed extent of this size is given back at once */
+#define BATCH_PAGES 16u
 #define FREE_COMMITTED_MAX 1024u    /* pages kept for the next caller */
 
 enum page_state { PAGE_NONE, PAGE_USED, PAGE_SLAB, PAGE_FREE, PAGE_ABSENT };
@@ -176,9 +177,27 @@ static bool reclaim(void)
     }
 }
 
+/* Commits an extent of `have` pages, of which `count` are wanted; the rest becomes free. */
+static bool extent_commit(uint32_t page, uint32_t have, uint32_t count)
+{
+    uint64_t addr = (uint64_t)page_addr(page);
+    bool all = enclave_commit(addr, have, PROT_READ | PROT_WRITE) == 0;
+
+    if (have > count) {
+        spin_lock(&g_lock);
+        extent_mark(page, count, PAGE_USED);
+        extent_add(page + count, have - count, all ? PAGE_FREE : PAGE_ABSENT);
+        spin_unlock(&g_lock);
+        if (!all && enclave_commit(addr, count, PROT_READ | PROT_WRITE) == 0)
+            return true;
+    }
+    return all || (reclaim() && enclave_commit(addr, count, PROT_READ | PROT_WRITE) == 0);
+}
+
+/* Small extents are committed BATCH_PAGES at a time: pages that neighbour cost less together. */
 void *page_alloc(size_t count)
 {
-    uint32_t page;
+    uint32_t page, have = (uint32_t)MAX(count, BATCH_PAGES);
 
     if (count == 0 || count > HEAP_PAGES)
         return NULL;
@@ -188,15 +207,17 @@ void *page_alloc(size_t count)
         spin_unlock(&g_lock);
         return page_addr(page);
     }
-    page = extent_take((uint32_t)count, PAGE_ABSENT);
+    page = extent_take(have, PAGE_ABSENT);
     if (!page)
-        page = extent_grow((uint32_t)count);
+        page = extent_grow(have);
+    if (!page) {
+        have = (uint32_t)count;
+        page = extent_take(have, PAGE_ABSENT);
+    }
     spin_unlock(&g_lock);
     if (!page)
         return NULL;
-    if (enclave_commit((uint64_t)page_addr(page), count, PROT_READ | PROT_WRITE) == 0 ||
-        (reclaim() &&
-         enclave_commit((uint64_t)page_addr(page), count, PROT_READ | PROT_WRITE) == 0))
+    if (extent_commit(page, have, (uint32_t)count))
         return page_addr(page);
     spin_lock(&g_lock);
     extent_add(page, (uint32_t)count, PAGE_ABSENT);
