@@ -13,9 +13,8 @@ void mm_brk_init(struct mm *mm, uintptr_t start)
 {
     start = ALIGN_UP(start, PAGE_SIZE);
     mutex_lock(&mm->lock);
-    /* Behind a program at a low address there is room; behind one among images there is not. */
-    if (start >= USER_HIGH_BASE)
-        (void)!space_claim_find(mm, HEAP_CLAIM_SIZE, ZONE_FIXED, false, &start);
+    /* Behind the program lie other images or trampolines: the heap gets a place where it can grow. */
+    (void)!space_claim_find(mm, HEAP_CLAIM_SIZE, ZONE_FIXED, false, &start);
     mm->brk_start = start;
     mm->brk = start;
     mutex_unlock(&mm->lock);

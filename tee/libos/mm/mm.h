@@ -30,8 +30,10 @@ MUST_CHECK int mm_protect(struct mm *mm, uintptr_t addr, size_t size, int prot);
 /* Address space for an ELF image of `size` bytes with room around it for trampolines (within 2 GiB,
  * tee/libos/rewrite). hint 0: anywhere. Reserves nothing; follow with mm_map MAP_FIXED_NOREPLACE. */
 MUST_CHECK int mm_image_place(struct mm *mm, size_t size, uintptr_t *ret_addr);
-/* Where offset 0 of the file that is mapped at addr lies (an image's ELF header). returns: 0; -ENOENT. */
-MUST_CHECK int mm_image_find(struct mm *mm, uintptr_t addr, uintptr_t *ret_start);
+/* Where offset 0 of the file that is mapped at addr lies (an image's ELF header), and a reference to that file.
+ * returns: 0; -ENOENT. */
+MUST_CHECK int mm_image_find(struct mm *mm, uintptr_t addr, uintptr_t *ret_start,
+                             struct file **ret_file);
 /* Copies into trampoline pages of mm; not atomic: nothing may jump there yet. returns: 0; -EFAULT, -ENOMEM. */
 MUST_CHECK int mm_trampoline_write(struct mm *mm, uintptr_t addr, const void *src, size_t size);
 /* True for a page that mm_trampoline_page gave out. Any thread, no locks, also at CSSA 1. */
@@ -81,4 +83,5 @@ void mm_stack_set(struct mm *mm, uintptr_t stack_start);
 /* A private anonymous area with a name, for the loader ("[stack]", "[vdso]"). As mm_map otherwise. */
 MUST_CHECK int mm_map_named(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags,
                             const char *static_name);
+/* Sets where the heap begins; start only when no better place is free. */
 void mm_brk_init(struct mm *mm, uintptr_t start);

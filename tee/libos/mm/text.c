@@ -5,6 +5,7 @@
 
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/mm/mm_private.h"
 
 #define INT3 0xcc
@@ -183,7 +184,7 @@ int mm_trampoline_page(struct mm *mm, uintptr_t page, bool *ret_new)
     return 0;
 }
 
-int mm_image_find(struct mm *mm, uintptr_t addr, uintptr_t *ret_start)
+int mm_image_find(struct mm *mm, uintptr_t addr, uintptr_t *ret_start, struct file **ret_file)
 {
     struct range_node *n = NULL;
     struct area *a;
@@ -196,6 +197,8 @@ int mm_image_find(struct mm *mm, uintptr_t addr, uintptr_t *ret_start)
     for (unsigned steps = 0; n && steps < IMAGE_AREAS_MAX; steps++, n = range_tree_prev(n)) {
         if (area_of(n)->file == a->file && area_of(n)->off == 0) {
             *ret_start = n->start;
+            *ret_file = a->file;
+            file_ref(a->file);
             rc = 0;
             break;
         }

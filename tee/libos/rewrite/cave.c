@@ -7,6 +7,7 @@
 #include <linux/errno.h>
 
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/rewrite/eh_frame.h"
 #include "tee/libos/rewrite/rewrite_private.h"
 
@@ -132,12 +133,13 @@ static uintptr_t gap_place(struct mm *mm, const struct code_gap *gap)
 static int cave_in_gap(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
 {
     struct code_gap gaps[GAPS_MAX];
+    CLEANUP(file_unrefp) struct file *file = NULL;
     uintptr_t header, target, at;
     size_t count;
 
-    if (mm_image_find(mm, site, &header) < 0)
+    if (mm_image_find(mm, site, &header, &file) < 0)
         return -ENOENT;
-    count = eh_frame_gaps_find(mm, header, site - REACH_BACK, site + REACH_FORTH, gaps, GAPS_MAX);
+    count = eh_frame_gaps_find(mm, header, file, site - REACH_BACK, site + REACH_FORTH, gaps, GAPS_MAX);
     for (size_t i = 0; i < count; i++) {
         at = gap_place(mm, &gaps[i]);
         if (at && trampoline_near(mm, site, at, &target) == 0 && jump_write(mm, at, target) == 0) {

@@ -8,14 +8,16 @@
 #include "lib/defs.h"
 
 struct mm;
+struct file;
 
 struct code_gap {
     uintptr_t start, end;   /* after the one function, before the next */
 };
 
 /*
- * Fills ret with the gaps that begin in [first, last], of the image whose ELF header is at `header`.
+ * Fills ret with the gaps that begin in [first, last], of the image whose ELF header is at `header` and whose
+ * file is `file`.
  * returns: how many, at most max; 0 also when there is no table or it makes no sense.
  */
-size_t eh_frame_gaps_find(struct mm *mm, uintptr_t header, uintptr_t first, uintptr_t last,
-                          struct code_gap *ret, size_t max);
+size_t eh_frame_gaps_find(struct mm *mm, uintptr_t header, struct file *file, uintptr_t first,
+                          uintptr_t last, struct code_gap *ret, size_t max);

@@ -114,9 +114,12 @@ static struct tally rewrite_file(const char *path)
             rewrite_site(g_mm, sites[k]);
             memcpy(after, code, 16);
             /* Nothing changes but the site, and padding when a cave was dug. */
-            for (unsigned byte = 2; byte < 16; byte++)
-                assert_true(before[byte] == after[byte] ||
-                            (before[byte] == 0xcc && before[byte - 1] == 0xcc));
+            for (unsigned byte = 2; byte < 16; byte++) {
+                if (before[byte] == after[byte])
+                    continue;
+                assert_true(after[byte] == 0xe9 && strchr("\xcc\x90\x66\x2e\x0f", before[byte]));
+                byte += JUMP_SIZE - 1;
+            }
             t.sites++;
             target = jump_target(sites[k]);
             if (!target) {
