@@ -2,7 +2,8 @@
 /*
  * Caves: padding near a site that is certainly never executed, for a `jmp rel32` that a `jmp rel8` at
  * the site reaches. Trusted. Two kinds are taken: runs of int3 that end where the next function begins, and
- * nops between a function that ends with ret or jmp and the next one, by the image's own .eh_frame.
+ * nops between a function that ends for good and the next one, by the image's own .eh_frame; short gaps
+ * serve as steps to longer ones.
  */
 #include <linux/errno.h>
 
@@ -17,7 +18,9 @@
 #define INT3 0xcc
 #define NOP_PREFIXES_MAX 11u
 #define GAP_SIZE_MAX 63u
-#define GAPS_MAX 8u
+#define GAPS_MAX 32u
+#define HOPS_MAX 3u                 /* short jumps between the site and the long one */
+#define SHORT_JUMP_SIZE 2u
 #define TRAMPOLINE_REACH (0x7fff0000l)
 
 /* A trampoline anywhere that a jmp rel32 at `at` reaches: near the image, in growing distance. */
@@ -104,49 +107,112 @@ static size_t nop_size(const uint8_t *code, size_t left)
     return size <= left ? size : 0;
 }
 
-/* True when the bytes before `end` are an instruction after which nothing goes on: ret, jmp, ud2, hlt. */
+/* True when the bytes before `end` are an instruction after which nothing goes on: ret, jmp, ud2, hlt, or
+ * a call that does not return (a function never ends with another kind). */
 static bool is_final(const uint8_t *end)
 {
-    return end[-1] == 0xc3 || end[-5] == 0xe9 || end[-2] == 0xeb || end[-1] == 0xf4 ||
+    return end[-1] == 0xc3 || end[-5] == 0xe9 || end[-5] == 0xe8 || end[-2] == 0xeb || end[-1] == 0xf4 ||
            (end[-2] == 0x0f && end[-1] == 0x0b);
 }
 
-/* Where in the gap a jump may go; 0 when it holds anything but padding. */
-static uintptr_t gap_place(struct mm *mm, const struct code_gap *gap)
+/* True when the gap is padding that is never executed, and long enough for a jmp rel8. */
+static bool gap_is_usable(struct mm *mm, const struct code_gap *gap)
 {
     uint8_t bytes[JUMP_SIZE + GAP_SIZE_MAX];
     size_t size = gap->end - gap->start, step;
     const uint8_t *code = bytes + JUMP_SIZE;
 
-    if (size < JUMP_SIZE || size > GAP_SIZE_MAX ||
+    if (size < SHORT_JUMP_SIZE || size > GAP_SIZE_MAX ||
         user_copy_in_mm(mm, bytes, gap->start - JUMP_SIZE, JUMP_SIZE + size) < 0 || !is_final(code))
-        return 0;
+        return false;
     for (size_t off = 0; off < size; off += step) {
         step = nop_size(code + off, size - off);
         if (step == 0)
+            return false;
+    }
+    return true;
+}
+
+static bool is_in_reach(uintptr_t from, uintptr_t to)
+{
+    int64_t distance = (int64_t)(to - (from + SHORT_JUMP_SIZE));
+
+    return distance == (int8_t)distance;
+}
+
+/* A way from the site over short jumps in gaps to one that holds a jmp rel32. */
+struct way {
+    struct code_gap gaps[GAPS_MAX];
+    uint8_t from[GAPS_MAX];     /* gap before this one on the way; FROM_SITE, or FROM_NONE: not reached */
+    uint8_t hops[GAPS_MAX];
+    size_t count;
+};
+#define FROM_SITE 0xfeu
+#define FROM_NONE 0xffu
+
+/* Writes the jumps of the way that ends in gap `last`, the last one first. */
+static int way_write(struct mm *mm, const struct way *w, size_t last, uintptr_t target,
+                     uintptr_t *ret_at)
+{
+    int rc = jump_write(mm, w->gaps[last].start, target);
+
+    while (rc == 0 && w->from[last] != FROM_SITE) {
+        uintptr_t to = w->gaps[last].start, at = w->gaps[w->from[last]].start;
+        uint8_t code[SHORT_JUMP_SIZE] = { 0xeb, (uint8_t)(to - (at + SHORT_JUMP_SIZE)) };
+
+        rc = mm_text_is_writable(mm, at, sizeof code) ? mm_text_write(mm, at, code, sizeof code)
+                                                      : -ENOENT;
+        last = w->from[last];
+    }
+    *ret_at = w->gaps[last].start;
+    return rc;
+}
+
+/* Looks at the gaps that `at` reaches (a jump in gap `from`, or the site). 0 when a way was found and written. */
+static int way_extend(struct mm *mm, struct way *w, uintptr_t site, uintptr_t at, uint8_t from,
+                      uintptr_t *ret_at)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        uintptr_t target;
+
+        if (w->from[i] != FROM_NONE || !is_in_reach(at, w->gaps[i].start))
+            continue;
+        w->from[i] = from;
+        w->hops[i] = from == FROM_SITE ? 0 : w->hops[from] + 1;
+        if (w->gaps[i].end - w->gaps[i].start >= JUMP_SIZE &&
+            trampoline_near(mm, site, w->gaps[i].start, &target) == 0 &&
+            way_write(mm, w, i, target, ret_at) == 0)
             return 0;
     }
-    return gap->start;
+    return -ENOENT;
 }
 
 /* Padding of nops between functions, as .eh_frame tells. */
 static int cave_in_gap(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
 {
-    struct code_gap gaps[GAPS_MAX];
     CLEANUP(file_unrefp) struct file *file = NULL;
-    uintptr_t header, target, at;
-    size_t count;
+    uintptr_t header, far = HOPS_MAX * REACH_BACK;
+    size_t kept = 0;
+    struct way w;
 
-    if (mm_image_find(mm, site, &header, &file) < 0)
+    if (mm_image_find(mm, site, &header, &file) < 0 || site < 2 * far)
         return -ENOENT;
-    count = eh_frame_gaps_find(mm, header, file, site - REACH_BACK, site + REACH_FORTH, gaps, GAPS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        at = gap_place(mm, &gaps[i]);
-        if (at && trampoline_near(mm, site, at, &target) == 0 && jump_write(mm, at, target) == 0) {
-            *ret_at = at;
-            return 0;
+    w.count = eh_frame_gaps_find(mm, header, file, site - far - REACH_BACK, site + far + REACH_FORTH,
+                                 w.gaps, GAPS_MAX);
+    for (size_t i = 0; i < w.count; i++) {
+        if (gap_is_usable(mm, &w.gaps[i])) {
+            w.from[kept] = FROM_NONE;
+            w.gaps[kept++] = w.gaps[i];
         }
     }
+    w.count = kept;
+    if (way_extend(mm, &w, site, site, FROM_SITE, ret_at) == 0)
+        return 0;
+    for (unsigned hops = 0; hops < HOPS_MAX; hops++)
+        for (size_t i = 0; i < w.count; i++)
+            if (w.from[i] != FROM_NONE && w.hops[i] == hops &&
+                way_extend(mm, &w, site, w.gaps[i].start, (uint8_t)i, ret_at) == 0)
+                return 0;
     return -ENOENT;
 }
 

@@ -7,6 +7,7 @@
 #include "tee/libos/rewrite/rewrite_private.h"
 
 #define LEA_SIZE 7u
+#define CAVE_STEPS_MAX 8u
 #define WINDOW_MAX 256u             /* starts that are tried at a time */
 
 static const uint8_t g_lea[] = { 0x48, 0x8d, 0x0d };                                   /* rel32 */
@@ -46,7 +47,7 @@ static bool is_stale(struct mm *mm, uintptr_t at, uintptr_t site)
 
     if (user_copy_in_mm(mm, code, site, sizeof code) < 0)
         return true;
-    if (code[0] == 0xeb) { /* through a cave */
+    for (unsigned i = 0; i < CAVE_STEPS_MAX && code[0] == 0xeb; i++) {
         site += 2 + (uintptr_t)(int64_t)(int8_t)code[1];
         if (user_copy_in_mm(mm, code, site, sizeof code) < 0)
             return true;
