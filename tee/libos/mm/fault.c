@@ -247,6 +247,37 @@ static int fault_file(struct mm *mm, struct area *a, uintptr_t page)
     return rc < 0 && rc != -ENOMEM ? -EIO : (int)rc;
 }
 
+/*
+ * The file's page lies at another address of this mm (a second view): takes it away from there, so that the next
+ * access there fetches it back. share_lock is held: accesses meanwhile fault and wait for it. returns: 0; -EBUSY it is
+ * another process's; -ENOMEM.
+ */
+static int shared_fetch(struct mm *mm, struct file *file, uint64_t off)
+{
+    uintptr_t other = file->ops->shared_page ? file->ops->shared_page(file, off) : 0;
+    struct area *a;
+    int rc = 0, prot;
+
+    mutex_lock(&mm->lock);
+    a = other ? area_find(mm, other) : NULL;
+    if (!a || a->kind != AREA_FILE_SHARED || !(page_state(other) & PAGE_SHARED))
+        rc = -EBUSY;
+    prot = rc == 0 ? page_state(other) & PAGE_PROT : 0;
+    if (rc == 0 && prot != PAGE_READ)
+        rc = enclave_protect(other, 1, prot, PAGE_READ);
+    mutex_unlock(&mm->lock);
+    if (rc < 0)
+        return rc;
+    file->ops->unshare_page(file, off, (void *)other);
+    mutex_lock(&mm->lock);
+    page_state_set(other, 1, 0);
+    enclave_decommit(other, 1);
+    mm->resident_pages--;
+    mm->shared_pages--;
+    mutex_unlock(&mm->lock);
+    return 0;
+}
+
 /* A page of a shared file becomes its storage. Called with no lock. */
 static int fault_shared(struct mm *mm, uintptr_t page)
 {
@@ -271,6 +302,11 @@ static int fault_shared(struct mm *mm, uintptr_t page)
     mutex_unlock(&mm->lock);
     if (file) {
         rc = file->ops->share_page(file, off, (void *)page);
+        if (rc == -EBUSY) {
+            rc = shared_fetch(mm, file, off);
+            if (rc == 0)
+                rc = file->ops->share_page(file, off, (void *)page);
+        }
         mutex_lock(&mm->lock);
         if (rc < 0) {
             page_state_set(page, 1, 0);

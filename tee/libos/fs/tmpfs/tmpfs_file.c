@@ -17,6 +17,7 @@
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
+#include <linux/mman.h>
 
 #define BATCH_PAGES 8u
 
@@ -181,17 +182,32 @@ static int page_own(struct node *n, uint64_t index, bool whole, void **ret)
     return 0;
 }
 
+/* Writes to a page that is the program's; src NULL: zeros. One that is mapped read-only is opened for the moment. */
+static int shared_write(uintptr_t addr, const void *src, size_t size)
+{
+    uintptr_t page = ALIGN_DOWN(addr, PAGE_SIZE);
+    uint8_t probe;
+
+    if ((src ? user_copy_out(addr, src, size) : user_zero(addr, size)) == 0)
+        return 0;
+    if (user_copy_in(&probe, addr, 1) < 0 ||
+        enclave_protect(page, 1, PROT_READ, PROT_READ | PROT_WRITE) < 0)
+        return -EIO;
+    if (src)
+        memcpy((void *)addr, src, size);
+    else
+        memset((void *)addr, 0, size);
+    return enclave_protect(page, 1, PROT_READ | PROT_WRITE, PROT_READ) < 0 ? -EIO : 0;
+}
+
 /* Writes within one page of the file. src NULL: zeros. */
 static int page_write(struct node *n, uint64_t index, size_t in, const void *src, size_t size)
 {
     void *value = page_index_get(&n->file.pages, index);
     int rc;
 
-    if (is_shared(value)) {
-        rc = src ? user_copy_out(shared_address(value) + in, src, size)
-                 : user_zero(shared_address(value) + in, size);
-        return rc < 0 ? -EIO : 0;
-    }
+    if (is_shared(value))
+        return shared_write(shared_address(value) + in, src, size);
     if (!is_own(value)) {
         rc = page_own(n, index, in == 0 && size == PAGE_SIZE, &value);
         if (rc < 0)
@@ -658,6 +674,17 @@ out:
     return rc;
 }
 
+static uintptr_t tmpfs_shared_page(struct file *f, uint64_t off)
+{
+    struct node *n = node_of_file(f);
+    void *value;
+
+    mutex_lock(&n->inode.lock);
+    value = page_index_get(&n->file.pages, off / PAGE_SIZE);
+    mutex_unlock(&n->inode.lock);
+    return is_shared(value) ? shared_address(value) : 0;
+}
+
 static void tmpfs_unshare_page(struct file *f, uint64_t off, void *page)
 {
     struct node *n = node_of_file(f);
@@ -704,6 +731,7 @@ const struct file_ops tmpfs_file_ops = {
     .allocate = tmpfs_allocate,
     .map_page = tmpfs_map_page,
     .share_page = tmpfs_share_page,
+    .shared_page = tmpfs_shared_page,
     .unshare_page = tmpfs_unshare_page,
 };
 

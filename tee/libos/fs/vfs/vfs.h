@@ -120,8 +120,10 @@ struct file_ops {
      * writable now; past the end of file: -EIO beyond the last page, zeros after the end within it. */
     int (*map_page)(struct file *f, uint64_t off, void *page);
     /* MAP_SHARED: `page` becomes the file's own storage of that page (its content is moved there) until
-     * unshare_page moves it back. NULL: shared writable mappings are refused with -ENODEV. */
+     * unshare_page moves it back. -EBUSY: another page is the storage, at shared_page (0: none is). NULL: shared
+     * writable mappings are refused with -ENODEV. */
     int (*share_page)(struct file *f, uint64_t off, void *page);
+    uintptr_t (*shared_page)(struct file *f, uint64_t off);
     void (*unshare_page)(struct file *f, uint64_t off, void *page);
     /* A descriptor was closed by a process (POSIX locks, epoll); optional. */
     void (*flush)(struct file *f);
