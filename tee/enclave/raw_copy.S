@@ -24,6 +24,15 @@ FUNCTION(user_raw_copy)
     EX_TABLE(2b, 2b + 1, .Lcopy_words)
 4:  add $8, %rcx
     jz 6f
+7:  movzbl (%rsi), %eax     /* a string instruction takes longer to start than these to run */
+8:  mov %al, (%rdi)
+    EX_TABLE(7b, 7b + 1, 6f)
+    EX_TABLE(8b, 8b + 1, 6f)
+    inc %rsi
+    inc %rdi
+    dec %rcx
+    jnz 7b
+    jmp 6f
 5:  rep movsb
     EX_TABLE(5b, 5b + 1, 6f)
 6:  mov %rcx, %rax

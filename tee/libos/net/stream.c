@@ -192,7 +192,7 @@ static int64_t receive_now(struct stream_way *w, struct sock_msg *m, size_t peek
     }
     mutex_unlock(&w->read_lock);
     if (n > 0 && !peek && ring_free(&w->ring) >= low_room(w))
-        wait_wake(&w->write_wait, WAKE_ALL, POLLOUT | POLLWRNORM);
+        poll_wake_after_unlock(&w->write_wait, POLLOUT | POLLWRNORM);
     return n;
 }
 
@@ -290,9 +290,12 @@ static int64_t send_now(struct stream_way *w, struct sock_msg *m)
         if (n < 0)
             break;
         total += n;
-        wait_wake(&w->read_wait, WAKE_ALL, POLLIN | POLLRDNORM);
+        if (m->u->left)
+            wait_wake(&w->read_wait, WAKE_ALL, POLLIN | POLLRDNORM);    /* reads while the rest is copied */
     }
     mutex_unlock(&w->write_lock);
+    if (total)
+        poll_wake_after_unlock(&w->read_wait, POLLIN | POLLRDNORM);
     return total ? total : MIN(n, 0);
 }
 

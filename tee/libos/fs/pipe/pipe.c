@@ -81,14 +81,14 @@ int pipe_grow(struct pipe *p, size_t size)
 
 void pipe_wake_readers(struct pipe *p)
 {
-    wait_wake(&p->read_wait, WAKE_ALL, POLLIN | POLLRDNORM);
+    poll_wake_after_unlock(&p->read_wait, POLLIN | POLLRDNORM);
 }
 
 void pipe_wake_writers(struct pipe *p)
 {
     /* No writer waits for more than this, and none is told of less. */
     if (ring_free(&p->ring) >= PIPE_ATOMIC)
-        wait_wake(&p->write_wait, WAKE_ALL, POLLOUT | POLLWRNORM);
+        poll_wake_after_unlock(&p->write_wait, POLLOUT | POLLWRNORM);
 }
 
 static uint32_t count_now(const uint32_t *count)
@@ -174,9 +174,12 @@ static int64_t write_now(struct pipe *p, struct uio *u)
         }
         total += n;
         need = 1;
-        pipe_wake_readers(p);
+        if (u->left)
+            wait_wake(&p->read_wait, WAKE_ALL, POLLIN | POLLRDNORM);    /* reads while the rest is copied */
     }
     mutex_unlock(&p->write_lock);
+    if (total > 0)
+        pipe_wake_readers(p);
     return total;
 }
 

@@ -28,6 +28,7 @@ void pipe_enter(struct pipe *p, uint32_t flags);
 void pipe_leave(struct pipe *p, uint32_t flags);
 /* write_lock held: buffer for `size` more bytes. */
 MUST_CHECK int pipe_grow(struct pipe *p, size_t size);
+/* After read_lock or write_lock, under which the ring was changed, was given up. */
 void pipe_wake_readers(struct pipe *p);
 void pipe_wake_writers(struct pipe *p);
 /* Sleep until there is something to read (or no writer is left), or room for `size` (or no reader). */

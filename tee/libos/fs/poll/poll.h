@@ -24,6 +24,15 @@ static inline void poll_add(struct poll_table *pt, struct waitq *q)
         pt->add(pt, q);
 }
 void poll_add_host(struct poll_table *pt, int host_fd, uint16_t events);
+/*
+ * wait_wake() of all for a caller that has just changed what is waited for and then given up a mutex: the unlock is a
+ * locked instruction, so the change is seen before the queue is looked at here, and an empty one costs a load.
+ */
+static inline void poll_wake_after_unlock(struct waitq *q, uint32_t key)
+{
+    if (UNLIKELY(__atomic_load_n(&q->first, __ATOMIC_RELAXED) != NULL))
+        wait_wake(q, WAKE_ALL, key);
+}
 /* Readiness of one file now, without registering; POLLNVAL-free. */
 uint32_t file_poll(struct file *f);
 /* What the host says about one descriptor now; 0 when it cannot be asked. */
