@@ -183,7 +183,8 @@ static int skopeo_open(struct source *s, const char *reference, struct progress 
     const char *base = getenv("TMPDIR");
     CLEANUP(folder_remove)
     char *folder = NULL;
-    char *target, *argv[10];
+    const char *daemon = getenv("DOCKER_HOST");
+    char *target, *argv[12];
     size_t argc = 0;
 
     if (asprintf(&folder, "%s/cloche-XXXXXX", base && base[0] ? base : "/var/tmp") < 0) {
@@ -206,6 +207,10 @@ static int skopeo_open(struct source *s, const char *reference, struct progress 
     argv[argc++] = "--override-arch=amd64";
     argv[argc++] = "copy";
     argv[argc++] = "--quiet";
+    if (daemon && daemon[0] && strncmp(reference, "docker-daemon:", 14) == 0) {
+        argv[argc++] = "--src-daemon-host";
+        argv[argc++] = (char *)daemon;
+    }
     argv[argc++] = (char *)reference;
     argv[argc++] = target;
     argv[argc] = NULL;
