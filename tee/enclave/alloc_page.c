@@ -18,7 +18,8 @@
 #define BIN_COUNT 24
 #define BIN_SCAN_MAX 16
 #define GIVE_BACK_PAGES 64u         /* a freed extent of this size is given back at once */
-#define BATCH_PAGES 16u
+#define BATCH_PAGES_MIN 16u
+#define BATCH_PAGES_MAX 512u
 #define FREE_COMMITTED_MAX 1024u    /* pages kept for the next caller */
 
 enum page_state { PAGE_NONE, PAGE_USED, PAGE_SLAB, PAGE_FREE, PAGE_ABSENT };
@@ -194,10 +195,17 @@ static bool extent_commit(uint32_t page, uint32_t have, uint32_t count)
     return all || (reclaim() && enclave_commit(addr, count, PROT_READ | PROT_WRITE) == 0);
 }
 
-/* Small extents are committed BATCH_PAGES at a time: pages that neighbour cost less together. */
+/* Pages that neighbour cost less when they are committed together: the more, the larger the heap is. */
+static uint32_t batch_pages(void)
+{
+    uint32_t used = __atomic_load_n(&g_top, __ATOMIC_RELAXED) - TABLE_PAGES;
+
+    return MAX(BATCH_PAGES_MIN, MIN(BATCH_PAGES_MAX, used / 8));
+}
+
 void *page_alloc(size_t count)
 {
-    uint32_t page, have = (uint32_t)MAX(count, BATCH_PAGES);
+    uint32_t page, have = (uint32_t)MAX(count, batch_pages());
 
     if (count == 0 || count > HEAP_PAGES)
         return NULL;

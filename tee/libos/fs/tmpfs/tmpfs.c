@@ -19,7 +19,7 @@
 
 #define TABLE_SIZE_MIN 256u
 #define TABLE_SIZE_MAX (64u * 1024)
-#define CACHE_PAGES_MAX (64ull * 1024 * 1024 / PAGE_SIZE)
+#define CACHE_PAGES_MAX (16u * 1024 * 1024 / PAGE_SIZE) /* with the rest of the runtime: below 24 MiB */
 #define CACHE_MEMORY_SHARE 8u           /* the page cache may take an eighth of the memory limit */
 
 struct timespec64 tmpfs_now(void)
