@@ -32,7 +32,7 @@ def test_death_by_signal(busybox, name):
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_host_signal_ends_the_program(busybox, number):
-    server = Server(busybox.enclave_command(['/bin/sh', '-c', 'echo ready; read x']), b'ready')
+    server = Server(busybox.enclave_command(['/bin/tail', '-f', '/etc/passwd']), b'root')
     server.child.send_signal(number)
     try:
         server.child.wait(10)

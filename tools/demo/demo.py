@@ -27,10 +27,11 @@ def step(text):
 
 
 def run(command, **options):
-    """Prints and runs; stdout comes back as bytes, everything else goes to the terminal."""
+    """Prints and runs; stdout comes back as bytes when asked for (and is shown), the rest goes to the terminal."""
     print('$ ' + ' '.join(command), flush=True)
     start = time.monotonic()
     done = subprocess.run(command, stdin=subprocess.DEVNULL, **options)
+    sys.stdout.write((done.stdout or b'').decode(errors='replace'))
     print(f'  ({time.monotonic() - start:.1f} s, exit status {done.returncode})', flush=True)
     return done
 
@@ -64,9 +65,10 @@ def change_one_byte(image, out):
         at = content.find(mark)
         if at < 0:
             sys.exit('demo: the script is not in the image')
-        file.seek(at + len(b"print('"))
+        at += len(b"print('")
+        file.seek(at)
         file.write(b'L')
-    print(f'byte {at + len(mark)} of {len(content)}: "Mean temperature" became "Lean temperature"')
+    print(f'byte {at} of {len(content)}: "Mean temperature" became "Lean temperature"')
 
 
 def main():
@@ -87,7 +89,6 @@ def main():
 
     step('Run it in an enclave, unmodified')
     inside = run([CLOCHE, 'run', image], stdout=subprocess.PIPE)
-    sys.stdout.write(inside.stdout.decode(errors='replace'))
     if inside.returncode != 0:
         sys.exit('demo: the run in the enclave failed')
 
