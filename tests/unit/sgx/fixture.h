@@ -5,7 +5,7 @@
 #include "host/sgx/backend.h"
 
 #define FIX_BASE 0x100000000ull /* where the tests put ELRANGE */
-#define FIX_SIZE 0x10000000ull
+#define FIX_SIZE 0x20000000ull
 #define FIX_CODE 0x20000ull     /* offsets from the base */
 #define FIX_RET (FIX_CODE + 32) /* a `ret` */
 #define FIX_DATA 0x40000ull     /* 16 pages R W, untouched by the code */

@@ -144,6 +144,15 @@ static void test_cost(void **state)
         fix_call(&f, 0, FIX_CMD_INC, 0, 0, 0);
     print_message("EENTER and EEXIT: %lu ns\n", (now_ns() - start) / rounds);
     start = now_ns();
+    for (unsigned i = 0; i < rounds; i++) {
+        fix_enter(&f, 0, FIX_CMD_SYSCALL, 39, 0, 0);
+        fix_enter_leaf(&f, 0, SGX_EENTER, 1, 2,
+                       f.base + FIX_SSA(0) + 4096 - sizeof(struct sgx_ssa_gpr));
+        fix_enter_leaf(&f, 0, SGX_ERESUME, 0, 0, 0);
+    }
+    print_message("system call that traps, EENTER, EEXIT, ERESUME: %lu ns\n",
+                  (now_ns() - start) / rounds);
+    start = now_ns();
     assert_int_equal(
         fix_call(&f, 0, FIX_CMD_ACCEPT, FIX_BASE + FIX_FREE, FIX_BASE + FIX_DATA, pages), 0);
     print_message("EACCEPT: %lu ns, all %lu us\n", (now_ns() - start) / pages,

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "host/sgx/emu/emu.h"
 #include "lib/defs.h"
 #include "tests/unit/sgx/fixture.h"
 
@@ -507,6 +508,76 @@ static void test_two_enclaves(void **state)
     fix_stop(&a);
 }
 
+/* Kernels before 6.17 can only name the range that does not trap: all above ELRANGE. */
+static void test_dispatch_of_older_kernels(void **state)
+{
+    struct sgx_secs secs;
+
+    fix_secs(&secs, 0, 1ull << 40);
+    fix_build(&g_f, &secs, true, 1, false);
+    g_f.e->sud_mode = 1;
+    g_f.e->sud_off = secs.size;
+    g_f.e->sud_size = (1ull << 47) - secs.size;
+    assert_int_equal(g_f.backend->init(g_f.e, &g_f.sigstruct), 0);
+    assert_int_equal(g_f.backend->thread_init(g_f.e), 0);
+    assert_int_equal(fix_enter(&g_f, 0, FIX_CMD_SYSCALL, 39, 0, 0).run.exception_vector, 6);
+    assert_true(getppid() > 0); /* ours go on */
+    fix_enter_leaf(&g_f, 0, SGX_EENTER, 1, 2, gpr_off(0));
+    assert_int_equal(fix_enter_leaf(&g_f, 0, SGX_ERESUME, 0, 0, 0).rsi, 39);
+    fix_stop(&g_f);
+}
+
+#define CHURN_THREADS 8
+#define CHURN_ROUNDS 60
+
+static void *churn(void *arg)
+{
+    unsigned slot = (unsigned)(uintptr_t)arg;
+
+    if (g_f.backend->thread_init(g_f.e) < 0)
+        return "thread_init";
+    for (uint64_t i = 0; i < 200; i++) {
+        struct fix_result r = fix_enter(&g_f, slot, FIX_CMD_INC, i, 0, 0);
+
+        if (r.run.function != SGX_EEXIT || r.rsi != i + 1)
+            return "enter";
+        if (i % 50 == 0 &&
+            fix_enter(&g_f, slot, FIX_CMD_ACCEPT, g_f.base + FIX_FREE + slot * 0x1000000 + i * 4096,
+                      g_f.base + FIX_DATA, 8)
+                    .rsi > 8)
+            return "accept";
+    }
+    g_f.backend->thread_done(g_f.e);
+    return NULL;
+}
+
+/* Threads come and go, and each slot is entered by a new one every time. */
+static void test_threads_come_and_go(void **state)
+{
+    struct sgx_secinfo s = { .flags = 0x20b };
+
+    for (size_t kind = 0; kind < 2; kind++) {
+        fix_start(&g_f, g_kinds[kind], CHURN_THREADS);
+        fix_poke(&g_f, FIX_DATA, &s, sizeof s);
+        for (unsigned round = 0; round < (kind == 0 ? CHURN_ROUNDS : 4); round++) {
+            pthread_t threads[CHURN_THREADS];
+
+            for (uintptr_t i = 0; i < CHURN_THREADS; i++)
+                assert_int_equal(
+                    pthread_create(&threads[i], NULL, churn, (void *)((i + round) % CHURN_THREADS)),
+                    0);
+            for (unsigned i = 0; i < CHURN_THREADS; i++) {
+                void *failed;
+
+                assert_int_equal(pthread_join(threads[i], &failed), 0);
+                if (failed)
+                    fail_msg("%s", (const char *)failed);
+            }
+        }
+        fix_stop(&g_f);
+    }
+}
+
 /* A fault of the host's own is the host's: the handler that was there before gets it. */
 static sigjmp_buf g_jump;
 
@@ -554,6 +625,8 @@ int main(void)
         UNIT(test_transition_cost),
         UNIT(test_two_enclaves),
         UNIT(test_host_fault),
+        UNIT(test_dispatch_of_older_kernels),
+        UNIT(test_threads_come_and_go),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
