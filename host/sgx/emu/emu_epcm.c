@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
+#define EMU_POPULATE_PAGES_MAX 256u
 #define DIRTY_SHIFT 12 /* EPCM entries a byte of e->dirty stands for */
 
 /* Never held while enclave memory is touched, so a signal handler may take it. */
@@ -54,6 +55,16 @@ int emu_epcm_protect(struct sgx_enclave *e, uint64_t addr, uint64_t size, unsign
     return 0;
 }
 
+/*
+ * An accepted page has its memory on hardware; here the kernel gives it at the first touch. One call
+ * for many pages costs much less than their page faults. Failure is harmless: then they fault.
+ */
+static void populate(struct sgx_enclave *e, uint64_t first, uint64_t end)
+{
+    (void)!madvise((void *)(e->base + (first << PAGE_SHIFT)), (end - first) << PAGE_SHIFT,
+                   MADV_POPULATE_WRITE);
+}
+
 int emu_epcm_sync(struct sgx_enclave *e, uint64_t addr, unsigned access)
 {
     uint64_t page = (addr - e->base) >> PAGE_SHIFT;
@@ -76,6 +87,8 @@ int emu_epcm_sync(struct sgx_enclave *e, uint64_t addr, unsigned access)
             end++;
         rc = emu_epcm_protect(e, e->base + (first << PAGE_SHIFT), (end - first) << PAGE_SHIFT,
                               entry & EPCM_PERM);
+        if (rc == 0 && (entry & SGX_SECINFO_W))
+            populate(e, page, MIN(end, page + EMU_POPULATE_PAGES_MAX));
     }
     emu_unlock(e);
     return rc;
