@@ -10,6 +10,7 @@ when a module differs. What is wrong with a module is in the comments in front o
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -121,6 +122,8 @@ def main():
     parser.add_argument('--native-only', action='store_true', help='print how each module does natively')
     parser.add_argument('module', nargs='*')
     args = parser.parse_args()
+    # Whoever starts this in the background has SIGINT ignored; the programs under test expect it as it usually is.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     modules, representative, exceptions = read_list()
     modules = args.module or (modules if args.all else representative)
     if args.native_only:
