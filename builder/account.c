@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "lib/descriptor.h"
+#include "lib/json_pull.h"
 
 #define FIELDS_MAX 8u
 
@@ -104,7 +105,7 @@ static int user_find(struct source *s, const char *user, struct account *a, cons
             continue;
         a->uid = uid;
         a->gid = gid;
-        if (count > 5 && fields[5][0] == '/')
+        if (count > 5 && fields[5][0] == '/' && json_pull_is_utf8(fields[5]))
             a->home = fields[5];
         *ret_name = fields[0];
         return 0;

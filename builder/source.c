@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/json_pull.h"
+
 extern char **environ;
 
 /* What skopeo takes that is not a path; see containers-transports(5). */
@@ -74,7 +76,9 @@ static const char *name_of(struct source *s, const char *reference)
     }
     if (end == start || strncmp(reference + start, ".", end - start) == 0)
         return "image";
-    return arena_copy(&s->tree.arena, reference + start, end - start);
+    const char *name = arena_copy(&s->tree.arena, reference + start, end - start);
+
+    return name && !json_pull_is_utf8(name) ? "image" : name;
 }
 
 /* Whether an archive that was read as a tree is an image, and not a root file system. */

@@ -360,7 +360,7 @@ int tree_put(struct tree *t, const char *path, unsigned layer, const struct tree
         *ret = entry->inode;
         return 0;
     }
-    if (p.folder->depth >= TREE_DEPTH_MAX)
+    if (S_ISDIR(attrs->mode) && p.folder->depth >= TREE_DEPTH_MAX)
         return err_set_errno(err, -ENAMETOOLONG, "%.300s", path);
     struct tree_inode *inode = inode_new(t, attrs, p.folder);
 

@@ -119,6 +119,23 @@ static const char *check_sizes(const struct descriptor *d)
     return NULL;
 }
 
+static const char *check_texts(const struct descriptor *d)
+{
+    if (!json_pull_is_utf8(d->name) || !json_pull_is_utf8(d->workdir))
+        return "name, workdir: not UTF-8";
+    for (uint32_t i = 0; i < d->args_count; i++)
+        if (!json_pull_is_utf8(d->args[i]))
+            return "args: not UTF-8";
+    for (uint32_t i = 0; i < d->env_count; i++)
+        if (!json_pull_is_utf8(d->env[i].name) ||
+            (d->env[i].value && !json_pull_is_utf8(d->env[i].value)))
+            return "env: not UTF-8";
+    for (uint32_t i = 0; i < d->mounts_count; i++)
+        if (!json_pull_is_utf8(d->mounts[i].path))
+            return "mounts: not UTF-8";
+    return NULL;
+}
+
 const char *descriptor_check(const struct descriptor *d)
 {
     const char *error;
@@ -144,7 +161,9 @@ const char *descriptor_check(const struct descriptor *d)
     error = check_sizes(d);
     if (!error)
         error = check_env(d);
-    return error ? error : check_mounts(d);
+    if (!error)
+        error = check_mounts(d);
+    return error ? error : check_texts(d);
 }
 
 /* ---- Writer ---- */

@@ -73,6 +73,16 @@ static size_t utf8_size(const uint8_t *p, size_t size)
     return len;
 }
 
+bool json_pull_is_utf8(const char *text)
+{
+    for (size_t size = strlen(text), len; size > 0; text += len, size -= len) {
+        len = utf8_size((const uint8_t *)text, size);
+        if (len == 0)
+            return false;
+    }
+    return true;
+}
+
 /* Four hexadecimal digits at p, or -1. */
 static int hex4(const char *p, size_t size)
 {

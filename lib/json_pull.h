@@ -83,6 +83,9 @@ MUST_CHECK int64_t json_pull_text_decode(const struct json_pull_text *t, char *d
                                          size_t dst_size);
 bool json_pull_text_is(const struct json_pull_text *t, const char *value);
 
+/* Whether JSON can hold the text: valid UTF-8 (RFC 3629). */
+bool json_pull_is_utf8(const char *text);
+
 /* Line and column, from 1, of a place in a text; for messages. */
 void json_pull_place(const char *text, size_t size, size_t pos, unsigned *ret_line,
                      unsigned *ret_column);

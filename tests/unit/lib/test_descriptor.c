@@ -15,7 +15,8 @@
 
 static uint8_t g_arena[1 << 16];
 
-static const char *const g_args[] = { "/usr/bin/python3", "-c", "print(\"\t\xe2\x82\xac\x01\x7f\")" };
+static const char *const g_args[] = { "/usr/bin/python3", "-c",
+                                      "print(\"\t\xe2\x82\xac\x01\x7f\")" };
 static const struct descriptor_env g_env[] = { { "PATH", "/bin" }, { "LANG", NULL } };
 static const struct descriptor_mount g_mounts[] = {
     { DESCRIPTOR_MOUNT_TMPFS, "/tmp", 1 << 20, false },
@@ -142,13 +143,16 @@ static void refuse(const char *what, void (*change)(struct descriptor *))
     } while (0)
 
 static const char *const g_empty_arg[] = { "" };
+static const char *const g_bad_arg[] = { "\xed\xa0\x80" };
+static const struct descriptor_env g_env_bad[] = { { "A", "\xe2\x82" } };
 static const struct descriptor_env g_env_twice[] = { { "A", "1" }, { "A", NULL } };
 static const struct descriptor_env g_env_equals[] = { { "A=B", "1" } };
 static const struct descriptor_env g_env_empty[] = { { "", "1" } };
 static const struct descriptor_mount g_mount_up[] = { { 0, "/a/../b", 0, false } };
 static const struct descriptor_mount g_mount_root[] = { { 0, "/", 0, false } };
 static const struct descriptor_mount g_mount_slash[] = { { 0, "/a/", 0, false } };
-static const struct descriptor_mount g_mount_twice[] = { { 0, "/a", 0, false }, { 0, "/a", 0, false } };
+static const struct descriptor_mount g_mount_twice[] = { { 0, "/a", 0, false },
+                                                         { 0, "/a", 0, false } };
 static const struct descriptor_mount g_mount_host_size[] = { { 1, "/a", 5, false } };
 
 static void test_rules(void **state)
@@ -165,6 +169,10 @@ static void test_rules(void **state)
     REFUSE((d->mounts = g_mount_slash, d->mounts_count = 1));
     REFUSE((d->mounts = g_mount_twice, d->mounts_count = 2));
     REFUSE((d->mounts = g_mount_host_size, d->mounts_count = 1));
+    REFUSE(d->name = "\xff");
+    REFUSE(d->workdir = "/\xc0\x80");
+    REFUSE((d->args = g_bad_arg, d->args_count = 1));
+    REFUSE((d->env = g_env_bad, d->env_count = 1));
     REFUSE(d->workdir = "tmp");
     REFUSE(d->workdir = "/tmp/.");
     REFUSE(d->hostname = "");
@@ -205,8 +213,10 @@ static void test_arena_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_each_byte),
-        cmocka_unit_test(test_rules),      cmocka_unit_test(test_arena_bound),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_each_byte),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_arena_bound),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
