@@ -111,6 +111,9 @@ int loader_enclave_build(struct loader *l, struct err *err)
     l->backend = sgx_backend_choose(&why);
     if (!l->backend)
         return err_set(err, -ENODEV, "no SGX: %s; `cloche doctor` says more", why);
+    if (!l->backend->has_edmm)
+        return err_set(err, -ENOTSUP, "%s: no EDMM (SGX2) here, which this enclave takes its memory "
+                                      "through", l->backend->name);
     if (sigstruct->size != sizeof(struct sgx_sigstruct))
         return err_set(err, -EINVAL, "%s has %zu bytes, not %zu", IMAGE_FILE_SIGSTRUCT,
                        sigstruct->size, sizeof(struct sgx_sigstruct));

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "host/loader/loader.h"
+#include "host/ocall/seccomp.h"
 
 #define EXIT_STATUS_BROKEN 125
 #define KICK_RETRY_NS 200000
@@ -249,6 +250,8 @@ void loader_run(struct loader *l)
     g_host = h;
     signals_init();
     thread_prepare(&h->threads[0]);
+    if (ocall_seccomp_enforce() < 0 && l->options.verbose)
+        fputs("cloche: this kernel has no seccomp; the loader runs without its list\n", stderr);
     thread_run(&h->threads[0], ENTER_START, (uint64_t)&l->start);
     /* The first thread ended; the enclave may give its slot to another. */
     thread_serve_starts(&h->threads[0]);
