@@ -79,7 +79,7 @@ static void test_pax(void **state)
     assert_int_equal(pax("9 a=\n\n\n\n\n", &r), 9);
     static const char *const bad[] = {
         "x",          "9",         "9 size=1", "11 size=1\n", "8 size=1\n",
-        "0 a=b\n",    "7 sizes\n", "4 =\n",    "5 a=\n",      "999999999999999999999 a=b\n",
+        "0 a=b\n",    "7 sizes\n", "4 =\n",    "6 a=\n",      "999999999999999999999 a=b\n",
         " 9 size=1\n"
     };
 
