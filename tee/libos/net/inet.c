@@ -37,11 +37,21 @@ int inet_new(int family, int type, int protocol, struct socket **ret)
         return -EPERM;
     if (type != SOCK_STREAM && type != SOCK_DGRAM)
         return -ESOCKTNOSUPPORT;
+    if (protocol == IPPROTO_UDPLITE && type == SOCK_DGRAM)
+        own = IPPROTO_UDPLITE;
     if (protocol && protocol != own)
         return -EPROTONOSUPPORT;
     s = inet_alloc(family, type, own);
     if (!s)
         return -ENOMEM;
+    if (own == IPPROTO_UDPLITE) {   /* not every host has it */
+        int rc = inet_host_open(s);
+
+        if (rc < 0) {
+            mem_free(s);
+            return -EPROTONOSUPPORT;
+        }
+    }
     *ret = &s->base;
     return 0;
 }
@@ -260,6 +270,19 @@ static int inet_accept(struct socket *base, bool nonblock, struct socket **ret, 
 
 /* ---- bytes ---- */
 
+/* Over a network a sender learns only by the answer to what it sent that its peer is gone. */
+static int64_t send_local(struct inet_sock *s, struct sock_msg *m)
+{
+    int64_t size = (int64_t)m->u->left;
+    int rc = stream_take_reset(s->stream, s->side);
+    int64_t n = rc < 0 ? rc : stream_send(&s->base, s->stream, s->side, m);
+
+    if (n != -EPIPE || s->is_reset_next || s->base.shut & SOCK_SHUT_WRITE)
+        return n;
+    s->is_reset_next = true;
+    return size;
+}
+
 static int64_t inet_send(struct socket *base, struct sock_msg *m)
 {
     struct inet_sock *s = inet_of(base);
@@ -274,8 +297,7 @@ static int64_t inet_send(struct socket *base, struct sock_msg *m)
     case INET_LOCAL:
         if (m->flags & MSG_OOB)
             return -EOPNOTSUPP;
-        rc = stream_take_reset(s->stream, s->side);
-        return rc < 0 ? rc : stream_send(base, s->stream, s->side, m);
+        return send_local(s, m);
     case INET_HOST:
         return inet_host_send(s, m, NULL);
     default:

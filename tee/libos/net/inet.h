@@ -14,6 +14,8 @@
 #include "tee/libos/net/packet.h"
 #include "tee/libos/net/stream.h"
 
+#define UDPLITE_SEND_CSCOV 10
+#define UDPLITE_RECV_CSCOV 11
 #define UDP_SIZE_MAX 65507u
 
 /* An address of either family; IPv4 as ::ffff:a.b.c.d. */
@@ -46,6 +48,7 @@ struct inet_sock {
     bool bound;
     bool connected;             /* UDP: peer is set */
     bool is_connect_told;       /* connect(2) was told -EINPROGRESS for what was done at once */
+    bool is_reset_next;         /* TCP inside: the peer is gone and one more send was swallowed */
     bool has_port;              /* local.port came from inet_port_new */
     struct inet_addr local, peer;
     struct stream *stream;      /* INET_LOCAL */
@@ -90,7 +93,7 @@ void inet_addr_set_loopback(struct inet_addr *a);
 void inet_table_add(struct inet_sock *s);
 void inet_table_remove(struct inet_sock *s);
 /* Calls fn, with the table locked, for the socket inside that `to` reaches. returns: what fn gave; -ENOENT: none. */
-int inet_table_call(int type, const struct inet_addr *to, int (*fn)(struct inet_sock *s, void *arg), void *arg);
+int inet_table_call(int protocol, const struct inet_addr *to, int (*fn)(struct inet_sock *s, void *arg), void *arg);
 /* A port for the client's side of a connection inside. -EADDRNOTAVAIL. */
 MUST_CHECK int inet_port_new(uint16_t *ret);
 void inet_port_free(uint16_t port);
@@ -128,6 +131,8 @@ MUST_CHECK int inet_udp_connect(struct inet_sock *s, const struct sock_addr *add
 
 int inet_option_set(struct socket *s, int level, int name, const void *value, uint32_t size);
 int inet_option_get(struct socket *s, int level, int name, void *value, uint32_t *size);
+/* What was set, else `otherwise`. */
+int32_t inet_option_number(const struct inet_sock *s, int level, int name, int32_t otherwise);
 /* Gives the host socket all that was set. */
 void inet_option_replay(struct inet_sock *s);
 void inet_option_copy(struct inet_sock *to, const struct inet_sock *from);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Addresses of TCP and UDP, and the table of who inside the enclave can be reached at which port. Trusted. */
 #include <asm/errno.h>
+#include <linux/in6.h>
 
 #include "tee/enclave/random.h"
 #include "tee/enclave/string.h"
@@ -124,16 +125,13 @@ void inet_table_remove(struct inet_sock *s)
 
 static bool is_v6_only(const struct inet_sock *s)
 {
-    for (unsigned i = 0; i < s->option_count; i++)
-        if (s->options[i].level == IPPROTO_IPV6 && s->options[i].name == 26)    /* IPV6_V6ONLY */
-            return s->options[i].value[0] != 0;
-    return false;
+    return inet_option_number(s, IPPROTO_IPV6, IPV6_V6ONLY, 0) != 0;
 }
 
 /* How well s fits: 0 not at all, 2 exactly. */
-static int rank(const struct inet_sock *s, int type, const struct inet_addr *to)
+static int rank(const struct inet_sock *s, int protocol, const struct inet_addr *to)
 {
-    if (s->base.type != type || s->local.port != to->port)
+    if (s->base.protocol != protocol || s->local.port != to->port)
         return 0;
     if (memcmp(s->local.ip, to->ip, 16) == 0)
         return 2;
@@ -144,7 +142,7 @@ static int rank(const struct inet_sock *s, int type, const struct inet_addr *to)
     return !inet_addr_is_v4(to) || !is_v6_only(s);
 }
 
-int inet_table_call(int type, const struct inet_addr *to, int (*fn)(struct inet_sock *s, void *arg), void *arg)
+int inet_table_call(int protocol, const struct inet_addr *to, int (*fn)(struct inet_sock *s, void *arg), void *arg)
 {
     struct inet_sock *best = NULL;
     int best_rank = 0;
@@ -154,7 +152,7 @@ int inet_table_call(int type, const struct inet_addr *to, int (*fn)(struct inet_
         return -ENOENT;
     mutex_lock(&g_table);
     for (struct inet_sock *s = g_buckets[to->port % BUCKETS]; s; s = s->table_next) {
-        int r = rank(s, type, to);
+        int r = rank(s, protocol, to);
 
         /* SO_REUSEPORT: whoever has less to do. */
         if (r > best_rank || (r && r == best_rank && s->pending_count < best->pending_count)) {

@@ -21,7 +21,8 @@ int inet_host_open(struct inet_sock *s)
 {
     if (s->host_fd >= 0)
         return 0;
-    int fd = ocall_socket(s->base.family, s->base.type, 0);
+    int fd = ocall_socket(s->base.family, s->base.type,
+                          s->base.protocol == IPPROTO_UDPLITE ? IPPROTO_UDPLITE : 0);
     if (fd < 0)
         return fd;
     __atomic_store_n(&s->host_fd, fd, __ATOMIC_RELEASE);

@@ -89,7 +89,7 @@ int inet_local_connect(struct inet_sock *s, const struct inet_addr *to)
 {
     struct connect_request r = { .client = s, .to = to };
 
-    return inet_table_call(SOCK_STREAM, to, offer, &r);
+    return inet_table_call(IPPROTO_TCP, to, offer, &r);
 }
 
 int inet_local_accept(struct inet_sock *s, struct inet_sock **ret)

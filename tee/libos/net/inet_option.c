@@ -62,6 +62,10 @@ static const struct option_rule rules[] = {
     { IPPROTO_IPV6, IPV6_RECVERR, OPTION_INSIDE, 0 },
     { IPPROTO_IPV6, IPV6_MTU_DISCOVER, OPTION_INT, IP_PMTUDISC_WANT },
     { IPPROTO_IPV6, IPV6_TCLASS, OPTION_INT, 0 },
+    { IPPROTO_IPV6, IPV6_RECVHOPLIMIT, OPTION_INSIDE, 0 },
+    { IPPROTO_IPV6, IPV6_RECVTCLASS, OPTION_INSIDE, 0 },
+    { IPPROTO_UDPLITE, UDPLITE_SEND_CSCOV, OPTION_INT, 0 },
+    { IPPROTO_UDPLITE, UDPLITE_RECV_CSCOV, OPTION_INT, 0 },
 };
 
 /* SOL_SOCKET options that the host socket gets, too. */
@@ -126,6 +130,17 @@ static int apply(struct inet_sock *s, int level, int name, const void *value, ui
     return rc;
 }
 
+int32_t inet_option_number(const struct inet_sock *s, int level, int name, int32_t otherwise)
+{
+    const struct inet_option *o = find_kept(s, level, name);
+    int32_t number;
+
+    if (!o || o->size < sizeof number)
+        return otherwise;
+    memcpy(&number, o->value, sizeof number);
+    return number;
+}
+
 void inet_option_replay(struct inet_sock *s)
 {
     for (unsigned i = 0; i < s->option_count; i++) {
@@ -150,6 +165,13 @@ void inet_option_copy(struct inet_sock *to, const struct inet_sock *from)
     to->option_count = from->option_count;
 }
 
+static bool is_level_of(const struct socket *s, int level)
+{
+    if (level == IPPROTO_TCP || level == IPPROTO_UDPLITE)
+        return s->protocol == level;
+    return level != IPPROTO_IPV6 || s->family == AF_INET6;
+}
+
 int inet_option_set(struct socket *base, int level, int name, const void *value, uint32_t size)
 {
     struct inet_sock *s = inet_of(base);
@@ -165,8 +187,7 @@ int inet_option_set(struct socket *base, int level, int name, const void *value,
         return apply(s, level, name, value, MIN(size, name == SO_LINGER ? 8u : 4u));
     }
     const struct option_rule *rule = find_rule(level, name);
-    if (!rule || (level == IPPROTO_TCP && base->type != SOCK_STREAM) ||
-        (level == IPPROTO_IPV6 && base->family != AF_INET6))
+    if (!rule || !is_level_of(base, level))
         return -ENOPROTOOPT;
     if (rule->kind == OPTION_BYTES)
         return size == 0 || size > INET_OPTION_SIZE_MAX ? -EINVAL : apply(s, level, name, value, size);
@@ -215,8 +236,7 @@ int inet_option_get(struct socket *base, int level, int name, void *value, uint3
     if (level == SOL_SOCKET)
         return name == SO_ERROR ? get_error(s, value, size) : -ENOPROTOOPT;
     const struct option_rule *rule = find_rule(level, name);
-    if (!rule || (level == IPPROTO_TCP && base->type != SOCK_STREAM) ||
-        (level == IPPROTO_IPV6 && base->family != AF_INET6))
+    if (!rule || !is_level_of(base, level))
         return -ENOPROTOOPT;
     if (rule->kind != OPTION_INSIDE && inet_host_fd(s) >= 0 && inet_state(s) != INET_LOCAL &&
         ocall_getsockopt(s->host_fd, level, name, answer, &answer_size) == 0 &&

@@ -2,6 +2,7 @@
 /* UDP: between sockets inside over the loopback address, else through the host. Trusted. */
 #include <asm/errno.h>
 #include <asm/poll.h>
+#include <linux/in6.h>
 
 #include "tee/enclave/ocall.h"
 #include "tee/enclave/string.h"
@@ -48,25 +49,37 @@ static int reached(struct inet_sock *to UNUSED, void *arg UNUSED)
     return 0;
 }
 
+/* What an IPv6 header would carry, unless the message says it. */
+static void set_ipv6_fields(const struct inet_sock *s, struct sock_control *c)
+{
+    if (!c->has_hop_limit)
+        c->hop_limit = inet_option_number(s, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 64);
+    if (c->hop_limit < 0)
+        c->hop_limit = 64;
+    if (!c->has_traffic_class)
+        c->traffic_class = MAX(inet_option_number(s, IPPROTO_IPV6, IPV6_TCLASS, 0), 0);
+}
+
 /* returns: bytes; -ENOENT nobody inside. */
 static int64_t send_inside(struct inet_sock *s, struct sock_msg *m, const struct inet_addr *to)
 {
     struct delivery d = { .from = s };
     struct sock_addr none = { 0 };
     int64_t size = (int64_t)m->u->left;
-    int rc = inet_table_call(SOCK_DGRAM, to, reached, NULL);
+    int rc = inet_table_call(s->base.protocol, to, reached, NULL);
 
     if (rc < 0)
         return rc;
     rc = packet_new(m, UDP_SIZE_MAX, &none, &d.packet);
     if (rc < 0)
         return rc;
+    set_ipv6_fields(s, &d.packet->control);
     d.from_addr = s->local;
     if (inet_addr_is_any(&d.from_addr)) {
         d.from_addr = *to;
         d.from_addr.port = s->local.port;
     }
-    rc = inet_table_call(SOCK_DGRAM, to, deliver, &d);
+    rc = inet_table_call(s->base.protocol, to, deliver, &d);
     if (d.packet)
         packet_free(d.packet);      /* the queue was full: datagrams may get lost */
     return rc == -ENOENT ? size : rc < 0 ? rc : size;
@@ -138,6 +151,10 @@ int64_t inet_udp_receive(struct inet_sock *s, struct sock_msg *m)
         int64_t n = packet_receive(&s->queue, m);
         int rc;
 
+        if (n >= 0 && m->control) {
+            m->control->has_hop_limit = inet_option_number(s, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0) != 0;
+            m->control->has_traffic_class = inet_option_number(s, IPPROTO_IPV6, IPV6_RECVTCLASS, 0) != 0;
+        }
         if (n == -EAGAIN && inet_host_fd(s) >= 0)
             n = inet_host_receive_datagram(s, m);
         if (n != -EAGAIN)

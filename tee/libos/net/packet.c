@@ -135,6 +135,10 @@ int64_t packet_receive(struct packet_queue *q, struct sock_msg *m)
         }
     }
     if (m->flags & MSG_PEEK || n < 0) {
+        if (m->control) {       /* descriptors stay with the packet */
+            m->control->hop_limit = p->control.hop_limit;
+            m->control->traffic_class = p->control.traffic_class;
+        }
         put_back(q, p);
         return n;
     }

@@ -74,6 +74,8 @@ struct sock_control {
     unsigned file_count;
     bool has_cred;
     struct sock_cred cred;
+    bool has_hop_limit, has_traffic_class;  /* IPv6; of a packet inside the enclave */
+    int32_t hop_limit, traffic_class;
 };
 void sock_control_done(struct sock_control *c);
 

@@ -3,6 +3,8 @@
 #include <asm/errno.h>
 #include <asm/signal.h>
 #include <linux/fcntl.h>
+#include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/time_types.h>
 
 #include "tee/enclave/alloc.h"
@@ -78,27 +80,49 @@ SYSCALL_DEFINE(sendto)
     return send_message(s, file, &m);
 }
 
+/* May come more than once: the descriptors of all go together. */
 static int control_rights(struct sock_control *c, const uint8_t *data, size_t size)
 {
     size_t count = size / sizeof(int32_t);
 
-    if (c->files)
-        return -EINVAL;
-    if (count > SCM_FILES_MAX)
+    if (count > SCM_FILES_MAX - c->file_count)
         return -EINVAL;
     if (!count)
         return 0;
-    c->files = mem_calloc(count, sizeof(struct file *));
+    if (!c->files)
+        c->files = mem_calloc(SCM_FILES_MAX, sizeof(struct file *));
     if (!c->files)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
         int32_t fd;
 
         memcpy(&fd, data + i * sizeof fd, sizeof fd);
-        c->files[i] = fd_get(fd);
-        if (!c->files[i])
+        c->files[c->file_count] = fd_get(fd);
+        if (!c->files[c->file_count])
             return -EBADF;
         c->file_count++;
+    }
+    return 0;
+}
+
+/* RFC 3542: for one packet. -ENOPROTOOPT: not one of these. */
+static int control_ipv6(struct sock_control *c, int type, const uint8_t *data, size_t size)
+{
+    int32_t number;
+
+    if (type != IPV6_HOPLIMIT && type != IPV6_TCLASS)
+        return -ENOPROTOOPT;
+    if (size != sizeof number)
+        return -EINVAL;
+    memcpy(&number, data, sizeof number);
+    if (number < -1 || number > 255)
+        return -EINVAL;
+    if (type == IPV6_HOPLIMIT) {
+        c->has_hop_limit = number >= 0;
+        c->hop_limit = number;
+    } else {
+        c->has_traffic_class = number >= 0;
+        c->traffic_class = number;
     }
     return 0;
 }
@@ -134,8 +158,14 @@ static int control_parse(struct sock_control *c, int family, const uint8_t *data
             return -EINVAL;
         const uint8_t *body = data + off + sizeof head;
         size_t body_size = head.size - sizeof head;
-        if (head.level != SOL_SOCKET_LEVEL)
+        if (head.level == IPPROTO_IPV6 && family == AF_INET6)
+            rc = control_ipv6(c, head.type, body, body_size);
+        if (rc == -ENOPROTOOPT || (head.level != SOL_SOCKET_LEVEL && head.level != IPPROTO_IPV6)) {
+            rc = 0;
             syscall_unsupported("sendmsg: control message below SOL_SOCKET", "set the socket option instead");
+        }
+        if (head.level != SOL_SOCKET_LEVEL)
+            ;
         else if (head.type == SCM_RIGHTS)
             rc = family == AF_UNIX ? control_rights(c, body, body_size) : -EINVAL;
         else if (head.type == SCM_CREDENTIALS)
@@ -262,9 +292,9 @@ struct control_out {
     uint32_t flags;     /* MSG_CTRUNC */
 };
 
-static int put_control(struct control_out *o, int type, const void *data, size_t size)
+static int put_control(struct control_out *o, int level, int type, const void *data, size_t size)
 {
-    struct user_control head = { .size = sizeof head + size, .level = SOL_SOCKET_LEVEL, .type = type };
+    struct user_control head = { .size = sizeof head + size, .level = level, .type = type };
     int rc;
 
     if (o->left < sizeof head) {
@@ -300,7 +330,7 @@ static int put_rights(struct control_out *o, struct sock_control *c, bool cloexe
     }
     if (count < c->file_count)
         o->flags |= MSG_CTRUNC;
-    return count ? put_control(o, SCM_RIGHTS, fds, count * 4) : 0;
+    return count ? put_control(o, SOL_SOCKET_LEVEL, SCM_RIGHTS, fds, count * 4) : 0;
 }
 
 static int control_out(struct control_out *o, struct socket *s, struct sock_control *c, bool cloexec)
@@ -311,8 +341,12 @@ static int control_out(struct control_out *o, struct socket *s, struct sock_cont
         /* Nobody said who it was: as Linux, nobody. */
         struct sock_cred cred = c->has_cred ? c->cred : (struct sock_cred){ 0, 65534, 65534 };
 
-        rc = put_control(o, SCM_CREDENTIALS, &cred, sizeof cred);
+        rc = put_control(o, SOL_SOCKET_LEVEL, SCM_CREDENTIALS, &cred, sizeof cred);
     }
+    if (rc == 0 && c->has_hop_limit)
+        rc = put_control(o, IPPROTO_IPV6, IPV6_HOPLIMIT, &c->hop_limit, sizeof c->hop_limit);
+    if (rc == 0 && c->has_traffic_class)
+        rc = put_control(o, IPPROTO_IPV6, IPV6_TCLASS, &c->traffic_class, sizeof c->traffic_class);
     if (rc == 0 && c->file_count)
         rc = put_rights(o, c, cloexec);
     return rc;
