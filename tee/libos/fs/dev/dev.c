@@ -13,7 +13,7 @@
 #include "tee/libos/signal/signal.h"
 
 #include <asm/poll.h>
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/fs.h>
 
 #define DEVICE(major, minor) ((uint64_t)(major) << 8 | (minor))

@@ -8,7 +8,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/mode.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 
 
 int erofs_meta_read(struct erofs *fs, uint64_t off, void *dst, size_t size)

@@ -8,7 +8,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/mode.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 
 
 /* A directory block whose header has been checked. */

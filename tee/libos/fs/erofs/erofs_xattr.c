@@ -7,7 +7,7 @@
 
 #include "tee/enclave/string.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 
 #define NAME_FULL_SIZE_MAX (EROFS_NAME_SIZE_MAX + 32u)
 

@@ -8,7 +8,7 @@
 #include "tee/libos/fs/proc/proc_internal.h"
 #include "tee/libos/task/cpus.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/magic.h>
 
 /* ---- self ---- */

@@ -6,7 +6,7 @@
 #include "tee/libos/fs/proc/proc_internal.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/fcntl.h>
 
 /* ---- the file of a key ---- */

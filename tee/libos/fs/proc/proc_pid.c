@@ -9,7 +9,7 @@
 #include "tee/libos/task/process.h"
 
 #include <linux/mman.h>
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/resource.h>
 
 #define ENVIRON_SIZE_MAX (2u * 1024 * 1024)

@@ -4,7 +4,7 @@
 #include "tee/enclave/random.h"
 #include "tee/libos/fs/proc/proc_internal.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/capability.h>
 
 static int hostname_show(struct text *t, const struct pseudo_key *k UNUSED)

@@ -10,7 +10,7 @@
 #include "tee/libos/task/cpus.h"
 #include "tee/libos/task/task.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/magic.h>
 
 static uint32_t g_threads_max;      /* of the descriptor; set once at start */

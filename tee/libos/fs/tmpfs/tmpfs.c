@@ -13,7 +13,7 @@
 #include "tee/libos/fs/tmpfs/tmpfs_internal.h"
 #include "tee/libos/task/task.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/fcntl.h>
 #include <linux/magic.h>
 

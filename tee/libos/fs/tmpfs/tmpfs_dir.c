@@ -9,7 +9,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/task/task.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/fs.h>
 
 #define BUCKET_COUNT_MIN 8u

@@ -13,7 +13,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/tmpfs/tmpfs.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>

@@ -10,7 +10,7 @@
 #include "tee/enclave/log.h"
 #include "tee/enclave/string.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 
 #define TREE_KEY (1ull << 63)
 #define HASHES_SHIFT 7

@@ -7,7 +7,7 @@
 
 #include "tee/enclave/alloc.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 
 #define SHARD_COUNT 16u
 

@@ -4,7 +4,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 
 #define BUCKET_COUNT 8192u
 #define PRUNE_BATCH 16u

@@ -8,7 +8,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 
 #define CHUNK_SIZE 256u
 #define CHUNK_WORDS (CHUNK_SIZE / 64)

@@ -8,7 +8,7 @@
 #include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 

@@ -7,7 +7,7 @@
 #include "tee/enclave/alloc.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/fcntl.h>
 
 #define CYCLE_HOPS_MAX 64u

@@ -7,7 +7,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/fcntl.h>
 
 enum step {

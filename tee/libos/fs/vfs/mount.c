@@ -4,7 +4,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/fcntl.h>
 
 static struct mount *g_mounts;          /* in order; grows under g_mounts_lock, read without it */

@@ -3,7 +3,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>

@@ -5,7 +5,7 @@
 #include "tee/libos/fs/pipe/pipe.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/mount.h>

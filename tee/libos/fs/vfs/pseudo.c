@@ -8,7 +8,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/task/task.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 

@@ -5,7 +5,7 @@
 #include "tee/libos/fs/vfs/vfs_internal.h"
 #include "tee/libos/syscall/syscall.h"
 
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/close_range.h>
 #include <linux/fcntl.h>
 #include <linux/memfd.h>

@@ -7,7 +7,7 @@
 #include "tee/libos/syscall/syscall.h"
 
 #include <asm/signal.h>
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/resource.h>

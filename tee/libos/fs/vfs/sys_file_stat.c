@@ -7,7 +7,7 @@
 
 #include <asm/stat.h>
 #include <asm/statfs.h>
-#include <errno.h>
+#include <asm/errno.h>
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/mount.h>
