@@ -3,6 +3,7 @@
 #include "host/sgx/emu/emu.h"
 
 #include <cpuid.h>
+#include <pthread.h>
 #include <time.h>
 #include <x86intrin.h>
 
@@ -28,6 +29,8 @@ uint32_t emu_cpu_xsave_size(uint64_t xfrm)
     return size;
 }
 
+#define TSC_MEASURE_NS 2000000u
+
 static uint64_t now_ns(void)
 {
     struct timespec ts;
@@ -36,16 +39,26 @@ static uint64_t now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-uint64_t emu_cpu_ticks(uint64_t ns)
+static double g_ticks_per_ns; /* set once */
+
+static void measure_tsc(void)
 {
-    if (!ns)
-        return 0;
     uint64_t start_ns = now_ns(), start = __rdtsc(), elapsed_ns;
 
     do
         elapsed_ns = now_ns() - start_ns;
-    while (elapsed_ns < 2000000);
-    return (uint64_t)((double)(__rdtsc() - start) * (double)ns / (double)elapsed_ns);
+    while (elapsed_ns < TSC_MEASURE_NS);
+    g_ticks_per_ns = (double)(__rdtsc() - start) / (double)elapsed_ns;
+}
+
+uint64_t emu_cpu_ticks(uint64_t ns)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    if (!ns)
+        return 0;
+    pthread_once(&once, measure_tsc);
+    return (uint64_t)(g_ticks_per_ns * (double)ns);
 }
 
 bool emu_cpu_is_canonical(uint64_t addr)

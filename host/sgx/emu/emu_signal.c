@@ -11,7 +11,7 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <string.h>
+#include <unistd.h>
 #include <x86intrin.h>
 
 #include "abi/image.h"
@@ -169,6 +169,17 @@ static bool is_enclu(uint64_t rip)
            code[1] == 0x01 && code[2] == 0xd7;
 }
 
+/* Once a process: the enclave sees a page fault that it cannot explain. */
+static void report_refusal(void)
+{
+    static const char text[] = "sgx emulator: the kernel refuses to change page protections; "
+                               "raise vm.max_map_count\n";
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+
+    if (!atomic_flag_test_and_set(&said))
+        (void)!write(STDERR_FILENO, text, sizeof text - 1);
+}
+
 /* #PF in the enclave: the host's protection lags behind, EAUG is due, or the EPCM refuses. */
 static enum next page_fault(struct emu_thread *t, ucontext_t *uc, uint64_t fs, uint64_t gs)
 {
@@ -187,6 +198,8 @@ static enum next page_fault(struct emu_thread *t, ucontext_t *uc, uint64_t fs, u
 
     if (rc == 0)
         return NEXT_ENCLAVE;
+    if (rc != -EACCES)
+        report_refusal();
     /* The driver adds the page; the CPU then refuses it as long as it is PENDING. */
     if (rc == -EACCES &&
         (atomic_load(emu_epcm_entry(e, addr)) != 0 || emu_epcm_eaug(e, addr) != -EPERM))
