@@ -85,7 +85,7 @@ static void stop(struct process *p)
     waitq_add(&p->thread_wait, &w);
     while (__atomic_load_n(&p->stopped, __ATOMIC_ACQUIRE))
         if (wait_sleep(NULL, 0, WAIT_FOREVER, false) == -ERESTARTSYS)
-            break;      /* the thread must die */
+            break; /* the thread must die */
     waitq_remove(&w);
 }
 
@@ -99,7 +99,8 @@ static void stay_stopped(struct process *p)
 static void restart_call(struct regs *regs, uint64_t number)
 {
     regs->rax = number;
-    regs->rip -= 2;     /* length of SYSCALL, which is what stands before a rewritten site's return, too */
+    regs->rip -=
+        2; /* length of SYSCALL, which is what stands before a rewritten site's return, too */
 }
 
 /* A handler will run: which interrupted calls are made again after it. */

@@ -49,7 +49,8 @@ static int float_code(uint32_t vector)
 NORETURN static void die_out_of_memory(void)
 {
     log_line("%s (process %d) was ended: the enclave's memory is used up; raise memory in "
-             "cloche.yaml", current()->name, process_current()->pid);
+             "cloche.yaml",
+             current()->name, process_current()->pid);
     process_exit(SIGKILL);
 }
 

@@ -51,8 +51,8 @@ _Static_assert(sizeof(struct sigcontext) == 256, "struct sigcontext");
 
 static bool is_on_alt_stack(const struct thread *t, uint64_t rsp)
 {
-    return !(t->alt_stack_flags & SS_AUTODISARM) && t->alt_stack_size &&
-           rsp > t->alt_stack_base && rsp - t->alt_stack_base <= t->alt_stack_size;
+    return !(t->alt_stack_flags & SS_AUTODISARM) && t->alt_stack_size && rsp > t->alt_stack_base &&
+           rsp - t->alt_stack_base <= t->alt_stack_size;
 }
 
 /* Where the frame ends. *ret_floor: it must not reach below this (the alternate stack's base). */
@@ -68,7 +68,8 @@ static uint64_t choose_stack(struct thread *t, const struct regs *regs,
 
 static stack_t save_alt_stack(struct thread *t)
 {
-    stack_t stack = { .ss_sp = (void *)t->alt_stack_base, .ss_size = t->alt_stack_size,
+    stack_t stack = { .ss_sp = (void *)t->alt_stack_base,
+                      .ss_size = t->alt_stack_size,
                       .ss_flags = (int)t->alt_stack_flags };
 
     if (t->alt_stack_flags & SS_AUTODISARM) {
@@ -105,9 +106,23 @@ static uint64_t push_xstate(struct thread *t, uint64_t top)
 static void save_regs(struct sigcontext *sc, const struct regs *r, const struct thread *t)
 {
     *sc = (struct sigcontext){
-        .r8 = r->r8,   .r9 = r->r9,   .r10 = r->r10, .r11 = r->r11, .r12 = r->r12, .r13 = r->r13,
-        .r14 = r->r14, .r15 = r->r15, .rdi = r->rdi, .rsi = r->rsi, .rbp = r->rbp, .rbx = r->rbx,
-        .rdx = r->rdx, .rax = r->rax, .rcx = r->rcx, .rsp = r->rsp, .rip = r->rip,
+        .r8 = r->r8,
+        .r9 = r->r9,
+        .r10 = r->r10,
+        .r11 = r->r11,
+        .r12 = r->r12,
+        .r13 = r->r13,
+        .r14 = r->r14,
+        .r15 = r->r15,
+        .rdi = r->rdi,
+        .rsi = r->rsi,
+        .rbp = r->rbp,
+        .rbx = r->rbx,
+        .rdx = r->rdx,
+        .rax = r->rax,
+        .rcx = r->rcx,
+        .rsp = r->rsp,
+        .rip = r->rip,
         .eflags = r->rflags,
         .cs = SELECTOR_CS,
         .ss = SELECTOR_SS,
@@ -127,7 +142,7 @@ int sigframe_push(struct regs *regs, int signo, const struct siginfo_linux *info
     uint64_t top = choose_stack(t, regs, action, &floor);
 
     if (!(action->flags & SA_RESTORER))
-        return -EFAULT;     /* x86-64 has no other way back */
+        return -EFAULT; /* x86-64 has no other way back */
     if (top < floor + sizeof frame + xstate_size() + 256)
         return -EFAULT;
     fp = push_xstate(t, top);
@@ -238,7 +253,7 @@ int sigframe_pop(struct regs *regs)
 {
     struct thread *t = current();
     struct rt_sigframe frame;
-    uint64_t at = regs->rsp - sizeof frame.restorer;    /* the handler's RET popped it */
+    uint64_t at = regs->rsp - sizeof frame.restorer; /* the handler's RET popped it */
 
     if (USER_GET(&frame, at) < 0)
         return -EFAULT;

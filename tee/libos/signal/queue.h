@@ -10,14 +10,14 @@
 
 #define SIGNAL_COUNT 64
 #define SIGNAL_RT_MIN 32
-#define SIGNAL_QUEUE_MAX 4096u      /* entries of one queue; RLIMIT_SIGPENDING may be lower */
+#define SIGNAL_QUEUE_MAX 4096u /* entries of one queue; RLIMIT_SIGPENDING may be lower */
 
 #define SIGNAL_BIT(signo) (1ull << ((signo)-1))
-#define SIGNALS_UNBLOCKABLE (SIGNAL_BIT(9) | SIGNAL_BIT(19))    /* SIGKILL, SIGSTOP */
+#define SIGNALS_UNBLOCKABLE (SIGNAL_BIT(9) | SIGNAL_BIT(19)) /* SIGKILL, SIGSTOP */
 
 /* As the kernel's struct sigaction. */
 struct sig_action {
-    uint64_t handler;       /* 0 SIG_DFL, 1 SIG_IGN, or an address */
+    uint64_t handler; /* 0 SIG_DFL, 1 SIG_IGN, or an address */
     uint64_t flags;
     uint64_t restorer;
     uint64_t mask;
@@ -27,7 +27,7 @@ _Static_assert(sizeof(struct sig_action) == 32, "struct sigaction of the kernel"
 struct sig_state {
     uint32_t refs;
     struct spin lock;
-    struct sig_action actions[SIGNAL_COUNT];    /* [signo - 1] */
+    struct sig_action actions[SIGNAL_COUNT]; /* [signo - 1] */
 };
 
 struct sig_entry {
@@ -36,13 +36,13 @@ struct sig_entry {
 };
 
 struct sig_queue {
-    uint64_t mask;              /* bit n-1: signal n pends; atomic */
+    uint64_t mask; /* bit n-1: signal n pends; atomic */
     unsigned count;
     struct sig_entry *first, *last;
 };
 
-struct sig_queue *sig_queue_new(void);      /* NULL: no memory */
-void sig_queue_free(struct sig_queue *q);   /* accepts NULL */
+struct sig_queue *sig_queue_new(void);    /* NULL: no memory */
+void sig_queue_free(struct sig_queue *q); /* accepts NULL */
 /* Adds a signal; entry is taken over when true is returned. A standard signal that pends already is dropped (returns
  * false). entry NULL: only the bit (the queue is full, and the signal carries nothing that must not be lost). */
 bool sig_queue_add(struct sig_queue *q, int signo, struct sig_entry *entry);
@@ -59,9 +59,15 @@ static inline uint64_t sig_queue_mask(const struct sig_queue *q)
     return __atomic_load_n(&q->mask, __ATOMIC_ACQUIRE);
 }
 
-enum sig_default { SIG_DEFAULT_TERMINATE, SIG_DEFAULT_CORE, SIG_DEFAULT_IGNORE, SIG_DEFAULT_STOP, SIG_DEFAULT_CONTINUE };
+enum sig_default {
+    SIG_DEFAULT_TERMINATE,
+    SIG_DEFAULT_CORE,
+    SIG_DEFAULT_IGNORE,
+    SIG_DEFAULT_STOP,
+    SIG_DEFAULT_CONTINUE
+};
 enum sig_default sig_default_of(int signo);
-const char *sig_name(int signo);    /* "SIGSEGV"; "a real-time signal" */
+const char *sig_name(int signo); /* "SIGSEGV"; "a real-time signal" */
 
 struct sig_state *sig_state_new(void);
 void sig_state_ref(struct sig_state *s);

@@ -21,8 +21,8 @@ static uint64_t g_host_signals;
 /* Signals that stop or continue a process cancel what pends of the other kind. */
 static struct sig_entry *drop_opposites(struct process *p, struct sig_queue *q, int signo)
 {
-    uint64_t stops = SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) |
-                     SIGNAL_BIT(SIGTTOU);
+    uint64_t stops =
+        SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU);
 
     if (signo == SIGCONT)
         return sig_queue_drop(q, stops);
@@ -169,7 +169,7 @@ int signal_send_process(struct process *p, int signo, const struct siginfo_linux
     rc = enqueue(p, t, p->pending, signo, &entry, &dropped);
     mem_free(entry);
     sig_entry_free_chain(dropped);
-    if (!is_taken && t) {   /* somebody may have unblocked it meanwhile */
+    if (!is_taken && t) { /* somebody may have unblocked it meanwhile */
         thread_unref(t);
         t = choose(p, signo);
     }

@@ -15,7 +15,7 @@
 
 struct siginfo_linux {
     int32_t signo, error, code, pad;
-    uint8_t fields[112];    /* union of siginfo(2) from offset 16 */
+    uint8_t fields[112]; /* union of siginfo(2) from offset 16 */
 };
 _Static_assert(sizeof(struct siginfo_linux) == 128, "siginfo");
 

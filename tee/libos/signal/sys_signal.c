@@ -36,7 +36,7 @@ SYSCALL_DEFINE(rt_sigaction)
     if (b) {
         action.mask &= ~SIGNALS_UNBLOCKABLE;
         p->sig->actions[signo - 1] = action;
-        if (sig_state_ignores(p->sig, (int)signo)) {    /* POSIX 3.3.1.3: what pends is dropped */
+        if (sig_state_ignores(p->sig, (int)signo)) { /* POSIX 3.3.1.3: what pends is dropped */
             dropped[0] = sig_queue_drop(p->pending, SIGNAL_BIT(signo));
             dropped[1] = sig_queue_drop(current()->pending, SIGNAL_BIT(signo));
         }
@@ -92,8 +92,8 @@ SYSCALL_DEFINE(rt_sigprocmask)
 SYSCALL_DEFINE(rt_sigpending)
 {
     struct thread *t = current();
-    uint64_t mask = (sig_queue_mask(t->pending) | sig_queue_mask(t->process->pending)) &
-                    t->sig_mask;
+    uint64_t mask =
+        (sig_queue_mask(t->pending) | sig_queue_mask(t->process->pending)) & t->sig_mask;
 
     if (b > SIGSET_SIZE)
         return -EINVAL;
@@ -150,7 +150,8 @@ SYSCALL_DEFINE(sigaltstack)
     stack_t stack, old = { .ss_sp = (void *)t->alt_stack_base, .ss_size = t->alt_stack_size };
     uint32_t mode;
 
-    old.ss_flags = t->alt_stack_size ? (int)t->alt_stack_flags | (is_on ? SS_ONSTACK : 0) : SS_DISABLE;
+    old.ss_flags =
+        t->alt_stack_size ? (int)t->alt_stack_flags | (is_on ? SS_ONSTACK : 0) : SS_DISABLE;
     if (a) {
         if (USER_GET(&stack, a) < 0)
             return -EFAULT;
@@ -212,7 +213,7 @@ static int send_to_pid(int32_t pid, int signo, const struct siginfo_linux *info)
 
 #define KILL_TARGETS_MAX 256u
 struct kill_targets {
-    int32_t pgid;           /* 0: everything but the caller and process 1 */
+    int32_t pgid; /* 0: everything but the caller and process 1 */
     unsigned count;
     int32_t pids[KILL_TARGETS_MAX];
 };

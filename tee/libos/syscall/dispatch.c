@@ -12,7 +12,7 @@
 #include "tee/libos/syscall/table.h"
 #include "tee/libos/task/task.h"
 
-#define SYSCALL_SIZE 2  /* bytes of the instruction: 0F 05 */
+#define SYSCALL_SIZE 2 /* bytes of the instruction: 0F 05 */
 
 /* ERESTARTSYS (512) to ERESTART_RESTARTBLOCK (516) must not reach the program. */
 static inline bool is_restart(int64_t result)
@@ -31,8 +31,8 @@ void libos_syscall(struct regs *regs)
         regs->trapped = 0;
     }
     if (LIKELY(number < SYSCALL_TABLE_SIZE && g_syscall_table[number]))
-        result = g_syscall_table[number](regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8,
-                                         regs->r9);
+        result =
+            g_syscall_table[number](regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9);
     else
         result = syscall_unknown(number);
     regs->rax = (uint64_t)result;

@@ -16,19 +16,19 @@
 #include "tee/libos/task/task.h"
 
 #define REPORT_ROWS_MAX 256u
-#define REPORT_LINES_MAX 64u    /* lines while the program runs; the table has the rest */
+#define REPORT_LINES_MAX 64u /* lines while the program runs; the table has the rest */
 
 struct report_row {
     const char *what, *advice;
-    uint64_t site;              /* address after the system call */
+    uint64_t site; /* address after the system call */
     uint64_t count;
     char program[TASK_NAME_SIZE];
 };
 
 static struct {
-    struct spin lock;           /* guards all below */
+    struct spin lock; /* guards all below */
     unsigned row_count, line_count;
-    uint64_t lost;              /* reports that found the table full */
+    uint64_t lost; /* reports that found the table full */
     bool explain;
     struct report_row rows[REPORT_ROWS_MAX];
 } g_report;
@@ -75,9 +75,10 @@ int64_t syscall_unknown(uint64_t number)
 {
     const char *name = syscall_name(number);
 
-    syscall_unsupported(name ? name : "a system call without a name",
-                        "answered ENOSYS as an older Linux would; nothing to do if the program goes "
-                        "on");
+    syscall_unsupported(
+        name ? name : "a system call without a name",
+        "answered ENOSYS as an older Linux would; nothing to do if the program goes "
+        "on");
     return -ENOSYS;
 }
 
@@ -89,7 +90,8 @@ void syscall_explain(void)
         return;
     rewrite_stats(&stats);
     log_line("system-call sites: %lu by jump, %lu by jump through padding, %lu by trap; %lu calls "
-             "trapped", stats.punned, stats.caved, stats.trapping, stats.traps);
+             "trapped",
+             stats.punned, stats.caved, stats.trapping, stats.traps);
     if (!g_report.row_count) {
         log_line("every system call and flag that was used is supported");
         return;

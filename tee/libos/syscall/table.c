@@ -15,7 +15,7 @@ syscall_fn *const g_syscall_table[SYSCALL_TABLE_SIZE] = {
 /* Levels are these words; a number beyond the table does not compile. */
 enum syscall_level { SYSCALL_LEVEL_FULL, SYSCALL_LEVEL_PARTIAL };
 #define SYSCALL(number, name, level, note)                                                         \
-    _Static_assert(SYSCALL_LEVEL_##level <= SYSCALL_LEVEL_PARTIAL && (number) < SYSCALL_TABLE_SIZE, \
-                   #name);
+    _Static_assert(                                                                                \
+        SYSCALL_LEVEL_##level <= SYSCALL_LEVEL_PARTIAL && (number) < SYSCALL_TABLE_SIZE, #name);
 #include "tee/libos/syscall/table/all.def"
 #undef SYSCALL

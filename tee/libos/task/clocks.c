@@ -8,7 +8,7 @@
 #include "tee/enclave/clock.h"
 #include "tee/libos/task/task.h"
 
-#define NS_MAX (UINT64_MAX - 1)     /* UINT64_MAX means forever */
+#define NS_MAX (UINT64_MAX - 1) /* UINT64_MAX means forever */
 
 /* Clock ids of CPU clocks: ~pid << 3 | thread << 2 | kind. */
 #define CPU_CLOCK_THREAD 4
@@ -127,6 +127,7 @@ int clock_deadline(int32_t clock_id, uint64_t absolute_ns, uint64_t *ret_deadlin
         return 0;
     default:
         return clock_id >= 0 && clock_id <= CLOCK_TAI && clock_id != CLOCK_THREAD_CPUTIME_ID
-                   ? -EOPNOTSUPP : -EINVAL;
+                   ? -EOPNOTSUPP
+                   : -EINVAL;
     }
 }

@@ -111,8 +111,9 @@ static void set_name(struct thread *t, const char *path)
 
 NORETURN static void start_program(struct thread *t, const struct exec_result *r)
 {
-    struct regs regs = { .rip = r->entry, .rsp = r->stack_pointer, .rflags = RFLAGS_START,
-                         .orig_rax = UINT64_MAX };
+    struct regs regs = {
+        .rip = r->entry, .rsp = r->stack_pointer, .rflags = RFLAGS_START, .orig_rax = UINT64_MAX
+    };
 
     thread_set_fs_base(0);
     if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE))
@@ -188,7 +189,7 @@ static int64_t exec_user(const char *path, uintptr_t argv, uintptr_t envp)
     if (rc == 0 && args.strings.size + env.strings.size > EXEC_STRINGS_SIZE_MAX)
         rc = -E2BIG;
     if (rc == 0 && args.strings.count == 0)
-        rc = string_list_add(&args, "", "");    /* as Linux since 5.18: argc is at least 1 */
+        rc = string_list_add(&args, "", ""); /* as Linux since 5.18: argc is at least 1 */
     if (rc == 0)
         rc = process_exec(path, &args.strings, &env.strings);
     strings_done(&args.strings);
@@ -199,7 +200,8 @@ static int64_t exec_user(const char *path, uintptr_t argv, uintptr_t envp)
 static int64_t exec_path(uintptr_t path_addr, uintptr_t argv, uintptr_t envp, int dirfd,
                          uint32_t flags)
 {
-    CLEANUP(mem_freep) char *path = mem_alloc(PATH_SIZE_MAX);
+    CLEANUP(mem_freep)
+    char *path = mem_alloc(PATH_SIZE_MAX);
     struct dentry *d;
     int64_t rc;
 

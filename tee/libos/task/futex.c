@@ -14,7 +14,7 @@
 #include "tee/libos/task/clocks.h"
 #include "tee/libos/task/futex_private.h"
 
-#define FAULT_TRIES_MAX 64u     /* pages that vanish again and again between look and lock */
+#define FAULT_TRIES_MAX 64u /* pages that vanish again and again between look and lock */
 
 static struct futex_bucket g_buckets[FUTEX_BUCKETS];
 
@@ -394,8 +394,9 @@ SYSCALL_DEFINE(futex)
         rc = futex_check(a);
         if (rc == 0)
             rc = futex_check(e);
-        return rc < 0 ? rc : requeue(a, (uint32_t)c, (uint32_t)d, e,
-                                     command == FUTEX_CMP_REQUEUE ? &expected : NULL);
+        return rc < 0 ? rc
+                      : requeue(a, (uint32_t)c, (uint32_t)d, e,
+                                command == FUTEX_CMP_REQUEUE ? &expected : NULL);
     case FUTEX_WAKE_OP:
         rc = futex_check(a);
         if (rc == 0)

@@ -56,8 +56,9 @@ static int try_own(uintptr_t addr, uint32_t word, bool try_only)
 
 int64_t futex_lock_pi(uintptr_t addr, uint64_t deadline_ns, bool try_only)
 {
-    struct futex_waiter w = { .thread = current(), .addr = addr, .bitset = FUTEX_BITSET_MATCH_ANY,
-                              .is_pi = true };
+    struct futex_waiter w = {
+        .thread = current(), .addr = addr, .bitset = FUTEX_BITSET_MATCH_ANY, .is_pi = true
+    };
     struct futex_bucket *b = futex_bucket_of(addr);
     uint32_t word;
     int rc = futex_check(addr);
@@ -129,7 +130,7 @@ int64_t futex_unlock_pi(uintptr_t addr)
         if (rc == 0)
             return 0;
         if (rc == -EFAULT)
-            rc = 1;     /* the page went away in between: the load above brings it back */
+            rc = 1; /* the page went away in between: the load above brings it back */
     }
     return rc < 0 ? rc : -EFAULT;
 }

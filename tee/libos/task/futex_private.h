@@ -20,12 +20,12 @@ struct futex_bucket {
 
 struct futex_waiter {
     struct futex_waiter *prev, *next;
-    struct futex_bucket *bucket;    /* changes only by requeue, under both locks */
+    struct futex_bucket *bucket; /* changes only by requeue, under both locks */
     struct thread *thread;
     uintptr_t addr;
     uint32_t bitset;
-    bool is_pi;                     /* waits for ownership */
-    bool woken;                     /* set under the lock of the bucket it was last in */
+    bool is_pi; /* waits for ownership */
+    bool woken; /* set under the lock of the bucket it was last in */
 };
 
 struct futex_bucket *futex_bucket_of(uintptr_t addr);

@@ -16,7 +16,7 @@ enum mutex_waiter_state { MUTEX_WAITS, MUTEX_WOKEN, MUTEX_PARKED };
 struct mutex_waiter {
     struct mutex_waiter *next;
     uint32_t slot;
-    uint32_t state;     /* enum mutex_waiter_state */
+    uint32_t state; /* enum mutex_waiter_state */
 };
 
 bool mutex_try(struct mutex *m)
@@ -93,7 +93,7 @@ void mutex_unlock(struct mutex *m)
     /* While others wait, whoever takes the mutex without waiting must still come here: the woken
      * thread sets 2 again, and until then it is itself the one that looks. */
     __atomic_store_n(&m->state, 0, __ATOMIC_RELEASE);
-    if (w)  /* the waiter's stack frame ends with this */
+    if (w) /* the waiter's stack frame ends with this */
         is_parked = __atomic_exchange_n(&w->state, MUTEX_WOKEN, __ATOMIC_RELEASE) == MUTEX_PARKED;
     spin_unlock(&m->lock);
     if (is_parked)
@@ -102,7 +102,7 @@ void mutex_unlock(struct mutex *m)
 
 /* ---- readers and writer ---- */
 
-#define RWLOCK_WRITER 0x80000000u   /* in rwlock.readers: a writer holds or waits for the lock */
+#define RWLOCK_WRITER 0x80000000u /* in rwlock.readers: a writer holds or waits for the lock */
 
 static bool try_read(void *arg)
 {

@@ -51,7 +51,7 @@ void process_end_others(void)
         end_threads(p);
         mutex_unlock(&p->lock);
         if (wait_sleep(NULL, 0, clock_monotonic_ns() + KICK_INTERVAL_NS, false) == -ERESTARTSYS)
-            break;      /* somebody else ends the whole process, this thread too */
+            break; /* somebody else ends the whole process, this thread too */
     }
     waitq_remove(&w);
 }
@@ -85,7 +85,7 @@ NORETURN void process_exit(int status)
     }
     mutex_unlock(&p->lock);
     if (is_first && p->pid == 1)
-        process_finish(p);      /* the enclave ends with it: no need to wait for its threads */
+        process_finish(p); /* the enclave ends with it: no need to wait for its threads */
     if (is_first)
         process_end_others();
     thread_exit(status);
@@ -171,7 +171,7 @@ SYSCALL_DEFINE(setpgid)
     if (!p)
         return -ESRCH;
     if (p->sid == p->pid)
-        return -EPERM;      /* a session leader stays where it is */
+        return -EPERM; /* a session leader stays where it is */
     p->pgid = pgid ? pgid : p->pid;
     return 0;
 }

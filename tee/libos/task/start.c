@@ -30,9 +30,6 @@
 #define STATUS_REFUSED 3
 #define STDIO_COUNT 3
 #define HOST_FILE_SIZE_MAX (64u << 10)
-/* What container engines leave a root user: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
- * NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP. */
-#define CAP_CONTAINER 0xa80425fbull
 
 NORETURN static void fail(const char *what, int rc)
 {
@@ -46,9 +43,16 @@ NORETURN static void fail(const char *what, int rc)
 static int become_user(struct process *p, const struct descriptor *d)
 {
     uint64_t caps = d->uid == 0 ? CAP_CONTAINER : 0;
-    struct cred cred = { .ruid = d->uid, .euid = d->uid, .suid = d->uid, .fsuid = d->uid,
-                         .rgid = d->gid, .egid = d->gid, .sgid = d->gid, .fsgid = d->gid,
-                         .cap_effective = caps, .cap_permitted = caps };
+    struct cred cred = { .ruid = d->uid,
+                         .euid = d->uid,
+                         .suid = d->uid,
+                         .fsuid = d->uid,
+                         .rgid = d->gid,
+                         .egid = d->gid,
+                         .sgid = d->gid,
+                         .fsgid = d->gid,
+                         .cap_effective = caps,
+                         .cap_permitted = caps };
 
     cred.group_count = MIN(d->groups_count, GROUPS_MAX);
     memcpy(cred.groups, d->groups, cred.group_count * sizeof cred.groups[0]);
@@ -182,7 +186,8 @@ static void take_hostname(char *text, size_t size)
 static void take_host_files(const struct descriptor *d)
 {
     static const char *const names[] = { "resolv.conf", "hosts", "hostname" };
-    CLEANUP(mem_freep) char *bytes = mem_alloc(HOST_FILE_SIZE_MAX + 1);
+    CLEANUP(mem_freep)
+    char *bytes = mem_alloc(HOST_FILE_SIZE_MAX + 1);
     char path[64];
 
     for (unsigned i = 0; bytes && i < ARRAY_COUNT(names); i++) {
@@ -215,7 +220,8 @@ static void open_stdio(const struct start_info *start)
 /* Writes folder and name joined; false when that is too long. */
 static bool join(char *dst, size_t size, const char *folder, size_t folder_len, const char *name)
 {
-    return format(dst, size, "%.*s/%s", (int)folder_len, folder_len ? folder : ".", name) < (int)size;
+    return format(dst, size, "%.*s/%s", (int)folder_len, folder_len ? folder : ".", name) <
+           (int)size;
 }
 
 /* Looks a name without '/' up in PATH. returns: 0 found; -ENOENT; -EACCES a file that may not be run. */
@@ -231,8 +237,8 @@ static int find_in_path(const char *name, const char *path, char *dst, size_t si
         if (join(dst, size, path, len, name) &&
             path_lookup(AT_FDCWD, dst, LOOKUP_FOLLOW, &d) == 0) {
             struct inode *inode = dentry_inode(d);
-            bool may_run = inode && (inode->mode & 0170000) == 0100000 &&
-                           inode_permission(inode, 1) == 0;
+            bool may_run =
+                inode && (inode->mode & 0170000) == 0100000 && inode_permission(inode, 1) == 0;
 
             dentry_unref(d);
             if (may_run)
@@ -258,8 +264,9 @@ NORETURN static void tell_and_exit(const char *name, int rc)
         log_line("cannot run %s: not a program for x86-64 Linux, nor a script", name);
         break;
     case -ENOMEM:
-        log_line("cannot run %s: the enclave's memory does not suffice; raise memory in cloche.yaml",
-                 name);
+        log_line(
+            "cannot run %s: the enclave's memory does not suffice; raise memory in cloche.yaml",
+            name);
         break;
     case -EIO:
         log_line("cannot run %s: the image is damaged", name);

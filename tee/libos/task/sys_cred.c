@@ -256,8 +256,8 @@ SYSCALL_DEFINE(setfsuid)
     struct cred new = *process_cred();
     uint32_t old = new.fsuid, uid = (uint32_t)a;
 
-    if (uid != ID_KEEP &&
-        (is_capable(&new, CAP_SETUID) || is_one_of(uid, new.ruid, new.euid, new.suid) || uid == old)) {
+    if (uid != ID_KEEP && (is_capable(&new, CAP_SETUID) ||
+                           is_one_of(uid, new.ruid, new.euid, new.suid) || uid == old)) {
         new.fsuid = uid;
         if (process_set_cred(process_current(), &new) < 0)
             return old;
@@ -270,8 +270,8 @@ SYSCALL_DEFINE(setfsgid)
     struct cred new = *process_cred();
     uint32_t old = new.fsgid, gid = (uint32_t)a;
 
-    if (gid != ID_KEEP &&
-        (is_capable(&new, CAP_SETGID) || is_one_of(gid, new.rgid, new.egid, new.sgid) || gid == old)) {
+    if (gid != ID_KEEP && (is_capable(&new, CAP_SETGID) ||
+                           is_one_of(gid, new.rgid, new.egid, new.sgid) || gid == old)) {
         new.fsgid = gid;
         if (process_set_cred(process_current(), &new) < 0)
             return old;

@@ -17,7 +17,7 @@
 #include "tee/libos/task/task.h"
 
 #define RANDOM_CHUNK 256u
-#define RANDOM_FLAGS 7u         /* GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE */
+#define RANDOM_FLAGS 7u /* GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE */
 
 static char g_hostname[__NEW_UTS_LEN + 1] = "cloche";
 static uint32_t g_cpus = 1;
@@ -58,7 +58,7 @@ SYSCALL_DEFINE(uname)
     memset(&names, 0, sizeof names);
     put_name(names.sysname, "Linux");
     put_name(names.nodename, g_hostname);
-    put_name(names.release, "6.1.0-cloche");    /* the interface that is served */
+    put_name(names.release, "6.1.0-cloche"); /* the interface that is served */
     put_name(names.version, "#1 SMP");
     put_name(names.machine, "x86_64");
     put_name(names.domainname, "(none)");
@@ -190,7 +190,7 @@ SYSCALL_DEFINE(getrandom)
         done += part;
     }
     memset(chunk, 0, sizeof chunk);
-    __asm__ volatile("" : : "r"(chunk) : "memory");     /* the wipe stays */
+    __asm__ volatile("" : : "r"(chunk) : "memory"); /* the wipe stays */
     return (int64_t)done;
 }
 
@@ -222,7 +222,7 @@ SYSCALL_DEFINE(personality)
     if ((uint32_t)a == UINT32_MAX)
         return old;
     if (((uint32_t)a & 0xff) != 0)
-        return -EINVAL;     /* PER_LINUX is all there is; flags such as ADDR_NO_RANDOMIZE are kept */
+        return -EINVAL; /* PER_LINUX is all there is; flags such as ADDR_NO_RANDOMIZE are kept */
     p->personality = (uint32_t)a;
     return old;
 }

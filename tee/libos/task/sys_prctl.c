@@ -34,7 +34,7 @@ SYSCALL_DEFINE(arch_prctl)
                                                    "must keep its thread data in FS");
         return -EPERM;
     default:
-        return -EINVAL;     /* ARCH_CET_STATUS and others that newer C libraries probe */
+        return -EINVAL; /* ARCH_CET_STATUS and others that newer C libraries probe */
     }
 }
 
@@ -67,6 +67,39 @@ static int64_t drop_bounding(uint64_t capability)
     if (capability > CAP_LAST_CAP)
         return -EINVAL;
     return process_cred()->cap_effective & (1ull << CAP_SETPCAP) ? 0 : -EPERM;
+}
+
+/* Options that have one answer here, whatever the process did before. */
+static int64_t fixed_option(int32_t option, uint64_t b, uint64_t c)
+{
+    switch (option) {
+    case PR_GET_KEEPCAPS:
+    case PR_GET_SECUREBITS:
+    case PR_GET_SECCOMP:
+    case PR_GET_TIMING:
+    case PR_GET_THP_DISABLE:
+        return 0;
+    case PR_SET_KEEPCAPS:
+        return b > 1 ? -EINVAL : 0;
+    case PR_SET_TIMERSLACK:
+    case PR_SET_THP_DISABLE:
+    case PR_SET_PTRACER:
+    case PR_SET_VMA:
+        return 0;
+    case PR_GET_TIMERSLACK:
+        return TIMER_SLACK_NS;
+    case PR_CAP_AMBIENT:
+        if (b == PR_CAP_AMBIENT_IS_SET)
+            return c <= CAP_LAST_CAP ? 0 : -EINVAL;
+        return b == PR_CAP_AMBIENT_CLEAR_ALL ? 0 : -EPERM;
+    case PR_SET_SECCOMP:
+        syscall_unsupported("prctl: PR_SET_SECCOMP", "the program goes on without its own filter; "
+                                                     "the enclave's boundary stands");
+        return -EINVAL;
+    default:
+        syscall_unsupported("prctl: option", "answered EINVAL as an older Linux would");
+        return -EINVAL;
+    }
 }
 
 SYSCALL_DEFINE(prctl)
@@ -105,41 +138,17 @@ SYSCALL_DEFINE(prctl)
         value = p->child_subreaper;
         return USER_PUT(b, &value) < 0 ? -EFAULT : 0;
     case PR_CAPBSET_READ:
-        return b <= CAP_LAST_CAP ? 1 : -EINVAL;
+        return b <= CAP_LAST_CAP ? (int64_t)(CAP_CONTAINER >> b & 1) : -EINVAL;
     case PR_CAPBSET_DROP:
         return drop_bounding(b);
-    case PR_GET_KEEPCAPS:
-    case PR_GET_SECUREBITS:
-    case PR_GET_SECCOMP:
-    case PR_GET_TIMING:
-    case PR_GET_THP_DISABLE:
-        return 0;
-    case PR_SET_KEEPCAPS:
-        return b > 1 ? -EINVAL : 0;
-    case PR_SET_TIMERSLACK:
-    case PR_SET_THP_DISABLE:
-    case PR_SET_PTRACER:
-    case PR_SET_VMA:
-        return 0;
-    case PR_GET_TIMERSLACK:
-        return TIMER_SLACK_NS;
-    case PR_CAP_AMBIENT:
-        if (b == PR_CAP_AMBIENT_IS_SET)
-            return c <= CAP_LAST_CAP ? 0 : -EINVAL;
-        return b == PR_CAP_AMBIENT_CLEAR_ALL ? 0 : -EPERM;
-    case PR_SET_SECCOMP:
-        syscall_unsupported("prctl: PR_SET_SECCOMP", "the program goes on without its own filter; "
-                                                     "the enclave's boundary stands");
-        return -EINVAL;
     default:
-        syscall_unsupported("prctl: option", "answered EINVAL as an older Linux would");
-        return -EINVAL;
+        return fixed_option((int32_t)a, b, c);
     }
 }
 
 SYSCALL_DEFINE(rseq)
 {
-    return -ENOSYS;     /* the C library goes on without; a thread cannot learn its CPU here */
+    return -ENOSYS; /* the C library goes on without; a thread cannot learn its CPU here */
 }
 
 SYSCALL_DEFINE(membarrier)

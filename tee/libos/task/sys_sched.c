@@ -92,7 +92,7 @@ static int check_policy(int32_t tid, uint32_t policy, int32_t priority)
         return rc;
     if (!is_policy(policy) || priority < (is_realtime ? 1 : 0) || priority > (is_realtime ? 99 : 0))
         return -EINVAL;
-    return is_realtime ? -EPERM : 0;    /* RLIMIT_RTPRIO is 0 */
+    return is_realtime ? -EPERM : 0; /* RLIMIT_RTPRIO is 0 */
 }
 
 SYSCALL_DEFINE(sched_setscheduler)
@@ -182,7 +182,7 @@ SYSCALL_DEFINE(getpriority)
 {
     if (a > PRIO_USER)
         return -EINVAL;
-    return 20;      /* nice 0, as the system call shows it */
+    return 20; /* nice 0, as the system call shows it */
 }
 
 SYSCALL_DEFINE(setpriority)

@@ -12,8 +12,8 @@
 #include "tee/libos/task/clocks.h"
 #include "tee/libos/task/task.h"
 
-#define COARSE_RESOLUTION_NS 4000000u   /* CONFIG_HZ 250 */
-#define TICK_NS 10000000u               /* of times(2): USER_HZ is 100 */
+#define COARSE_RESOLUTION_NS 4000000u /* CONFIG_HZ 250 */
+#define TICK_NS 10000000u             /* of times(2): USER_HZ is 100 */
 
 SYSCALL_DEFINE(clock_gettime)
 {
@@ -42,7 +42,7 @@ SYSCALL_DEFINE(clock_getres)
 
 SYSCALL_DEFINE(clock_settime)
 {
-    return -EPERM;  /* the clock belongs to the enclave's owner, not to a program in it */
+    return -EPERM; /* the clock belongs to the enclave's owner, not to a program in it */
 }
 
 SYSCALL_DEFINE(settimeofday)

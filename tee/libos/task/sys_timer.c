@@ -20,18 +20,18 @@
 
 #define TIMERS_MAX 256u
 #define ITIMER_COUNT 3u
-#define RECHECK_MIN_NS 1000000u     /* CPU time is looked at again at most this often */
+#define RECHECK_MIN_NS 1000000u /* CPU time is looked at again at most this often */
 #define OVERRUN_MAX INT32_MAX
 
 struct posix_timer {
     struct timer timer;
-    struct process *process;    /* outlives its timers */
-    struct thread *target;      /* SIGEV_THREAD_ID; a reference, else NULL */
+    struct process *process; /* outlives its timers */
+    struct thread *target;   /* SIGEV_THREAD_ID; a reference, else NULL */
     int32_t id, clock_id, notify, signo;
-    uint64_t value;             /* sigev_value */
+    uint64_t value; /* sigev_value */
     bool is_itimer, on_cpu_time;
-    struct spin lock;           /* guards what follows */
-    uint64_t next_ns;           /* on the timer's clock; 0: disarmed */
+    struct spin lock; /* guards what follows */
+    uint64_t next_ns; /* on the timer's clock; 0: disarmed */
     uint64_t interval_ns;
     uint64_t overrun, overrun_sent;
 };
@@ -114,7 +114,7 @@ static void expire(struct timer *timer, void *arg)
     if (has_expired)
         notify(pt);
     if (again_ns && timer_add(timer, again_ns) < 0)
-        pt->next_ns = 0;    /* cannot be: the service runs this */
+        pt->next_ns = 0; /* cannot be: the service runs this */
 }
 
 /* ---- arming ---- */
@@ -236,7 +236,7 @@ static int timeval_to_ns(const struct __kernel_old_timeval *tv, uint64_t *ret_ns
 
 static struct __kernel_old_timeval timeval_from_ns(uint64_t ns)
 {
-    ns += NS_PER_US - 1;    /* a timer that is armed never shows zero */
+    ns += NS_PER_US - 1; /* a timer that is armed never shows zero */
     return (struct __kernel_old_timeval){ .tv_sec = (int64_t)(ns / NS_PER_S),
                                           .tv_usec = (int64_t)(ns % NS_PER_S / NS_PER_US) };
 }
@@ -307,8 +307,8 @@ static int check_clock(int32_t clock_id, bool *ret_cpu)
 {
     uint64_t ns;
 
-    *ret_cpu = clock_id == CLOCK_PROCESS_CPUTIME_ID || clock_id == CLOCK_THREAD_CPUTIME_ID ||
-               clock_id < 0;
+    *ret_cpu =
+        clock_id == CLOCK_PROCESS_CPUTIME_ID || clock_id == CLOCK_THREAD_CPUTIME_ID || clock_id < 0;
     return *ret_cpu ? clock_read(clock_id, &ns) : clock_deadline(clock_id, 0, &ns);
 }
 

@@ -17,12 +17,12 @@
 #include "tee/libos/signal/queue.h"
 
 #define TID_BUCKETS 256u
-#define PID_LIMIT 4194304       /* as Linux on 64 bits */
+#define PID_LIMIT 4194304 /* as Linux on 64 bits */
 #define NOFILE_SOFT 1024u
 #define SIGPENDING_MAX 4096u
 #define XSTATE_ALIGN 64u
 
-static struct spin g_tasks;     /* guards all below */
+static struct spin g_tasks; /* guards all below */
 static struct process *g_processes;
 static struct thread *g_tids[TID_BUCKETS];
 static int32_t g_last_id;
@@ -216,7 +216,7 @@ int thread_new(struct process *p, bool as_leader, struct thread **ret)
 
     if (!t)
         return -ENOMEM;
-    t->refs = 2;        /* the caller's and the table's */
+    t->refs = 2; /* the caller's and the table's */
     t->slot = UINT32_MAX;
     t->pending = sig_queue_new();
     rc = t->pending ? count_thread() : -ENOMEM;

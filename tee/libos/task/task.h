@@ -11,16 +11,19 @@
 #include "tee/enclave/entry.h"
 #include "tee/libos/task/wait.h"
 
-struct fd_table;    /* tee/libos/fs/vfs/vfs.h */
+struct fd_table; /* tee/libos/fs/vfs/vfs.h */
 struct fs_context;
-struct mm;          /* tee/libos/mm/mm.h */
-struct sig_state;   /* tee/libos/signal/signal.h: handlers, shared by CLONE_SIGHAND */
-struct exec_strings;    /* tee/libos/elf/elf.h */
+struct mm;           /* tee/libos/mm/mm.h */
+struct sig_state;    /* tee/libos/signal/signal.h: handlers, shared by CLONE_SIGHAND */
+struct exec_strings; /* tee/libos/elf/elf.h */
 struct timer_set;
-struct sig_queue;   /* pending signals of a thread or a process */
+struct sig_queue; /* pending signals of a thread or a process */
 
 #define GROUPS_MAX 64u
-#define TASK_NAME_SIZE 16u  /* with NUL, as PR_SET_NAME */
+/* What container engines leave a root user: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP,
+ * NET_BIND_SERVICE, NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE, SETFCAP. */
+#define CAP_CONTAINER 0xa80425fbull
+#define TASK_NAME_SIZE 16u /* with NUL, as PR_SET_NAME */
 
 /* Credentials; immutable once shared: a change makes a new one. */
 struct cred {
@@ -30,7 +33,7 @@ struct cred {
     uint64_t cap_effective, cap_permitted, cap_inheritable;
     uint32_t group_count;
     uint32_t groups[GROUPS_MAX];
-    struct cred *next_used;         /* process->creds: each set that the process ever had */
+    struct cred *next_used; /* process->creds: each set that the process ever had */
 };
 
 struct rlimit64_pair {
@@ -44,38 +47,38 @@ typedef int64_t restart_fn(struct thread *t);
 struct process {
     uint32_t refs;
     int32_t pid;
-    struct process *parent;         /* NULL for process 1 */
+    struct process *parent; /* NULL for process 1 */
     int32_t pgid, sid;
     struct mutex lock;
     struct mm *mm;
     struct fd_table *fds;
     struct fs_context *fs;
     struct sig_state *sig;
-    struct sig_queue *pending;      /* process-directed signals */
-    struct cred *cred;              /* read with process_cred(), replaced under lock */
-    struct cred *creds;             /* all of them: a reader may still look at an old one */
+    struct sig_queue *pending; /* process-directed signals */
+    struct cred *cred;         /* read with process_cred(), replaced under lock */
+    struct cred *creds;        /* all of them: a reader may still look at an old one */
     struct rlimit64_pair limits[RLIMIT_COUNT];
-    struct thread *threads;         /* list, under lock */
+    struct thread *threads; /* list, under lock */
     unsigned thread_count;
     struct process *children, *sibling;
-    struct waitq child_wait;        /* woken when a child changes state */
-    int32_t exit_code;              /* wait(2) status, valid when zombie */
+    struct waitq child_wait; /* woken when a child changes state */
+    int32_t exit_code;       /* wait(2) status, valid when zombie */
     bool zombie, exiting;
-    int32_t exit_status;            /* wait(2) status that a thread asked for; valid when exiting */
-    struct thread *exec_thread;     /* in execve: the only thread that goes on */
-    struct waitq thread_wait;       /* woken when a thread leaves, and when `stopped` changes */
-    bool stopped;                   /* SIGSTOP and friends, until SIGCONT */
+    int32_t exit_status;        /* wait(2) status that a thread asked for; valid when exiting */
+    struct thread *exec_thread; /* in execve: the only thread that goes on */
+    struct waitq thread_wait;   /* woken when a thread leaves, and when `stopped` changes */
+    bool stopped;               /* SIGSTOP and friends, until SIGCONT */
     bool no_new_privs;
     bool child_subreaper;
     uint32_t dumpable;
     uint32_t personality;
-    uint64_t dead_cpu_ns;           /* CPU time of threads that are gone */
-    struct timer_set *timers;       /* sys_timer.c: POSIX and interval timers; NULL until used */
-    struct process *next_all;       /* g_tasks */
+    uint64_t dead_cpu_ns;     /* CPU time of threads that are gone */
+    struct timer_set *timers; /* sys_timer.c: POSIX and interval timers; NULL until used */
+    struct process *next_all; /* g_tasks */
     int oom_score_adj;
-    uint32_t umask;                 /* kept here: per fs_context in Linux, shared with CLONE_FS */
-    char *exe_path;                 /* for /proc/self/exe; owned */
-    char *cmdline;                  /* NUL-separated; cmdline_size bytes; owned */
+    uint32_t umask; /* kept here: per fs_context in Linux, shared with CLONE_FS */
+    char *exe_path; /* for /proc/self/exe; owned */
+    char *cmdline;  /* NUL-separated; cmdline_size bytes; owned */
     size_t cmdline_size;
     uintptr_t env_start, env_end, arg_start, arg_end;
     uint64_t start_ns;
@@ -85,22 +88,22 @@ struct thread {
     uint32_t refs;
     int32_t tid;
     struct process *process;
-    struct thread *next;            /* process->threads */
-    uint32_t slot;                  /* thread slot, for ocall_unpark */
+    struct thread *next; /* process->threads */
+    uint32_t slot;       /* thread slot, for ocall_unpark */
     struct spin lock;
     /* wait.c */
-    uint32_t wake_token;            /* 1: wait_sleep() returns at once */
-    uint32_t parked;                /* 0 running, 1 in ocall_park, 2 in ocall_poll */
+    uint32_t wake_token; /* 1: wait_sleep() returns at once */
+    uint32_t parked;     /* 0 running, 1 in ocall_park, 2 in ocall_poll */
     /* signal.c */
-    uint64_t sig_mask;              /* bit n-1 = signal n */
-    uint64_t sig_mask_saved;        /* sigsuspend, ppoll...: restored on the way out */
+    uint64_t sig_mask;       /* bit n-1 = signal n */
+    uint64_t sig_mask_saved; /* sigsuspend, ppoll...: restored on the way out */
     bool sig_mask_restore;
-    uint64_t sig_wait_mask;         /* blocked signals that sigtimedwait waits for just now */
+    uint64_t sig_wait_mask; /* blocked signals that sigtimedwait waits for just now */
     struct sig_queue *pending;
     uintptr_t alt_stack_base;
     size_t alt_stack_size;
     uint32_t alt_stack_flags;
-    uint32_t attention;             /* TASK_ATTENTION_* bits: handled before going back to the program */
+    uint32_t attention; /* TASK_ATTENTION_* bits: handled before going back to the program */
     /* futex.c, task.c */
     uintptr_t clear_child_tid;
     uintptr_t robust_list;
@@ -109,29 +112,29 @@ struct thread {
     uint32_t rseq_size, rseq_signature;
     char name[TASK_NAME_SIZE];
     uint64_t cpu_start_ns;
-    restart_fn *restart;            /* what restart_syscall goes on with; NULL: nothing */
+    restart_fn *restart; /* what restart_syscall goes on with; NULL: nothing */
     uint64_t restart_args[4];
     /* wait.c */
-    struct wake_batch *wake_batch;  /* outermost open batch of this thread */
-    uint32_t spin_budget;           /* iterations before parking; adapts */
-    uint64_t slept_ns;              /* total time asleep */
+    struct wake_batch *wake_batch; /* outermost open batch of this thread */
+    uint32_t spin_budget;          /* iterations before parking; adapts */
+    uint64_t slept_ns;             /* total time asleep */
     /* task.c */
-    struct thread *next_tid;        /* g_tasks hash chain */
-    void (*kernel_fn)(void *arg);   /* a thread of the library OS itself */
+    struct thread *next_tid;      /* g_tasks hash chain */
+    void (*kernel_fn)(void *arg); /* a thread of the library OS itself */
     void *kernel_arg;
-    struct regs *start_regs;        /* where a new thread begins; freed when it has */
-    void *xstate;                   /* scratch XSAVE area, 64-aligned inside xstate_block; NULL until needed */
+    struct regs *start_regs; /* where a new thread begins; freed when it has */
+    void *xstate; /* scratch XSAVE area, 64-aligned inside xstate_block; NULL until needed */
     void *xstate_block;
     uint32_t pdeath_signal;
-    bool exiting;                   /* thread_exit has begun */
+    bool exiting; /* thread_exit has begun */
     /* signal.c: the last synchronous fault, for the signal frame */
     uint64_t fault_vector, fault_error_code, fault_address;
 };
 
 #define TASK_ATTENTION_SIGNAL 0x1u
-#define TASK_ATTENTION_DIE 0x2u     /* exit_group by another thread, fatal signal, execve */
+#define TASK_ATTENTION_DIE 0x2u /* exit_group by another thread, fatal signal, execve */
 
-struct thread *thread_current(void);                        /* same as current() */
+struct thread *thread_current(void); /* same as current() */
 static inline struct process *process_current(void)
 {
     return ((struct thread *)current())->process;
@@ -148,7 +151,7 @@ struct thread *thread_find(int32_t tid);
 /* Calls fn for each process, under g_tasks; fn must not sleep. */
 void process_each(void (*fn)(struct process *p, void *arg), void *arg);
 
-const struct cred *process_cred(void);  /* of the caller's process; valid during the system call */
+const struct cred *process_cred(void); /* of the caller's process; valid during the system call */
 /* Replaces the credentials of the calling process by a copy of *c (refs and links aside). returns: 0; -ENOMEM. */
 MUST_CHECK int process_set_cred(struct process *p, const struct cred *c);
 bool cred_has_group(const struct cred *c, uint32_t gid);

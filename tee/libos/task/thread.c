@@ -93,14 +93,14 @@ int thread_start_kernel(void (*fn)(void *arg), void *arg, const char *name)
         thread_unref(t);
         return rc;
     }
-    return 0;   /* the reference is the thread's own */
+    return 0; /* the reference is the thread's own */
 }
 
 /* ---- clone ---- */
 
 struct clone_request {
     uint64_t flags;
-    uintptr_t stack;        /* 0: the caller's stack pointer */
+    uintptr_t stack; /* 0: the caller's stack pointer */
     uintptr_t parent_tid, child_tid, tls;
 };
 
@@ -184,13 +184,16 @@ static int64_t clone_perform(const struct clone_request *r)
         thread_unref(t);
         return rc;
     }
-    return tid;     /* t is the new thread's own now */
+    return tid; /* t is the new thread's own now */
 }
 
 SYSCALL_DEFINE(clone)
 {
-    struct clone_request r = { .flags = a & ~0xffull,   /* the low byte is the exit signal */
-                               .stack = b, .parent_tid = c, .child_tid = d, .tls = e };
+    struct clone_request r = { .flags = a & ~0xffull, /* the low byte is the exit signal */
+                               .stack = b,
+                               .parent_tid = c,
+                               .child_tid = d,
+                               .tls = e };
     int rc = check_clone(&r);
 
     return rc < 0 ? rc : clone_perform(&r);
@@ -214,8 +217,10 @@ SYSCALL_DEFINE(clone3)
         return -EPERM;
     if (args.stack && args.stack + args.stack_size < args.stack)
         return -EINVAL;
-    r = (struct clone_request){ .flags = args.flags, .stack = args.stack + args.stack_size,
-                                .parent_tid = args.parent_tid, .child_tid = args.child_tid,
+    r = (struct clone_request){ .flags = args.flags,
+                                .stack = args.stack + args.stack_size,
+                                .parent_tid = args.parent_tid,
+                                .child_tid = args.child_tid,
                                 .tls = args.tls };
     if ((args.flags & CLONE_THREAD) && args.exit_signal)
         return -EINVAL;

@@ -15,10 +15,10 @@
 static struct {
     struct spin lock;
     struct timer *root;
-    struct timer *running;      /* its callback runs now */
-    struct thread *service;     /* NULL: not started, or not there yet */
+    struct timer *running;  /* its callback runs now */
+    struct thread *service; /* NULL: not started, or not there yet */
     struct mutex start_lock;
-    bool is_started;            /* under start_lock */
+    bool is_started; /* under start_lock */
 } g_timers;
 
 void timer_init(struct timer *t, timer_fn *fn, void *arg)
@@ -124,7 +124,7 @@ static void serve(void *arg UNUSED)
         if (t)
             t->fn(t, t->arg);
         else if (wait_sleep(NULL, 0, next_ns, false) == -ERESTARTSYS)
-            return;     /* nobody ends this thread; should it be, it goes */
+            return; /* nobody ends this thread; should it be, it goes */
     }
 }
 

@@ -14,10 +14,10 @@ typedef void timer_fn(struct timer *timer, void *arg);
 
 /* Embedded in its owner; zero-initialised is not armed. The members are the service's. */
 struct timer {
-    uint64_t expires_ns;    /* monotonic */
+    uint64_t expires_ns; /* monotonic */
     timer_fn *fn;
     void *arg;
-    struct timer *child, *next, *prev;  /* pairing heap; prev: parent or left sibling */
+    struct timer *child, *next, *prev; /* pairing heap; prev: parent or left sibling */
     bool is_armed;
 };
 

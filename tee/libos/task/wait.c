@@ -25,7 +25,7 @@ _Static_assert(sizeof(struct wait_host) == sizeof(struct ocall_pollfd) &&
                "wait_host has the layout of ocall_pollfd");
 
 static uint32_t g_cpu_count = 1;
-static uint32_t g_asleep;   /* threads inside ocall_park or ocall_poll */
+static uint32_t g_asleep; /* threads inside ocall_park or ocall_poll */
 
 void wait_set_cpu_count(unsigned count)
 {
@@ -248,7 +248,7 @@ static int sleep_hosts(struct thread *t, struct wait_host *hosts, unsigned count
     int ready;
 
     if (!sleep_begin(t, 2, &since_ns))
-        deadline_ns = 0;    /* a token came: only look */
+        deadline_ns = 0; /* a token came: only look */
     ready = ocall_poll((struct ocall_pollfd *)hosts, count, deadline_ns);
     if (ready < 0)
         for (unsigned i = 0; i < count; i++)

@@ -26,20 +26,20 @@ typedef void waiter_fn(struct waiter *w, uint32_t key);
 
 struct waiter {
     struct waiter *prev, *next;
-    struct waitq *queue;    /* NULL: in none */
-    struct thread *thread;  /* woken when fn is NULL */
+    struct waitq *queue;   /* NULL: in none */
+    struct thread *thread; /* woken when fn is NULL */
     waiter_fn *fn;
     void *arg;
-    bool exclusive;         /* wait_wake(count) stops after `count` exclusive ones */
+    bool exclusive; /* wait_wake(count) stops after `count` exclusive ones */
 };
 
 #define WAIT_FOREVER UINT64_MAX
 #define WAKE_ALL UINT32_MAX
 
-void waiter_init(struct waiter *w);     /* wakes the calling thread */
+void waiter_init(struct waiter *w); /* wakes the calling thread */
 void waiter_init_fn(struct waiter *w, waiter_fn *fn, void *arg);
 void waitq_add(struct waitq *q, struct waiter *w);
-void waitq_remove(struct waiter *w);    /* no-op when in no queue */
+void waitq_remove(struct waiter *w); /* no-op when in no queue */
 /* Wakes all non-exclusive waiters and at most `count` exclusive ones; returns how many were woken. Cheap when the queue
  * is empty (one relaxed load after a full fence). */
 unsigned wait_wake(struct waitq *q, unsigned count, uint32_t key);
@@ -48,8 +48,8 @@ bool waitq_is_empty(const struct waitq *q);
 /* A host descriptor to watch while asleep. */
 struct wait_host {
     int32_t host_fd;
-    uint16_t events;    /* POLL* */
-    uint16_t revents;   /* set on return */
+    uint16_t events;  /* POLL* */
+    uint16_t revents; /* set on return */
 };
 
 /*
@@ -86,10 +86,10 @@ MUST_CHECK int wait_sleep(struct wait_host *hosts, unsigned count, uint64_t dead
 #define WAKE_BATCH_INLINE 16u
 struct wake_batch {
     bool is_outermost;
-    bool has_overflow;          /* slots that did not fit are in `more` */
+    bool has_overflow; /* slots that did not fit are in `more` */
     unsigned count;
     uint32_t slots[WAKE_BATCH_INLINE];
-    uint64_t more[64];          /* bit n: slot n; LIBOS_SLOT_COUNT_MAX bits */
+    uint64_t more[64]; /* bit n: slot n; LIBOS_SLOT_COUNT_MAX bits */
 };
 void wake_batch_begin(struct wake_batch *b);
 void wake_batch_end(struct wake_batch *b);
@@ -106,7 +106,7 @@ void wait_sleep_for_lock(struct waitq *q, bool (*condition)(void *arg), void *ar
 /* Sleeping lock; may be held across OCALLs and program-memory accesses. Not recursive. Does not disturb
  * a pending wake of wait_sleep(). Zero-initialised is unlocked. */
 struct mutex {
-    uint32_t state;         /* 0 free, 1 held, 2 held and somebody waits */
+    uint32_t state; /* 0 free, 1 held, 2 held and somebody waits */
     struct spin lock;
     struct mutex_waiter *waiters;
 };

@@ -17,8 +17,8 @@
 #include "tests/unit/libos/fake_task.h"
 
 #define MS 1000000
-#define UC_OFF 8u           /* of struct ucontext in struct rt_sigframe */
-#define UC_CONTEXT_OFF 40u  /* of struct sigcontext in struct ucontext */
+#define UC_OFF 8u          /* of struct ucontext in struct rt_sigframe */
+#define UC_CONTEXT_OFF 40u /* of struct sigcontext in struct ucontext */
 
 syscall_fn sys_rt_sigaction, sys_rt_sigprocmask, sys_rt_sigpending, sys_rt_sigtimedwait, sys_tgkill,
     sys_kill, sys_sigaltstack, sys_rt_sigqueueinfo, sys_nanosleep, sys_rt_sigsuspend;
@@ -27,7 +27,9 @@ static uint8_t g_stack[65536] __attribute__((aligned(64)));
 
 static void set_action(int signo, uint64_t handler, uint64_t flags)
 {
-    struct sig_action action = { .handler = handler, .flags = flags | 0x04000000, .restorer = 0x5000 };
+    struct sig_action action = { .handler = handler,
+                                 .flags = flags | 0x04000000,
+                                 .restorer = 0x5000 };
 
     assert_int_equal(SYS(rt_sigaction, signo, &action, 0, 8), 0);
 }
@@ -47,8 +49,13 @@ static int send_self(int signo)
 
 static struct regs program_regs(void)
 {
-    return (struct regs){ .rip = 0x401000, .rsp = (uint64_t)g_stack + sizeof g_stack - 512, .rax = 5,
-                          .rbx = 0xb, .r15 = 15, .rflags = 0x246, .orig_rax = UINT64_MAX };
+    return (struct regs){ .rip = 0x401000,
+                          .rsp = (uint64_t)g_stack + sizeof g_stack - 512,
+                          .rax = 5,
+                          .rbx = 0xb,
+                          .r15 = 15,
+                          .rflags = 0x246,
+                          .orig_rax = UINT64_MAX };
 }
 
 /* ---- queues ---- */
@@ -63,8 +70,8 @@ static struct sig_entry *entry(int signo, int value)
 
 static void test_queue_order(void **state)
 {
-    static const int order[][2] = { { SIGSEGV, 1 }, { SIGHUP, 2 }, { SIGTERM, 3 }, { 40, 4 },
-                                    { 40, 5 }, { 41, 6 } };
+    static const int order[][2] = { { SIGSEGV, 1 }, { SIGHUP, 2 }, { SIGTERM, 3 },
+                                    { 40, 4 },      { 40, 5 },     { 41, 6 } };
     struct sig_queue q = { 0 };
     struct siginfo_linux info;
     struct sig_entry *e;
@@ -76,7 +83,7 @@ static void test_queue_order(void **state)
     assert_true(sig_queue_add(&q, SIGHUP, entry(SIGHUP, 2)));
     assert_true(sig_queue_add(&q, SIGSEGV, entry(SIGSEGV, 1)));
     e = entry(SIGTERM, 9);
-    assert_false(sig_queue_add(&q, SIGTERM, e));     /* pends already */
+    assert_false(sig_queue_add(&q, SIGTERM, e)); /* pends already */
     test_free(e);
     for (unsigned i = 0; i < 6; i++) {
         assert_int_equal(sig_queue_take(&q, UINT64_MAX, &info, &e), order[i][0]);
@@ -121,7 +128,7 @@ static void test_blocked_signals_pend(void **state)
     assert_false(signal_pending());
     assert_int_equal(SYS(rt_sigpending, &pending, 8), 0);
     assert_int_equal(pending, SIGNAL_BIT(SIGUSR1));
-    set_action(SIGUSR1, 1, 0);      /* ignoring drops what pends */
+    set_action(SIGUSR1, 1, 0); /* ignoring drops what pends */
     assert_int_equal(SYS(rt_sigpending, &pending, 8), 0);
     assert_int_equal(pending, 0);
     set_mask(0);
@@ -167,13 +174,13 @@ static void test_frame_and_back(void **state)
     assert_int_equal(frame[0], 0x5000);
     assert_int_equal(regs.rdx, regs.rsp + UC_OFF);
     assert_int_equal(*(int32_t *)regs.rsi, SIGUSR1);
-    assert_int_equal(((int32_t *)regs.rsi)[2], -6);     /* SI_TKILL */
+    assert_int_equal(((int32_t *)regs.rsi)[2], -6); /* SI_TKILL */
     assert_int_equal(*(uint64_t *)(regs.rdx + UC_CONTEXT_OFF + 16 * 8), before.rip);
     assert_int_equal(current()->sig_mask, SIGNAL_BIT(SIGUSR2) | SIGNAL_BIT(SIGUSR1));
     /* The handler changes RBX and tries what it may not. */
     *(uint64_t *)(regs.rdx + UC_CONTEXT_OFF + 11 * 8) = 0xbeef;
-    *(uint64_t *)(regs.rdx + UC_CONTEXT_OFF + 17 * 8) |= 0x3000;    /* IOPL */
-    regs.rsp += 8;      /* RET to the restorer */
+    *(uint64_t *)(regs.rdx + UC_CONTEXT_OFF + 17 * 8) |= 0x3000; /* IOPL */
+    regs.rsp += 8;                                               /* RET to the restorer */
     assert_int_equal(sigframe_pop(&regs), 0);
     assert_int_equal(regs.rip, before.rip);
     assert_int_equal(regs.rsp, before.rsp);
@@ -192,7 +199,7 @@ static void test_bad_frames_are_refused(void **state)
     assert_int_equal(send_self(SIGUSR1), 0);
     signal_handle(&regs, false);
     regs.rsp += 8;
-    *(uint64_t *)(regs.rsp + UC_CONTEXT_OFF + 16 * 8) = 1ull << 63;     /* RIP not canonical */
+    *(uint64_t *)(regs.rsp + UC_CONTEXT_OFF + 16 * 8) = 1ull << 63; /* RIP not canonical */
     before = regs;
     assert_int_equal(sigframe_pop(&regs), -EFAULT);
     assert_memory_equal(&before, &regs, sizeof regs);
@@ -204,7 +211,11 @@ static void test_bad_frames_are_refused(void **state)
 static void test_alternate_stack(void **state)
 {
     static uint8_t alt[16384];
-    struct { void *sp; int flags; size_t size; } s = { alt, 0, sizeof alt }, old;
+    struct {
+        void *sp;
+        int flags;
+        size_t size;
+    } s = { alt, 0, sizeof alt }, old;
     struct regs regs = program_regs();
 
     s.size = 100;
@@ -258,7 +269,7 @@ static void test_restarts(void **state)
     assert_int_equal(rax_after(-ERESTARTNOINTR, 0, &rip), 7);
     assert_int_equal(rax_after(42, 0, &rip), 42);
     regs.orig_rax = 7;
-    regs.rax = (uint64_t)-ERESTART_RESTARTBLOCK;    /* no handler runs */
+    regs.rax = (uint64_t)-ERESTART_RESTARTBLOCK; /* no handler runs */
     signal_handle(&regs, true);
     assert_int_equal(regs.rax, 219);
     assert_int_equal(regs.rip, at - 2);
@@ -316,7 +327,7 @@ static void test_signal_interrupts_sleep(void **state)
 static void test_host_signals(void **state)
 {
     set_action(SIGTERM, 0x4000, 0);
-    libos_host_signal(SIGKILL);     /* not the host's to send */
+    libos_host_signal(SIGKILL); /* not the host's to send */
     libos_host_signal(0);
     libos_host_signal(99);
     signal_host_drain();
@@ -337,7 +348,7 @@ static void die_of_fault(void *arg)
     struct regs regs = program_regs();
     struct fault fault = { .vector = VECTOR_PF, .address = 0x10, .has_address = true };
 
-    current()->sig_mask = SIGNAL_BIT(SIGSEGV);      /* blocked: kills all the same */
+    current()->sig_mask = SIGNAL_BIT(SIGSEGV); /* blocked: kills all the same */
     set_action(SIGSEGV, 0x4000, 0);
     libos_fault(&regs, &fault);
 }
@@ -363,18 +374,12 @@ static int init(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_queue_order),
-        cmocka_unit_test(test_queue_is_bounded),
-        cmocka_unit_test(test_blocked_signals_pend),
-        cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_frame_and_back),
-        cmocka_unit_test(test_bad_frames_are_refused),
-        cmocka_unit_test(test_alternate_stack),
-        cmocka_unit_test(test_restarts),
-        cmocka_unit_test(test_sigtimedwait),
-        cmocka_unit_test(test_signal_interrupts_sleep),
-        cmocka_unit_test(test_host_signals),
-        cmocka_unit_test(test_fault_kills),
+        cmocka_unit_test(test_queue_order),          cmocka_unit_test(test_queue_is_bounded),
+        cmocka_unit_test(test_blocked_signals_pend), cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_frame_and_back),       cmocka_unit_test(test_bad_frames_are_refused),
+        cmocka_unit_test(test_alternate_stack),      cmocka_unit_test(test_restarts),
+        cmocka_unit_test(test_sigtimedwait),         cmocka_unit_test(test_signal_interrupts_sleep),
+        cmocka_unit_test(test_host_signals),         cmocka_unit_test(test_fault_kills),
     };
 
     return cmocka_run_group_tests(tests, init, NULL);

@@ -15,7 +15,8 @@
 #include "tests/unit/libos/fake_task.h"
 
 static const char *const g_args[] = { "/bin/app", "--safe", "more" };
-static const struct descriptor_env g_env[] = { { "MODE", "sealed" }, { "LANG", NULL },
+static const struct descriptor_env g_env[] = { { "MODE", "sealed" },
+                                               { "LANG", NULL },
                                                { "LANGUAGE", NULL } };
 
 static const char *nth(const struct exec_strings *s, unsigned n)
@@ -28,11 +29,14 @@ static const char *nth(const struct exec_strings *s, unsigned n)
     return at;
 }
 
-static struct start_info start_of(const struct descriptor *d, const char *const *args, uint32_t argc,
-                                  const char *const *env, uint32_t envc)
+static struct start_info start_of(const struct descriptor *d, const char *const *args,
+                                  uint32_t argc, const char *const *env, uint32_t envc)
 {
-    return (struct start_info){ .descriptor = d, .host_arguments = args, .host_argument_count = argc,
-                                .host_environment = env, .host_environment_count = envc };
+    return (struct start_info){ .descriptor = d,
+                                .host_arguments = args,
+                                .host_argument_count = argc,
+                                .host_environment = env,
+                                .host_environment_count = envc };
 }
 
 static void test_arguments(void **state)
@@ -62,8 +66,8 @@ static void test_arguments(void **state)
 
 static void test_environment(void **state)
 {
-    static const char *const host[] = { "LANG=C", "LD_PRELOAD=/evil.so", "MODE=open", "LANGUAGES=x",
-                                        "LANG=second", "PATH" };
+    static const char *const host[] = { "LANG=C",      "LD_PRELOAD=/evil.so", "MODE=open",
+                                        "LANGUAGES=x", "LANG=second",         "PATH" };
     struct descriptor d = { .env = g_env, .env_count = 3 };
     struct start_info start = start_of(&d, NULL, 0, host, 6);
     struct exec_strings env;

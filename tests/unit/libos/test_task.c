@@ -44,7 +44,7 @@ static void count_up(void *arg)
         unsigned seen = g_counter;
 
         if (i % 64 == 0)
-            usleep(10);     /* make others sleep on it */
+            usleep(10); /* make others sleep on it */
         g_counter = seen + 1;
         mutex_unlock(&g_mutex);
     }
@@ -155,7 +155,8 @@ static void pong(void *arg)
     for (uint32_t i = 0; i < ROUNDS; i++) {
         int rc;
 
-        WAIT_UNTIL(rc, &g_ping, __atomic_load_n(&g_turn, __ATOMIC_SEQ_CST) == 2 * i + 1, WAIT_FOREVER);
+        WAIT_UNTIL(rc, &g_ping, __atomic_load_n(&g_turn, __ATOMIC_SEQ_CST) == 2 * i + 1,
+                   WAIT_FOREVER);
         __atomic_store_n(&g_turn, 2 * i + 2, __ATOMIC_SEQ_CST);
         wait_wake(&g_pong, WAKE_ALL, 0);
     }
@@ -171,7 +172,8 @@ static void test_ping_pong_loses_no_wake(void **state)
 
         __atomic_store_n(&g_turn, 2 * i + 1, __ATOMIC_SEQ_CST);
         wait_wake(&g_ping, WAKE_ALL, 0);
-        WAIT_UNTIL(rc, &g_pong, __atomic_load_n(&g_turn, __ATOMIC_SEQ_CST) == 2 * i + 2, WAIT_FOREVER);
+        WAIT_UNTIL(rc, &g_pong, __atomic_load_n(&g_turn, __ATOMIC_SEQ_CST) == 2 * i + 2,
+                   WAIT_FOREVER);
     }
     fake_thread_join(f);
     wait_set_cpu_count(1);
@@ -279,7 +281,7 @@ static void test_futex_pi(void **state)
     run_workers(own_pi);
     assert_int_equal(g_counter, 20 * WORKERS);
     assert_int_equal(g_word, 0);
-    g_word = 999999;    /* nobody */
+    g_word = 999999; /* nobody */
     assert_int_equal(FUTEX(&g_word, FUTEX_LOCK_PI, 0, 0), -ESRCH);
 }
 
@@ -373,8 +375,13 @@ static void test_timers_fire_in_order(void **state)
 
 static void test_posix_timer_sends_signals(void **state)
 {
-    struct { struct __kernel_timespec interval, value; } spec = { { 0, 2 * MS }, { 0, 2 * MS } };
-    struct { uint64_t value; int32_t signo, notify, pad[12]; } event = { 77, 40, 0, { 0 } };
+    struct {
+        struct __kernel_timespec interval, value;
+    } spec = { { 0, 2 * MS }, { 0, 2 * MS } };
+    struct {
+        uint64_t value;
+        int32_t signo, notify, pad[12];
+    } event = { 77, 40, 0, { 0 } };
     struct siginfo_linux info = { 0 };
     int32_t id = -1;
 
@@ -384,7 +391,7 @@ static void test_posix_timer_sends_signals(void **state)
     while (signal_take(SIGNAL_BIT(40), &info) == 0)
         usleep(1000);
     assert_int_equal(info.signo, 40);
-    assert_int_equal(info.code, -2);    /* SI_TIMER */
+    assert_int_equal(info.code, -2); /* SI_TIMER */
     assert_int_equal(((uint64_t *)info.fields)[1], 77);
     assert_int_equal(SYS(timer_gettime, id, &spec), 0);
     assert_int_equal(spec.interval.tv_nsec, 2 * MS);
