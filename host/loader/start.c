@@ -112,6 +112,20 @@ static int mount_set(struct loader *l, const char *text, struct err *err)
     return err_set(err, -EPERM, "the image has no host mount at %s", colon + 1);
 }
 
+/* Every host mount of the descriptor has been given. */
+static int mounts_check(const struct loader *l, struct err *err)
+{
+    unsigned host_index = 0;
+
+    for (uint32_t i = 0; i < l->descriptor.mounts_count; i++)
+        if (l->descriptor.mounts[i].kind == DESCRIPTOR_MOUNT_HOST &&
+            l->ocall.mount_fds[host_index++] < 0)
+            return err_set(err, -EINVAL, "the image needs a host folder for %s: give one with -v "
+                                         "HOSTDIR:%s",
+                           l->descriptor.mounts[i].path, l->descriptor.mounts[i].path);
+    return 0;
+}
+
 static int mounts_set(struct loader *l, struct err *err)
 {
     int rc = 0;
@@ -121,7 +135,7 @@ static int mounts_set(struct loader *l, struct err *err)
         l->ocall.mount_fds[i] = -1;
     for (unsigned i = 0; i < l->options.mount_count && rc == 0; i++)
         rc = mount_set(l, l->options.mounts[i], err);
-    return rc;
+    return rc < 0 ? rc : mounts_check(l, err);
 }
 
 /* TSC ticks a second: from the hypervisor or the CPU when they say, else measured since the start. */

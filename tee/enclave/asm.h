@@ -21,6 +21,8 @@
 /* Bits outside the arithmetic flags, IF and the fixed bit 1. */
 #define ASM_RFLAGS_RARE 0xfffff528
 #define ASM_RFLAGS_TF 0x100
+/* x87, SSE, AVX, AVX-512: all that SECS.XFRM may hold (enclave_plan_secs), 2688 bytes. */
+#define ASM_XSTATE_MASK 0xe7
 #define ASM_MXCSR_DEFAULT 0x1f80
 
 #ifdef __ASSEMBLER__

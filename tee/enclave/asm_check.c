@@ -17,3 +17,4 @@ _Static_assert(offsetof(struct regs, orig_rax) == REGS_ORIG_RAX, "orig_rax");
 _Static_assert(offsetof(struct regs, rsp) == REGS_RSP, "rsp");
 _Static_assert(offsetof(struct regs, rax) == REGS_RAX, "rax");
 _Static_assert(offsetof(struct regs, r8) == REGS_R8, "r8");
+_Static_assert(ASM_XSTATE_MASK == (SGX_XFRM_LEGACY | SGX_XFRM_AVX | SGX_XFRM_AVX512), "xstate");

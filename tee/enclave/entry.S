@@ -41,8 +41,8 @@ FUNCTION(enclave_entry)
     xor %ebp, %ebp
     mov %rdx, %r12
     lea xstate_initial(%rip), %rcx
-    mov $-1, %eax
-    mov $-1, %edx
+    mov $ASM_XSTATE_MASK, %eax
+    xor %edx, %edx
     xrstor64 (%rcx)
     mov %r12, %rdx
     xor %ecx, %ecx
@@ -59,8 +59,8 @@ FUNCTION(enclave_entry)
     push $ASM_RFLAGS_CLEAN
     popfq
     mov %gs:TCB_SELF, %rcx
-    mov $-1, %eax
-    mov $-1, %edx
+    mov $ASM_XSTATE_MASK, %eax
+    xor %edx, %edx
     xrstor64 TCB_XSTATE(%rcx)
     pop %rax
     wrfsbase %rax
@@ -96,8 +96,8 @@ FUNCTION(ocall_leave)
     rdfsbase %rax
     push %rax
     mov %gs:TCB_SELF, %rcx
-    mov $-1, %eax
-    mov $-1, %edx
+    mov $ASM_XSTATE_MASK, %eax
+    xor %edx, %edx
     xsave64 TCB_XSTATE(%rcx)
     lea xstate_initial(%rip), %rcx
     xrstor64 (%rcx)
@@ -131,8 +131,8 @@ END(ocall_leave)
 FUNCTION(enclave_leave_for_good)
     mov %edi, %ebx
     lea xstate_initial(%rip), %rcx
-    mov $-1, %eax
-    mov $-1, %edx
+    mov $ASM_XSTATE_MASK, %eax
+    xor %edx, %edx
     xrstor64 (%rcx)
     xor %eax, %eax
     wrfsbase %rax

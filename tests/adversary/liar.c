@@ -240,6 +240,71 @@ static bool serve_second_start(struct ocall_thread *t)
     return ocall_serve(t);
 }
 
+/* ---- registers that the enclave leaves behind ---- */
+
+/* What an exit handler (vDSO: run->user_handler) finds: XMM0 to 15, then the registers that no calling
+ * convention gives it. */
+static volatile struct {
+    uint64_t xmm[16][2];
+    uint64_t general[8];
+} g_left __attribute__((used));
+void liar_exit_handler(void);
+__asm__(".text\n"
+        "liar_exit_handler:\n"
+        "    lea g_left(%rip), %rax\n"
+        "    .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n"
+        "    movups %xmm\\n, \\n * 16(%rax)\n"
+        "    .endr\n"
+        "    mov %rdi, 256(%rax)\n"
+        "    mov %rsi, 264(%rax)\n"
+        "    mov %rdx, 272(%rax)\n"
+        "    mov %r8, 280(%rax)\n"
+        "    mov %r9, 288(%rax)\n"
+        "    mov %r12, 296(%rax)\n"
+        "    mov %r13, 304(%rax)\n"
+        "    mov %r15, 312(%rax)\n"
+        "    xor %eax, %eax\n"
+        "    ret\n");
+
+static struct sgx_backend g_watching;
+static sgx_enter_fn *g_real_enter;
+
+/* Enters with the handler in place; the programs of the test enclave hold this pattern in registers. */
+static int enter_and_look(unsigned long rdi, unsigned long rsi, unsigned long rdx,
+                          unsigned int function, unsigned long r8, unsigned long r9,
+                          struct sgx_run *run)
+{
+    static const uint64_t pattern = 0x1122334455667788;
+    int rc;
+
+    run->user_handler = (uint64_t)liar_exit_handler;
+    rc = g_real_enter(rdi, rsi, rdx, function, r8, r9, run);
+    if (run->function != SGX_EEXIT)
+        return rc;
+    for (unsigned i = 0; i < 16; i++) {
+        if (g_left.xmm[i][0] == pattern || g_left.xmm[i][1] == pattern) {
+            fprintf(stderr, "xmm%u left the enclave\n", i);
+            _exit(8);
+        }
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(g_left.general); i++) {
+        if (g_left.general[i] == pattern) {
+            fprintf(stderr, "a general register left the enclave\n");
+            _exit(9);
+        }
+    }
+    g_calls++;
+    return rc;
+}
+
+static void watch_registers(struct loader *l)
+{
+    g_watching = *l->backend;
+    g_real_enter = g_watching.enter;
+    g_watching.enter = enter_and_look;
+    l->backend = &g_watching;
+}
+
 /* What the start says. */
 static void lie_start(struct loader *l)
 {
@@ -315,6 +380,8 @@ static const struct {
     { "start-version", "log", PANIC, "different versions" },
     { "start-tsc", "log", 0, "hello from inside" },
     { "start-slots", "runtime", 42, "" },
+    { "registers", "trap", 6, "" },
+    { "registers", "fault", 5, "" },
 };
 
 static int run_lie(const char *bundle, const char *scenario)
@@ -336,6 +403,8 @@ static int run_lie(const char *bundle, const char *scenario)
     if (is_lie("wrong-entries"))
         wrong_entries(l);
     lie_start(l);
+    if (is_lie("registers"))
+        watch_registers(l);
     loader_run(l);
     return 2;
 }
