@@ -275,7 +275,9 @@ static int64_t send_local(struct inet_sock *s, struct sock_msg *m)
 {
     int64_t size = (int64_t)m->u->left;
     int rc = stream_take_reset(s->stream, s->side);
-    int64_t n = rc < 0 ? rc : stream_send(&s->base, s->stream, s->side, m);
+    int64_t n = rc < 0                  ? rc
+                : m->flags & MSG_OOB ? stream_send_urgent(&s->base, s->stream, s->side, m)
+                                     : stream_send(&s->base, s->stream, s->side, m);
 
     if (n != -EPIPE || s->is_reset_next || s->base.shut & SOCK_SHUT_WRITE)
         return n;
@@ -295,8 +297,6 @@ static int64_t inet_send(struct socket *base, struct sock_msg *m)
         return rc;
     switch (inet_state(s)) {
     case INET_LOCAL:
-        if (m->flags & MSG_OOB)
-            return -EOPNOTSUPP;
         return send_local(s, m);
     case INET_HOST:
         return inet_host_send(s, m, NULL);
@@ -313,7 +313,8 @@ static int64_t inet_receive(struct socket *base, struct sock_msg *m)
         return inet_udp_receive(s, m);
     switch (inet_state(s)) {
     case INET_LOCAL:
-        return m->flags & MSG_OOB ? -EINVAL : stream_receive(base, s->stream, s->side, m);
+        return m->flags & MSG_OOB ? stream_receive_urgent(s->stream, s->side, m)
+                                  : stream_receive(base, s->stream, s->side, m);
     case INET_HOST:
         return inet_host_receive(s, m);
     default:

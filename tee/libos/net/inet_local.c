@@ -62,6 +62,8 @@ static int offer(struct inet_sock *listener, void *arg)
         server->stream = client->stream = st;
         server->side = 1;
         client->side = 0;
+        st->ways[0].urgent_inline = (client->base.flags & SOCK_FLAG_OOBINLINE) != 0;
+        st->ways[1].urgent_inline = (server->base.flags & SOCK_FLAG_OOBINLINE) != 0;
         server->state = INET_LOCAL;
         __atomic_store_n(&client->state, INET_LOCAL, __ATOMIC_RELEASE);
         if (listener->pending_last)

@@ -182,6 +182,8 @@ int inet_option_set(struct socket *base, int level, int name, const void *value,
 
         if (rc < 0 || !is_for_host(name))
             return rc;
+        if (s->stream && name == SO_OOBINLINE)
+            s->stream->ways[s->side].urgent_inline = (base->flags & SOCK_FLAG_OOBINLINE) != 0;
         if (s->stream && name == SO_SNDBUF)
             stream_set_size(s->stream, s->side, true, base->send_size);
         return apply(s, level, name, value, MIN(size, name == SO_LINGER ? 8u : 4u));

@@ -331,6 +331,45 @@ int64_t stream_send(struct socket *s, struct stream *st, int side, struct sock_m
     return total;
 }
 
+/* ---- urgent data ---- */
+
+int64_t stream_send_urgent(struct socket *s, struct stream *st, int side, struct sock_msg *m)
+{
+    struct stream_way *w = &st->ways[1 - side];
+    size_t size = m->u->left;
+    int64_t n = 0;
+    uint8_t byte;
+
+    if (w->urgent_inline || size == 0)
+        return stream_send(s, st, side, m);
+    m->u->left = size - 1;
+    if (size > 1)
+        n = stream_send(s, st, side, m);
+    else if (closed_now(w) & (STREAM_NO_READER | STREAM_NO_WRITER))
+        return -EPIPE;
+    if (n < (int64_t)size - 1)
+        return n;
+    m->u->left = 1;
+    if (uio_get(m->u, &byte, 1) != 1)
+        return n ? n : -EFAULT;
+    __atomic_store_n(&w->urgent, STREAM_URGENT | byte, __ATOMIC_RELEASE);
+    wait_wake(&w->read_wait, WAKE_ALL, POLLPRI);
+    return n + 1;
+}
+
+int64_t stream_receive_urgent(struct stream *st, int side, struct sock_msg *m)
+{
+    struct stream_way *w = &st->ways[side];
+    uint32_t urgent = m->flags & MSG_PEEK ? __atomic_load_n(&w->urgent, __ATOMIC_ACQUIRE)
+                                          : __atomic_exchange_n(&w->urgent, 0, __ATOMIC_ACQ_REL);
+    uint8_t byte = (uint8_t)urgent;
+
+    if (!(urgent & STREAM_URGENT))
+        return -EINVAL;
+    m->ret_flags |= MSG_OOB;
+    return m->u->left ? uio_put(m->u, &byte, 1) : 0;
+}
+
 /* ---- readiness ---- */
 
 uint32_t stream_poll(const struct socket *s, struct stream *st, int side, struct poll_table *pt)
@@ -353,6 +392,8 @@ uint32_t stream_poll(const struct socket *s, struct stream *st, int side, struct
         bits |= POLLHUP;
     if (in_closed & STREAM_RESET)
         bits |= POLLERR;
+    if (__atomic_load_n(&in->urgent, __ATOMIC_ACQUIRE))
+        bits |= POLLPRI;
     if (ring_free(&out->ring) >= low_room(out) || out_closed & (STREAM_NO_READER | STREAM_NO_WRITER))
         bits |= POLLOUT | POLLWRNORM;
     return bits;

@@ -27,7 +27,10 @@ struct stream_way {
     struct stream_control *controls;    /* in order of `at`; under read_lock when taken, control_lock always */
     struct spin control_lock;
     unsigned control_count;
+    uint32_t urgent;            /* STREAM_URGENT | byte: TCP's out-of-band byte, not yet taken; atomic */
+    bool urgent_inline;         /* SO_OOBINLINE of the reader */
 };
+#define STREAM_URGENT 0x100u
 #define STREAM_NO_WRITER 1u     /* end of file after what is in the ring */
 #define STREAM_NO_READER 2u     /* writes fail with -EPIPE */
 #define STREAM_RESET 4u         /* -ECONNRESET once, to the reader */
@@ -52,6 +55,10 @@ int stream_take_reset(struct stream *st, int side);
 int64_t stream_receive(struct socket *s, struct stream *st, int side, struct sock_msg *m);
 /* returns: bytes; -EPIPE (without the signal) and the like. */
 int64_t stream_send(struct socket *s, struct stream *st, int side, struct sock_msg *m);
+/* MSG_OOB of TCP: the last byte goes apart, unless the reader wants it inline. */
+int64_t stream_send_urgent(struct socket *s, struct stream *st, int side, struct sock_msg *m);
+/* returns: 1; -EINVAL there is none; -EFAULT. */
+int64_t stream_receive_urgent(struct stream *st, int side, struct sock_msg *m);
 uint32_t stream_poll(const struct socket *s, struct stream *st, int side, struct poll_table *pt);
 uint32_t stream_queued(struct stream *st, int side, bool output);
 /* SO_SNDBUF or SO_RCVBUF of an end. */
