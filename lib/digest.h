@@ -13,8 +13,8 @@
 
 struct sha256 {
     uint32_t state[8];
-    uint64_t total_size;    /* bytes so far */
-    uint8_t block[64];      /* total_size % 64 bytes that wait for a full block */
+    uint64_t total_size; /* bytes so far */
+    uint8_t block[64];   /* total_size % 64 bytes that wait for a full block */
 };
 
 struct sha384 {

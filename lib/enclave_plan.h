@@ -10,11 +10,11 @@
 #include "abi/sgx_arch.h"
 
 struct enclave_plan {
-    const uint8_t *elf;         /* the enclave file */
+    const uint8_t *elf; /* the enclave file */
     size_t elf_size;
     uint8_t app_digest[48];
-    uint64_t elrange_size;      /* bytes, power of two */
-    uint32_t static_slots;      /* 1 to LIBOS_SLOT_COUNT_MAX */
+    uint64_t elrange_size; /* bytes, power of two */
+    uint32_t static_slots; /* 1 to LIBOS_SLOT_COUNT_MAX */
     uint64_t pool_pages;
 };
 

@@ -17,7 +17,7 @@
 #define ERR_TEXT_SIZE 1024
 
 struct err {
-    char text[ERR_TEXT_SIZE];   /* NUL-ended, one line; empty: nothing was said */
+    char text[ERR_TEXT_SIZE]; /* NUL-ended, one line; empty: nothing was said */
 };
 
 /* Sets the text. err may be NULL. returns: rc, a negative errno, so that callers can return it. */

@@ -9,16 +9,16 @@
 #include "lib/defs.h"
 
 #define USTAR_BLOCK_SIZE 512u
-#define USTAR_PATH_MAX 255u     /* prefix, slash, name */
+#define USTAR_PATH_MAX 255u /* prefix, slash, name */
 #define USTAR_TYPE_FILE '0'
 #define USTAR_TYPE_FOLDER '5'
-#define USTAR_TYPE_PAX 'x'      /* records for the next entry */
+#define USTAR_TYPE_PAX 'x' /* records for the next entry */
 
 struct ustar_entry {
-    char path[USTAR_PATH_MAX + 2];  /* NUL-ended */
-    char type;                      /* USTAR_TYPE_*, or any other byte; old archives' NUL becomes '0' */
+    char path[USTAR_PATH_MAX + 2]; /* NUL-ended */
+    char type; /* USTAR_TYPE_*, or any other byte; old archives' NUL becomes '0' */
     uint32_t mode;
-    uint64_t size;                  /* bytes of data that follow, padded to blocks */
+    uint64_t size; /* bytes of data that follow, padded to blocks */
 };
 
 /* returns: 1 an entry; 0 a block of zeros, the end; -EINVAL no tar header, or wrong checksum. */

@@ -17,10 +17,10 @@
 /* Where each level lies in the tree file. Level 0 holds the hashes of data blocks. */
 struct verity_layout {
     uint64_t data_blocks;
-    unsigned levels;                            /* 1 or more; the last level is one block */
-    uint64_t level_block[VERITY_LEVELS_MAX];    /* first block of the level, in the tree file */
+    unsigned levels;                         /* 1 or more; the last level is one block */
+    uint64_t level_block[VERITY_LEVELS_MAX]; /* first block of the level, in the tree file */
     uint64_t level_blocks[VERITY_LEVELS_MAX];
-    uint64_t tree_blocks;                       /* size of the tree file, superblock included */
+    uint64_t tree_blocks; /* size of the tree file, superblock included */
 };
 
 /* returns: 0; -EINVAL fewer than two blocks (a tree over one has no hash block), or more than
@@ -32,11 +32,11 @@ void verity_block_hash(const uint8_t *salt, size_t salt_size, const void *block,
 
 /* First 512 bytes of the tree file; the rest of its block is zero. Integers are little-endian. */
 struct verity_super {
-    uint8_t signature[8];       /* "verity", two zeros */
-    uint32_t version;           /* 1 */
-    uint32_t hash_type;         /* 1: salt in front */
+    uint8_t signature[8]; /* "verity", two zeros */
+    uint32_t version;     /* 1 */
+    uint32_t hash_type;   /* 1: salt in front */
     uint8_t uuid[16];
-    uint8_t algorithm[32];      /* "sha256", zeros */
+    uint8_t algorithm[32]; /* "sha256", zeros */
     uint32_t data_block_size;
     uint32_t hash_block_size;
     uint64_t data_blocks;

@@ -94,7 +94,7 @@ static void test_bounds(void **state)
     for (size_t depth = TREE_DEPTH_MAX; depth <= TREE_DEPTH_MAX + 1; depth++) {
         for (size_t i = 0; i < depth; i++)
             memcpy(path + 2 * i, "d/", 2);
-        strcpy(path + 2 * depth, "f");
+        memcpy(path + 2 * depth, "f", 2);
         assert_int_equal(put_file(&t, path, 1), depth <= TREE_DEPTH_MAX ? 0 : -ENAMETOOLONG);
     }
     memset(path, '/', sizeof path - 1);
