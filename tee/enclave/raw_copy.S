@@ -10,7 +10,7 @@
 /* size_t user_raw_copy(void *dst, const void *src, size_t size): bytes not done */
 FUNCTION(user_raw_copy)
     mov %rdx, %rcx
-    cmp $128, %rcx
+    cmp $256, %rcx
     ja 5f
     sub $8, %rcx
     jb 4f

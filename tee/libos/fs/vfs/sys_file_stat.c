@@ -89,6 +89,24 @@ static int64_t stat_path(int dirfd, uintptr_t path, uintptr_t addr, uint32_t fla
     return rc < 0 ? rc : stat_put(&attr, addr);
 }
 
+/* How the C library spells fstat: an empty path and AT_EMPTY_PATH. */
+static bool names_fd(int dirfd, uintptr_t path, uint32_t flags)
+{
+    char first;
+
+    if (dirfd == AT_FDCWD || (flags & AT_EMPTY_PATH) == 0)
+        return false;
+    return path == 0 || (user_copy_in(&first, path, 1) == 0 && first == 0);
+}
+
+static int64_t stat_fd(int fd, uintptr_t addr)
+{
+    struct inode_attr attr;
+    int rc = fd_attr(fd, &attr);
+
+    return rc < 0 ? rc : stat_put(&attr, addr);
+}
+
 SYSCALL_DEFINE(stat)
 {
     return stat_path(AT_FDCWD, a, b, 0);
@@ -103,15 +121,14 @@ SYSCALL_DEFINE(newfstatat)
 {
     if ((d & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT)) != 0)
         return -EINVAL;
+    if (names_fd((int)a, b, (uint32_t)d))
+        return stat_fd((int)a, c);
     return stat_path((int)a, b, c, (uint32_t)d);
 }
 
 SYSCALL_DEFINE(fstat)
 {
-    struct inode_attr attr;
-    int rc = fd_attr((int)a, &attr);
-
-    return rc < 0 ? rc : stat_put(&attr, b);
+    return stat_fd((int)a, b);
 }
 
 static struct statx_timestamp statx_time(struct timespec64 t)
