@@ -103,6 +103,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(tree);
     free(copy);
     if (fake_fs_pages() != 0)
-        abort();        /* a page stayed pinned or was lost */
+        abort(); /* a page stayed pinned or was lost */
     return 0;
 }

@@ -13,7 +13,7 @@
 #include "tee/libos/fs/verity/image.h"
 #include "tests/unit/libos/fake_fs.h"
 
-#define BLOCKS_MAX 300u     /* two levels and a bit */
+#define BLOCKS_MAX 300u /* two levels and a bit */
 #define CHANGES_MAX 16u
 
 static uint8_t g_original[BLOCKS_MAX * VERITY_BLOCK_SIZE];
@@ -41,7 +41,8 @@ static void read_all(struct image *img, uint64_t blocks, uint64_t first)
 
         if (rc == -EIO)
             continue;
-        if (rc < 0 || memcmp(p->data, g_original + block * VERITY_BLOCK_SIZE, VERITY_BLOCK_SIZE) != 0)
+        if (rc < 0 ||
+            memcmp(p->data, g_original + block * VERITY_BLOCK_SIZE, VERITY_BLOCK_SIZE) != 0)
             abort();
         page_cache_put(p);
     }
@@ -49,7 +50,8 @@ static void read_all(struct image *img, uint64_t blocks, uint64_t first)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct image_source source = { .cache_pages = 1, .salt = (const uint8_t *)"0123456789abcdef0123456789abcdef" };
+    struct image_source source = { .cache_pages = 1,
+                                   .salt = (const uint8_t *)"0123456789abcdef0123456789abcdef" };
     struct change changes[CHANGES_MAX];
     size_t count = 0, tree_size;
     uint8_t *tree, root[32];

@@ -120,7 +120,7 @@ static void test_image_cache_is_bounded(void **state)
         page_cache_put(p);
         assert_true(image_cached_pages(img) <= PAGE_CACHE_COUNT_MIN);
     }
-    assert_memory_equal(kept->data, h.data + 7 * 4096, 4096);   /* a pinned page stays */
+    assert_memory_equal(kept->data, h.data + 7 * 4096, 4096); /* a pinned page stays */
     page_cache_put(kept);
     assert_true(fake_fs_pages() <= (long)PAGE_CACHE_COUNT_MIN);
     image_free(img);
@@ -160,7 +160,7 @@ static void test_image_changed_neighbour(void **state)
     (void)state;
     assert_int_equal(open_image(&h, 1, &img), 0);
     h.data[5 * 4096] ^= 0x80;
-    assert_int_equal(image_block_get(img, 4, 1, &p), -EIO);     /* read ahead finds it */
+    assert_int_equal(image_block_get(img, 4, 1, &p), -EIO); /* read ahead finds it */
     image_free(img);
     host_image_free(&h);
 }
@@ -177,7 +177,7 @@ static void test_image_changed_tree(void **state)
         h.tree[4096 * (where + 1) + 32 * (where == 2 ? 3 : 0)] ^= 1;
         rc = open_image(&h, 1, &img);
         if (where == 0) {
-            assert_int_equal(rc, -EIO);     /* the root of the tree */
+            assert_int_equal(rc, -EIO); /* the root of the tree */
         } else {
             assert_int_equal(rc, 0);
             rc = image_block_get(img, where == 1 ? 0 : 128, 0, &p);
@@ -234,7 +234,7 @@ static void test_image_without_memory(void **state)
     fake_fs_fail_after(0);
     assert_int_equal(image_block_get(img, 150, 1, &p), -ENOMEM);
     fake_fs_fail_after(-1);
-    assert_int_equal(image_block_get(img, 150, 1, &p), 0);      /* that was no tampering */
+    assert_int_equal(image_block_get(img, 150, 1, &p), 0); /* that was no tampering */
     page_cache_put(p);
     image_free(img);
     host_image_free(&h);
@@ -371,7 +371,8 @@ static void test_erofs_large_folder(void **state)
     }
     assert_int_equal(erofs_lookup(fs, &dir, "some", 4, &nid, &type), -ENOENT);
     assert_int_equal(erofs_lookup(fs, &dir, "zzz", 3, &nid, &type), -ENOENT);
-    assert_int_equal(erofs_lookup(fs, &dir, "some-longer-file-name-1500", 26, &nid, &type), -ENOENT);
+    assert_int_equal(erofs_lookup(fs, &dir, "some-longer-file-name-1500", 26, &nid, &type),
+                     -ENOENT);
     erofs_free(fs);
     image_free(img);
     host_image_free(&h);
@@ -400,12 +401,12 @@ static int open_changed(size_t off, uint8_t what, unsigned size)
 static void test_erofs_refuses(void **state)
 {
     (void)state;
-    assert_int_equal(open_changed(1024, 0, 4), -EINVAL);             /* magic */
-    assert_int_equal(open_changed(1024 + 12, 9, 1), -EOPNOTSUPP);    /* block size */
-    assert_int_equal(open_changed(1024 + 80, 4, 1), -EOPNOTSUPP);    /* chunked files */
+    assert_int_equal(open_changed(1024, 0, 4), -EINVAL);          /* magic */
+    assert_int_equal(open_changed(1024 + 12, 9, 1), -EOPNOTSUPP); /* block size */
+    assert_int_equal(open_changed(1024 + 80, 4, 1), -EOPNOTSUPP); /* chunked files */
     assert_non_null(strstr(fake_fs_log_last(), "0x4"));
-    assert_int_equal(open_changed(1024 + 36, 0xff, 4), -EUCLEAN);    /* more blocks than there are */
-    assert_int_equal(open_changed(1024 + 14, 0xff, 2), -EUCLEAN);    /* root beyond the end */
+    assert_int_equal(open_changed(1024 + 36, 0xff, 4), -EUCLEAN); /* more blocks than there are */
+    assert_int_equal(open_changed(1024 + 14, 0xff, 2), -EUCLEAN); /* root beyond the end */
     assert_int_equal(open_changed(1024 + 36, 0, 4), -EUCLEAN);
 }
 

@@ -26,11 +26,13 @@
 
 #define P(s) ((uint64_t)(uintptr_t)(s))
 #define CALLS(X)                                                                                   \
-    X(open) X(close) X(read) X(write) X(pread64) X(pwrite64) X(lseek) X(ftruncate) X(fallocate)    \
-    X(stat) X(lstat) X(fstat) X(unlink) X(rmdir) X(mkdir) X(rename) X(renameat2) X(link) X(symlink) \
-    X(readlink) X(chmod) X(chown) X(getdents64) X(getxattr) X(setxattr) X(listxattr) X(removexattr) \
-    X(fcntl) X(dup) X(dup2) X(chdir) X(getcwd) X(access) X(openat2) X(utimensat) X(flock) X(statfs) \
-    X(copy_file_range) X(memfd_create) X(close_range)
+    X(open)                                                                                        \
+    X(close) X(read) X(write) X(pread64) X(pwrite64) X(lseek) X(ftruncate) X(fallocate) X(stat)    \
+        X(lstat) X(fstat) X(unlink) X(rmdir) X(mkdir) X(rename) X(renameat2) X(link) X(symlink)    \
+            X(readlink) X(chmod) X(chown) X(getdents64) X(getxattr) X(setxattr) X(listxattr)       \
+                X(removexattr) X(fcntl) X(dup) X(dup2) X(chdir) X(getcwd) X(access) X(openat2)     \
+                    X(utimensat) X(flock) X(statfs) X(copy_file_range) X(memfd_create)             \
+                        X(close_range)
 #define DECLARE(name) syscall_fn sys_##name;
 CALLS(DECLARE)
 
@@ -320,7 +322,7 @@ static void test_mounts(void **state)
     assert_string_equal(names("../..", 2048), "b dir fifo hard link null work");
     assert_int_equal(SYS1(chdir, P("/")), 0);
     assert_int_equal(SYS1(unlink, P("/work/tmp/f")), 0);
-    assert_true(fake_fs_pages() <= pages + 1);      /* one bounce page stays */
+    assert_true(fake_fs_pages() <= pages + 1); /* one bounce page stays */
 }
 
 static void test_size_limit(void **state)
@@ -332,7 +334,7 @@ static void test_size_limit(void **state)
     assert_int_equal(SYS3(write, fd, P(megabyte), sizeof megabyte), sizeof megabyte);
     assert_int_equal(SYS3(write, fd, P(megabyte), 1), -ENOSPC);
     assert_int_equal(SYS2(ftruncate, fd, 4096), 0);
-    assert_int_equal(SYS4(pwrite64, fd, P(megabyte), 4096, 1 << 30), 4096);    /* sparse */
+    assert_int_equal(SYS4(pwrite64, fd, P(megabyte), 4096, 1 << 30), 4096); /* sparse */
     assert_int_equal(SYS1(close, fd), 0);
     assert_int_equal(SYS1(unlink, P("/work/tmp/big")), 0);
 }
@@ -377,8 +379,15 @@ static void test_openat2_stays_beneath(void **state)
 
 static void test_permissions(void **state)
 {
-    struct cred user = { .refs = 1, .ruid = 1000, .euid = 1000, .suid = 1000, .fsuid = 1000,
-                         .rgid = 1000, .egid = 1000, .sgid = 1000, .fsgid = 1000 };
+    struct cred user = { .refs = 1,
+                         .ruid = 1000,
+                         .euid = 1000,
+                         .suid = 1000,
+                         .fsuid = 1000,
+                         .rgid = 1000,
+                         .egid = 1000,
+                         .sgid = 1000,
+                         .fsgid = 1000 };
     struct process *p = fake_fs_process();
     struct cred *root = p->cred;
 
@@ -391,7 +400,7 @@ static void test_permissions(void **state)
     assert_int_equal(open_at("/work/secret", O_RDONLY), -EACCES);
     assert_int_equal(open_at("/work/closed/x", O_RDONLY), -EACCES);
     assert_int_equal(SYS3(open, P("/work/mine"), O_CREAT | O_WRONLY, 0644), -EACCES);
-    assert_int_equal(SYS1(unlink, P("/work/tmp/roots")), -EPERM);      /* sticky */
+    assert_int_equal(SYS1(unlink, P("/work/tmp/roots")), -EPERM); /* sticky */
     assert_int_equal(SYS2(chmod, P("/work/secret"), 0666), -EPERM);
     assert_int_equal(SYS2(access, P("/work/secret"), 4), -EACCES);
     put("/work/tmp/mine", "m");
@@ -505,7 +514,8 @@ static void test_without_memory(void **state)
         fd = open_at(path, O_CREAT | O_RDWR);
         if (fd >= 0) {
             (void)SYS3(write, fd, P("hello"), 5);
-            (void)SYS2(rename, P(path), P("/work/oom-target-with-a-name-that-is-longer-than-the-inline-one"));
+            (void)SYS2(rename, P(path),
+                       P("/work/oom-target-with-a-name-that-is-longer-than-the-inline-one"));
         }
         fake_fs_fail_after(-1);
         if (fd >= 0)

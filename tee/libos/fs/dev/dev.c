@@ -13,13 +13,13 @@
 #include "tee/libos/signal/signal.h"
 
 #include <asm/poll.h>
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fs.h>
 
 #define DEVICE(major, minor) ((uint64_t)(major) << 8 | (minor))
 #define RANDOM_PIECE 256u
 
-static uint32_t g_tty_bits;     /* standard streams that are terminals; set once at start */
+static uint32_t g_tty_bits; /* standard streams that are terminals; set once at start */
 
 static int64_t null_read(struct file *f UNUSED, struct uio *u UNUSED, uint64_t *pos UNUSED)
 {
@@ -207,10 +207,14 @@ static const struct {
     uint32_t mode;
     uint64_t rdev;
 } g_nodes[] = {
-    { "null", S_IFCHR | 0666, DEVICE(1, 3) },    { "zero", S_IFCHR | 0666, DEVICE(1, 5) },
-    { "full", S_IFCHR | 0666, DEVICE(1, 7) },    { "random", S_IFCHR | 0666, DEVICE(1, 8) },
-    { "urandom", S_IFCHR | 0666, DEVICE(1, 9) }, { "tty", S_IFCHR | 0666, DEVICE(5, 0) },
-    { "shm", S_IFDIR | 01777, 0 },               { "mqueue", S_IFDIR | 01777, 0 },
+    { "null", S_IFCHR | 0666, DEVICE(1, 3) },
+    { "zero", S_IFCHR | 0666, DEVICE(1, 5) },
+    { "full", S_IFCHR | 0666, DEVICE(1, 7) },
+    { "random", S_IFCHR | 0666, DEVICE(1, 8) },
+    { "urandom", S_IFCHR | 0666, DEVICE(1, 9) },
+    { "tty", S_IFCHR | 0666, DEVICE(5, 0) },
+    { "shm", S_IFDIR | 01777, 0 },
+    { "mqueue", S_IFDIR | 01777, 0 },
 };
 
 static const struct {

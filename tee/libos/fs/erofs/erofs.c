@@ -8,8 +8,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/mode.h"
 
-#include <asm/errno.h>
-
+#include <linux/errno.h>
 
 int erofs_meta_read(struct erofs *fs, uint64_t off, void *dst, size_t size)
 {
@@ -21,7 +20,8 @@ int erofs_meta_read(struct erofs *fs, uint64_t off, void *dst, size_t size)
 static int super_check(const struct erofs_super_disk *s, uint64_t image_blocks)
 {
     if (s->magic != EROFS_MAGIC) {
-        log_line("the root file system is no EROFS image; build the image again with `cloche build`");
+        log_line(
+            "the root file system is no EROFS image; build the image again with `cloche build`");
         return -EINVAL;
     }
     if (s->block_bits != EROFS_BLOCK_BITS || s->dir_block_bits != 0) {
@@ -30,9 +30,10 @@ static int super_check(const struct erofs_super_disk *s, uint64_t image_blocks)
         return -EOPNOTSUPP;
     }
     if ((s->feature_incompat & ~EROFS_INCOMPAT_ZERO_PADDING) != 0 || s->extra_devices != 0) {
-        log_line("the EROFS image uses features 0x%x (compression, chunks or devices), which are not "
-                 "supported; build it uncompressed on one device",
-                 s->feature_incompat);
+        log_line(
+            "the EROFS image uses features 0x%x (compression, chunks or devices), which are not "
+            "supported; build it uncompressed on one device",
+            s->feature_incompat);
         return -EOPNOTSUPP;
     }
     if (s->block_count == 0 || s->block_count > image_blocks || s->meta_block >= s->block_count ||

@@ -21,16 +21,16 @@ enum erofs_layout {
 };
 
 struct erofs_inode {
-    uint64_t nid;           /* where it lies; its identity */
-    uint64_t size;          /* bytes */
-    uint64_t data_block;    /* first block of its data, but for an inline tail */
-    uint64_t tail_off;      /* byte offset of the inline tail in the image */
-    uint64_t xattr_off;     /* byte offset of its xattrs */
-    uint32_t xattr_size;    /* bytes; 0: none */
+    uint64_t nid;        /* where it lies; its identity */
+    uint64_t size;       /* bytes */
+    uint64_t data_block; /* first block of its data, but for an inline tail */
+    uint64_t tail_off;   /* byte offset of the inline tail in the image */
+    uint64_t xattr_off;  /* byte offset of its xattrs */
+    uint32_t xattr_size; /* bytes; 0: none */
     uint32_t nlink, uid, gid, rdev;
     int64_t mtime_s;
     uint32_t mtime_ns;
-    uint16_t mode;          /* type and permissions */
+    uint16_t mode; /* type and permissions */
     uint8_t layout;
 };
 
@@ -44,7 +44,7 @@ struct erofs_span {
 /* Takes over nothing: img must outlive it. returns: also -EINVAL no EROFS; -EOPNOTSUPP a feature that this
  * reader has not (compression, chunks, devices), named to the operator. */
 MUST_CHECK int erofs_open(struct image *img, struct erofs **ret);
-void erofs_free(struct erofs *fs);      /* accepts NULL */
+void erofs_free(struct erofs *fs); /* accepts NULL */
 uint64_t erofs_root(const struct erofs *fs);
 uint64_t erofs_block_count(const struct erofs *fs);
 uint64_t erofs_inode_count(const struct erofs *fs);

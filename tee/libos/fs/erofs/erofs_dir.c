@@ -8,16 +8,15 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/mode.h"
 
-#include <asm/errno.h>
-
+#include <linux/errno.h>
 
 /* A directory block whose header has been checked. */
 struct dir_block {
     struct erofs_span span;
-    unsigned count;             /* entries, 1 or more */
+    unsigned count; /* entries, 1 or more */
 };
 
-static const uint8_t g_dirent_types[] = { 0, 8, 4, 2, 6, 1, 12, 10 };  /* EROFS FT_* to DT_* */
+static const uint8_t g_dirent_types[] = { 0, 8, 4, 2, 6, 1, 12, 10 }; /* EROFS FT_* to DT_* */
 
 static int block_get(struct erofs *fs, const struct erofs_inode *dir, uint64_t index,
                      struct dir_block *ret)
@@ -30,8 +29,7 @@ static int block_get(struct erofs *fs, const struct erofs_inode *dir, uint64_t i
     if (ret->span.size >= sizeof first) {
         memcpy(&first, ret->span.data, sizeof first);
         ret->count = first.name_off / sizeof first;
-        if (first.name_off % sizeof first == 0 && ret->count > 0 &&
-            first.name_off < ret->span.size)
+        if (first.name_off % sizeof first == 0 && ret->count > 0 && first.name_off < ret->span.size)
             return 0;
     }
     page_cache_put(ret->span.page);

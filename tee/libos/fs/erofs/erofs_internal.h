@@ -7,11 +7,11 @@
 #define EROFS_SUPER_OFF 1024u
 #define EROFS_MAGIC 0xe0f5e1e2u
 #define EROFS_BLOCK_BITS 12u
-#define EROFS_NID_SHIFT 5u              /* inodes lie at multiples of 32 bytes */
-#define EROFS_XATTR_COUNT_MAX 4096u     /* entries of one inode */
-#define EROFS_XATTR_SHARED_OFF 12u      /* size of the inline header */
+#define EROFS_NID_SHIFT 5u          /* inodes lie at multiples of 32 bytes */
+#define EROFS_XATTR_COUNT_MAX 4096u /* entries of one inode */
+#define EROFS_XATTR_SHARED_OFF 12u  /* size of the inline header */
 
-#define EROFS_INCOMPAT_ZERO_PADDING 0x1u    /* only says how compressed data would lie */
+#define EROFS_INCOMPAT_ZERO_PADDING 0x1u /* only says how compressed data would lie */
 
 struct erofs_super_disk {
     uint32_t magic, checksum, feature_compat;

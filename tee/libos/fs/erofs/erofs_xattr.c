@@ -7,17 +7,18 @@
 
 #include "tee/enclave/string.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 
 #define NAME_FULL_SIZE_MAX (EROFS_NAME_SIZE_MAX + 32u)
 
 static const char *const g_prefixes[] = {
-    "", "user.", "system.posix_acl_access", "system.posix_acl_default", "trusted.", "lustre.", "security.",
+    "",        "user.",     "system.posix_acl_access", "system.posix_acl_default", "trusted.",
+    "lustre.", "security.",
 };
 
 struct xattr {
-    char name[NAME_FULL_SIZE_MAX];  /* NUL-ended */
-    uint64_t value_off;             /* in the image */
+    char name[NAME_FULL_SIZE_MAX]; /* NUL-ended */
+    uint64_t value_off;            /* in the image */
     size_t value_size;
     uint64_t next_off;
 };

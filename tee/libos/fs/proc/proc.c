@@ -8,7 +8,7 @@
 #include "tee/libos/fs/proc/proc_internal.h"
 #include "tee/libos/task/cpus.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/magic.h>
 
 /* ---- self ---- */
@@ -52,11 +52,13 @@ static int meminfo_show(struct text *t, const struct pseudo_key *k UNUSED)
 
     text_print(t, "MemTotal:       %8zu kB\nMemFree:        %8zu kB\nMemAvailable:   %8zu kB\n",
                total, room, room);
-    text_print(t, "Buffers:        %8d kB\nCached:         %8d kB\nSwapCached:     %8d kB\n"
-                  "SwapTotal:      %8d kB\nSwapFree:       %8d kB\nShmem:          %8d kB\n",
+    text_print(t,
+               "Buffers:        %8d kB\nCached:         %8d kB\nSwapCached:     %8d kB\n"
+               "SwapTotal:      %8d kB\nSwapFree:       %8d kB\nShmem:          %8d kB\n",
                0, 0, 0, 0, 0, 0);
-    text_print(t, "CommitLimit:    %8zu kB\nCommitted_AS:   %8zu kB\nHugePages_Total:       0\n"
-                  "HugePages_Free:        0\nHugepagesize:       2048 kB\n",
+    text_print(t,
+               "CommitLimit:    %8zu kB\nCommitted_AS:   %8zu kB\nHugePages_Total:       0\n"
+               "HugePages_Free:        0\nHugepagesize:       2048 kB\n",
                total, used);
     return 0;
 }
@@ -111,17 +113,20 @@ static void cpu_facts_get(struct cpu_facts *f)
 
 static const struct {
     const char *name;
-    uint8_t leaf, word, bit;    /* word: 0 EAX to 3 EDX */
+    uint8_t leaf, word, bit; /* word: 0 EAX to 3 EDX */
 } g_flags[] = {
-    { "fpu", 1, 3, 0 },       { "tsc", 1, 3, 4 },      { "cx8", 1, 3, 8 },     { "cmov", 1, 3, 15 },
-    { "clflush", 1, 3, 19 },  { "mmx", 1, 3, 23 },     { "fxsr", 1, 3, 24 },   { "sse", 1, 3, 25 },
-    { "sse2", 1, 3, 26 },     { "pni", 1, 2, 0 },      { "pclmulqdq", 1, 2, 1 }, { "ssse3", 1, 2, 9 },
-    { "fma", 1, 2, 12 },      { "cx16", 1, 2, 13 },    { "sse4_1", 1, 2, 19 }, { "sse4_2", 1, 2, 20 },
-    { "movbe", 1, 2, 22 },    { "popcnt", 1, 2, 23 },  { "aes", 1, 2, 25 },    { "xsave", 1, 2, 26 },
-    { "avx", 1, 2, 28 },      { "f16c", 1, 2, 29 },    { "rdrand", 1, 2, 30 }, { "fsgsbase", 7, 1, 0 },
-    { "bmi1", 7, 1, 3 },      { "avx2", 7, 1, 5 },     { "bmi2", 7, 1, 8 },    { "erms", 7, 1, 9 },
-    { "avx512f", 7, 1, 16 },  { "rdseed", 7, 1, 18 },  { "adx", 7, 1, 19 },    { "clflushopt", 7, 1, 23 },
-    { "clwb", 7, 1, 24 },     { "avx512cd", 7, 1, 28 }, { "sha_ni", 7, 1, 29 }, { "avx512bw", 7, 1, 30 },
+    { "fpu", 1, 3, 0 },       { "tsc", 1, 3, 4 },         { "cx8", 1, 3, 8 },
+    { "cmov", 1, 3, 15 },     { "clflush", 1, 3, 19 },    { "mmx", 1, 3, 23 },
+    { "fxsr", 1, 3, 24 },     { "sse", 1, 3, 25 },        { "sse2", 1, 3, 26 },
+    { "pni", 1, 2, 0 },       { "pclmulqdq", 1, 2, 1 },   { "ssse3", 1, 2, 9 },
+    { "fma", 1, 2, 12 },      { "cx16", 1, 2, 13 },       { "sse4_1", 1, 2, 19 },
+    { "sse4_2", 1, 2, 20 },   { "movbe", 1, 2, 22 },      { "popcnt", 1, 2, 23 },
+    { "aes", 1, 2, 25 },      { "xsave", 1, 2, 26 },      { "avx", 1, 2, 28 },
+    { "f16c", 1, 2, 29 },     { "rdrand", 1, 2, 30 },     { "fsgsbase", 7, 1, 0 },
+    { "bmi1", 7, 1, 3 },      { "avx2", 7, 1, 5 },        { "bmi2", 7, 1, 8 },
+    { "erms", 7, 1, 9 },      { "avx512f", 7, 1, 16 },    { "rdseed", 7, 1, 18 },
+    { "adx", 7, 1, 19 },      { "clflushopt", 7, 1, 23 }, { "clwb", 7, 1, 24 },
+    { "avx512cd", 7, 1, 28 }, { "sha_ni", 7, 1, 29 },     { "avx512bw", 7, 1, 30 },
     { "avx512vl", 7, 1, 31 },
 };
 
@@ -144,12 +149,15 @@ static int cpuinfo_show(struct text *t, const struct pseudo_key *k UNUSED)
 
     cpu_facts_get(&f);
     for (uint32_t i = 0; i < count; i++) {
-        text_print(t, "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n"
-                      "model name\t: %s\nstepping\t: %u\n",
+        text_print(t,
+                   "processor\t: %u\nvendor_id\t: %s\ncpu family\t: %u\nmodel\t\t: %u\n"
+                   "model name\t: %s\nstepping\t: %u\n",
                    i, f.vendor, f.family, f.model, f.brand, f.stepping);
-        text_print(t, "physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\napicid\t\t: %u\n"
-                      "fpu\t\t: yes\nfpu_exception\t: yes\nwp\t\t: yes\n",
-                   count, i, count, i);
+        text_print(
+            t,
+            "physical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\napicid\t\t: %u\n"
+            "fpu\t\t: yes\nfpu_exception\t: yes\nwp\t\t: yes\n",
+            count, i, count, i);
         show_flags(t, &f);
         text_print(t, "clflush size\t: 64\ncache_alignment\t: 64\n"
                       "address sizes\t: 48 bits physical, 48 bits virtual\n\n");
@@ -186,7 +194,8 @@ static int stat_show(struct text *t, const struct pseudo_key *k UNUSED)
         text_print(t, "cpu%u %lu 0 0 %lu 0 0 0 0 0 0\n", i, user / count,
                    (total > user ? total - user : 0) / count);
     text_print(t, "intr 0\nctxt 0\nbtime %lu\nprocesses %u\nprocs_running %u\nprocs_blocked 0\n",
-               (unsigned long)((real > up ? real - up : 0) / NS_PER_SECOND), s.processes, s.running);
+               (unsigned long)((real > up ? real - up : 0) / NS_PER_SECOND), s.processes,
+               s.running);
     return 0;
 }
 
@@ -216,7 +225,8 @@ static int version_show(struct text *t, const struct pseudo_key *k UNUSED)
 
 static int filesystems_show(struct text *t, const struct pseudo_key *k UNUSED)
 {
-    text_print(t, "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n");
+    text_print(
+        t, "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n");
     return 0;
 }
 

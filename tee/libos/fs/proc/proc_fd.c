@@ -6,7 +6,7 @@
 #include "tee/libos/fs/proc/proc_internal.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 
 /* ---- the file of a key ---- */
@@ -69,7 +69,7 @@ static struct file *file_of(const struct pseudo_key *k, int64_t fd, bool *ret_cl
 /* ---- files without a name: an inode that stands for the open file ---- */
 
 struct anon_inode {
-    struct inode inode;     /* first */
+    struct inode inode; /* first */
     struct file *file;
 };
 
@@ -267,7 +267,8 @@ static int list_one(int fd, struct file *f UNUSED, bool cloexec UNUSED, void *ar
 }
 
 int proc_fd_list(const struct pseudo_key *k, uint64_t from,
-                 bool (*fn)(void *arg, const char *name, uint64_t number, uint8_t d_type), void *arg)
+                 bool (*fn)(void *arg, const char *name, uint64_t number, uint8_t d_type),
+                 void *arg)
 {
     struct list_arg l = { from, fn, arg };
     struct process *p = proc_process(k);

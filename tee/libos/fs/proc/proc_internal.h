@@ -6,11 +6,11 @@
 #include "tee/libos/mm/mm.h"
 #include "tee/libos/task/task.h"
 
-#define PROC_TICKS 100u         /* USER_HZ */
+#define PROC_TICKS 100u /* USER_HZ */
 #define NS_PER_SECOND 1000000000ull
 #define NS_PER_TICK (NS_PER_SECOND / PROC_TICKS)
 
-extern const struct pseudo_entry proc_pid_entry;        /* /proc/PID */
+extern const struct pseudo_entry proc_pid_entry; /* /proc/PID */
 extern const struct pseudo_entry proc_pid_children[], proc_task_children[];
 extern const struct pseudo_entry proc_sys_children[];
 
@@ -24,9 +24,9 @@ MUST_CHECK int proc_fd_lookup(const struct pseudo_key *k, const char *name, size
                               struct pseudo_child *ret);
 MUST_CHECK int proc_fdinfo_lookup(const struct pseudo_key *k, const char *name, size_t name_size,
                                   struct pseudo_child *ret);
-MUST_CHECK int proc_fd_list(const struct pseudo_key *k, uint64_t from,
-                            bool (*fn)(void *arg, const char *name, uint64_t number, uint8_t d_type),
-                            void *arg);
+MUST_CHECK int
+proc_fd_list(const struct pseudo_key *k, uint64_t from,
+             bool (*fn)(void *arg, const char *name, uint64_t number, uint8_t d_type), void *arg);
 int64_t proc_exe_readlink(const struct pseudo_key *k, char *dst, size_t size);
 int proc_exe_follow(const struct pseudo_key *k, struct dentry **ret);
 int64_t proc_cwd_readlink(const struct pseudo_key *k, char *dst, size_t size);

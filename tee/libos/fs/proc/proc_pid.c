@@ -9,7 +9,7 @@
 #include "tee/libos/task/process.h"
 
 #include <linux/mman.h>
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/resource.h>
 
 #define ENVIRON_SIZE_MAX (2u * 1024 * 1024)
@@ -37,7 +37,7 @@ int64_t proc_number(const char *name, size_t name_size)
 
 struct maps_arg {
     struct text *text;
-    char *path;             /* PATH_SIZE_MAX bytes */
+    char *path; /* PATH_SIZE_MAX bytes */
 };
 
 static int maps_one(const struct mm_area_info *a, void *arg)
@@ -265,13 +265,15 @@ static int status_show(struct text *t, const struct pseudo_key *k)
     text_print(t, "CoreDumping:\t0\nTHP_enabled:\t0\nThreads:\t%u\nSigQ:\t0/%lu\n", p->thread_count,
                (unsigned long)p->limits[RLIMIT_SIGPENDING].current);
     thread = thread_of(k);
-    text_print(t, "SigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
-               0ul, 0ul, (unsigned long)(thread ? thread->sig_mask : 0), 0ul, 0ul);
+    text_print(
+        t, "SigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
+        0ul, 0ul, (unsigned long)(thread ? thread->sig_mask : 0), 0ul, 0ul);
     if (thread)
         thread_unref(thread);
-    text_print(t, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n",
-               (unsigned long)p->cred->cap_inheritable, (unsigned long)p->cred->cap_permitted,
-               (unsigned long)p->cred->cap_effective, (unsigned long)p->cred->cap_permitted, 0ul);
+    text_print(
+        t, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\nCapAmb:\t%016lx\n",
+        (unsigned long)p->cred->cap_inheritable, (unsigned long)p->cred->cap_permitted,
+        (unsigned long)p->cred->cap_effective, (unsigned long)p->cred->cap_permitted, 0ul);
     text_print(t, "NoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n", p->no_new_privs ? 1 : 0);
     show_cpus(t);
     text_print(t, "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\n"
@@ -538,32 +540,43 @@ static int task_list(const struct pseudo_key *k, uint64_t from,
 
 #define COMMON_ENTRIES                                                                             \
     { .name = "maps", .mode = S_IFREG | 0444, .show = maps_show },                                 \
-    { .name = "stat", .mode = S_IFREG | 0444, .show = stat_show },                                 \
-    { .name = "statm", .mode = S_IFREG | 0444, .show = statm_show },                               \
-    { .name = "status", .mode = S_IFREG | 0444, .show = status_show },                             \
-    { .name = "cmdline", .mode = S_IFREG | 0444, .show = cmdline_show },                           \
-    { .name = "comm", .mode = S_IFREG | 0644, .show = comm_show, .store = comm_store },            \
-    { .name = "environ", .mode = S_IFREG | 0400, .show = environ_show },                           \
-    { .name = "limits", .mode = S_IFREG | 0444, .show = limits_show },                             \
-    { .name = "mounts", .mode = S_IFREG | 0444, .show = proc_mounts_show },                        \
-    { .name = "mountinfo", .mode = S_IFREG | 0444, .show = proc_mountinfo_show },                  \
-    { .name = "cgroup", .mode = S_IFREG | 0444, .show = cgroup_show },                             \
-    { .name = "oom_score", .mode = S_IFREG | 0444, .show = oom_score_show },                       \
-    { .name = "oom_score_adj", .mode = S_IFREG | 0644, .show = oom_score_adj_show,                 \
-      .store = oom_score_adj_store },                                                              \
-    { .name = "personality", .mode = S_IFREG | 0444, .show = personality_show },                   \
-    { .name = "wchan", .mode = S_IFREG | 0444, .show = zero_show },                                \
-    { .name = "loginuid", .mode = S_IFREG | 0444, .show = loginuid_show },                         \
-    { .name = "uid_map", .mode = S_IFREG | 0444, .show = id_map_show },                            \
-    { .name = "gid_map", .mode = S_IFREG | 0444, .show = id_map_show },                            \
-    { .name = "exe", .mode = S_IFLNK | 0777, .readlink = proc_exe_readlink,                        \
-      .follow = proc_exe_follow },                                                                 \
-    { .name = "cwd", .mode = S_IFLNK | 0777, .readlink = proc_cwd_readlink,                        \
-      .follow = proc_cwd_follow },                                                                 \
-    { .name = "root", .mode = S_IFLNK | 0777, .readlink = proc_root_readlink,                      \
-      .follow = proc_root_follow },                                                                \
-    { .name = "fd", .mode = S_IFDIR | 0500, .lookup = proc_fd_lookup, .list = proc_fd_list },      \
-    { .name = "fdinfo", .mode = S_IFDIR | 0555, .lookup = proc_fdinfo_lookup, .list = proc_fd_list }
+        { .name = "stat", .mode = S_IFREG | 0444, .show = stat_show },                             \
+        { .name = "statm", .mode = S_IFREG | 0444, .show = statm_show },                           \
+        { .name = "status", .mode = S_IFREG | 0444, .show = status_show },                         \
+        { .name = "cmdline", .mode = S_IFREG | 0444, .show = cmdline_show },                       \
+        { .name = "comm", .mode = S_IFREG | 0644, .show = comm_show, .store = comm_store },        \
+        { .name = "environ", .mode = S_IFREG | 0400, .show = environ_show },                       \
+        { .name = "limits", .mode = S_IFREG | 0444, .show = limits_show },                         \
+        { .name = "mounts", .mode = S_IFREG | 0444, .show = proc_mounts_show },                    \
+        { .name = "mountinfo", .mode = S_IFREG | 0444, .show = proc_mountinfo_show },              \
+        { .name = "cgroup", .mode = S_IFREG | 0444, .show = cgroup_show },                         \
+        { .name = "oom_score", .mode = S_IFREG | 0444, .show = oom_score_show },                   \
+        { .name = "oom_score_adj",                                                                 \
+          .mode = S_IFREG | 0644,                                                                  \
+          .show = oom_score_adj_show,                                                              \
+          .store = oom_score_adj_store },                                                          \
+        { .name = "personality", .mode = S_IFREG | 0444, .show = personality_show },               \
+        { .name = "wchan", .mode = S_IFREG | 0444, .show = zero_show },                            \
+        { .name = "loginuid", .mode = S_IFREG | 0444, .show = loginuid_show },                     \
+        { .name = "uid_map", .mode = S_IFREG | 0444, .show = id_map_show },                        \
+        { .name = "gid_map", .mode = S_IFREG | 0444, .show = id_map_show },                        \
+        { .name = "exe",                                                                           \
+          .mode = S_IFLNK | 0777,                                                                  \
+          .readlink = proc_exe_readlink,                                                           \
+          .follow = proc_exe_follow },                                                             \
+        { .name = "cwd",                                                                           \
+          .mode = S_IFLNK | 0777,                                                                  \
+          .readlink = proc_cwd_readlink,                                                           \
+          .follow = proc_cwd_follow },                                                             \
+        { .name = "root",                                                                          \
+          .mode = S_IFLNK | 0777,                                                                  \
+          .readlink = proc_root_readlink,                                                          \
+          .follow = proc_root_follow },                                                            \
+        { .name = "fd", .mode = S_IFDIR | 0500, .lookup = proc_fd_lookup, .list = proc_fd_list },  \
+    {                                                                                              \
+        .name = "fdinfo", .mode = S_IFDIR | 0555, .lookup = proc_fdinfo_lookup,                    \
+        .list = proc_fd_list                                                                       \
+    }
 
 const struct pseudo_entry proc_task_children[] = { COMMON_ENTRIES, { .name = NULL } };
 

@@ -4,7 +4,7 @@
 #include "tee/enclave/random.h"
 #include "tee/libos/fs/proc/proc_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/capability.h>
 
 static int hostname_show(struct text *t, const struct pseudo_key *k UNUSED)
@@ -45,7 +45,7 @@ static int boot_id_show(struct text *t, const struct pseudo_key *k UNUSED)
 {
     static uint8_t id[16];
     static uint32_t made;
-    static struct mutex lock;       /* guards both */
+    static struct mutex lock; /* guards both */
 
     mutex_lock(&lock);
     if (!made) {
@@ -99,13 +99,25 @@ TEXT_SHOW(tcp_mem_show, "4096\t131072\t6291456")
 TEXT_SHOW(fin_timeout_show, "60")
 TEXT_SHOW(keepalive_show, "7200")
 
-#define VALUE(n, fn) { .name = n, .mode = S_IFREG | 0444, .show = fn }
-#define FOLDER(n, table) { .name = n, .mode = S_IFDIR | 0555, .children = table }
-#define END { .name = NULL }
+#define VALUE(n, fn)                                                                               \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG | 0444, .show = fn                                              \
+    }
+#define FOLDER(n, table)                                                                           \
+    {                                                                                              \
+        .name = n, .mode = S_IFDIR | 0555, .children = table                                       \
+    }
+#define END                                                                                        \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
 
 static const struct pseudo_entry g_random[] = {
-    VALUE("uuid", uuid_show), VALUE("boot_id", boot_id_show), VALUE("entropy_avail", entropy_show),
-    VALUE("poolsize", entropy_show), END,
+    VALUE("uuid", uuid_show),
+    VALUE("boot_id", boot_id_show),
+    VALUE("entropy_avail", entropy_show),
+    VALUE("poolsize", entropy_show),
+    END,
 };
 
 static const struct pseudo_entry g_kernel[] = {
@@ -167,12 +179,9 @@ static const struct pseudo_entry g_fs[] = {
 };
 
 static const struct pseudo_entry g_net_core[] = {
-    VALUE("somaxconn", somaxconn_show),
-    VALUE("rmem_max", buffer_show),
-    VALUE("rmem_default", buffer_show),
-    VALUE("wmem_max", buffer_show),
-    VALUE("wmem_default", buffer_show),
-    END,
+    VALUE("somaxconn", somaxconn_show), VALUE("rmem_max", buffer_show),
+    VALUE("rmem_default", buffer_show), VALUE("wmem_max", buffer_show),
+    VALUE("wmem_default", buffer_show), END,
 };
 static const struct pseudo_entry g_net_ipv4[] = {
     VALUE("ip_local_port_range", port_range_show),

@@ -10,10 +10,10 @@
 #include "tee/libos/task/cpus.h"
 #include "tee/libos/task/task.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/magic.h>
 
-static uint32_t g_threads_max;      /* of the descriptor; set once at start */
+static uint32_t g_threads_max; /* of the descriptor; set once at start */
 
 /* ---- CPUs ---- */
 
@@ -83,9 +83,18 @@ static int all_mask_show(struct text *t, const struct pseudo_key *k UNUSED)
     return 0;
 }
 
-#define VALUE(n, fn) { .name = n, .mode = S_IFREG | 0444, .show = fn }
-#define FOLDER(n, table) { .name = n, .mode = S_IFDIR | 0555, .children = table }
-#define END { .name = NULL }
+#define VALUE(n, fn)                                                                               \
+    {                                                                                              \
+        .name = n, .mode = S_IFREG | 0444, .show = fn                                              \
+    }
+#define FOLDER(n, table)                                                                           \
+    {                                                                                              \
+        .name = n, .mode = S_IFDIR | 0555, .children = table                                       \
+    }
+#define END                                                                                        \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
 
 static const struct pseudo_entry g_topology[] = {
     VALUE("core_id", cpu_number_show),
@@ -149,8 +158,8 @@ static int cpu_list(const struct pseudo_key *k UNUSED, uint64_t from,
 }
 
 static const struct pseudo_entry g_cpus[] = {
-    VALUE("online", cpu_range_show),     VALUE("possible", cpu_range_show),
-    VALUE("present", cpu_range_show),    VALUE("offline", cpu_none_show),
+    VALUE("online", cpu_range_show),      VALUE("possible", cpu_range_show),
+    VALUE("present", cpu_range_show),     VALUE("offline", cpu_none_show),
     VALUE("kernel_max", kernel_max_show), END,
 };
 
@@ -158,23 +167,33 @@ static int node_meminfo_show(struct text *t, const struct pseudo_key *k UNUSED)
 {
     size_t total = enclave_pages_limit() * 4, used = enclave_pages_used() * 4;
 
-    text_print(t, "Node 0 MemTotal:       %8zu kB\nNode 0 MemFree:        %8zu kB\n"
-                  "Node 0 MemUsed:        %8zu kB\n",
+    text_print(t,
+               "Node 0 MemTotal:       %8zu kB\nNode 0 MemFree:        %8zu kB\n"
+               "Node 0 MemUsed:        %8zu kB\n",
                total, total > used ? total - used : 0, used);
     return 0;
 }
 
 static const struct pseudo_entry g_node0[] = {
-    VALUE("cpulist", cpu_range_show), VALUE("cpumap", all_mask_show),
-    VALUE("meminfo", node_meminfo_show), END,
+    VALUE("cpulist", cpu_range_show),
+    VALUE("cpumap", all_mask_show),
+    VALUE("meminfo", node_meminfo_show),
+    END,
 };
 static const struct pseudo_entry g_node[] = {
-    VALUE("online", zero_show), VALUE("possible", zero_show), VALUE("has_cpu", zero_show),
-    FOLDER("node0", g_node0), END,
+    VALUE("online", zero_show),
+    VALUE("possible", zero_show),
+    VALUE("has_cpu", zero_show),
+    FOLDER("node0", g_node0),
+    END,
 };
 
 static const struct pseudo_entry g_system[] = {
-    { .name = "cpu", .mode = S_IFDIR | 0555, .children = g_cpus, .lookup = cpu_lookup, .list = cpu_list },
+    { .name = "cpu",
+      .mode = S_IFDIR | 0555,
+      .children = g_cpus,
+      .lookup = cpu_lookup,
+      .list = cpu_list },
     FOLDER("node", g_node),
     END,
 };
@@ -257,18 +276,27 @@ static int thp_show(struct text *t, const struct pseudo_key *k UNUSED)
 }
 
 static const struct pseudo_entry g_thp[] = {
-    VALUE("enabled", thp_show), VALUE("defrag", thp_show), VALUE("shmem_enabled", thp_show),
-    VALUE("use_zero_page", zero_show), END,
+    VALUE("enabled", thp_show),
+    VALUE("defrag", thp_show),
+    VALUE("shmem_enabled", thp_show),
+    VALUE("use_zero_page", zero_show),
+    END,
 };
 static const struct pseudo_entry g_mm[] = { FOLDER("transparent_hugepage", g_thp), END };
 static const struct pseudo_entry g_empty[] = { END };
-static const struct pseudo_entry g_kernel[] = { FOLDER("mm", g_mm), FOLDER("security", g_empty), END };
+static const struct pseudo_entry g_kernel[] = { FOLDER("mm", g_mm), FOLDER("security", g_empty),
+                                                END };
 static const struct pseudo_entry g_fs[] = { FOLDER("cgroup", g_cgroup), END };
 static const struct pseudo_entry g_devices[] = { FOLDER("system", g_system), END };
 static const struct pseudo_entry g_class[] = { FOLDER("net", g_empty), END };
 static const struct pseudo_entry g_root_children[] = {
-    FOLDER("devices", g_devices), FOLDER("fs", g_fs),       FOLDER("kernel", g_kernel),
-    FOLDER("class", g_class),     FOLDER("block", g_empty), FOLDER("bus", g_empty), END,
+    FOLDER("devices", g_devices),
+    FOLDER("fs", g_fs),
+    FOLDER("kernel", g_kernel),
+    FOLDER("class", g_class),
+    FOLDER("block", g_empty),
+    FOLDER("bus", g_empty),
+    END,
 };
 
 static const struct pseudo_entry g_root = {

@@ -4,7 +4,7 @@
 
 #include "tee/enclave/alloc.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 
 #define SLOT_COUNT (1u << PAGE_INDEX_BITS)
 

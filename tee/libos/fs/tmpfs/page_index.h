@@ -13,7 +13,7 @@
 
 /* Zero-initialised is empty. */
 struct page_index {
-    void *root;         /* height 0: the value at index 0 */
+    void *root; /* height 0: the value at index 0 */
     unsigned height;
 };
 

@@ -13,14 +13,15 @@
 #include "tee/libos/fs/tmpfs/tmpfs_internal.h"
 #include "tee/libos/task/task.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/magic.h>
 
 #define TABLE_SIZE_MIN 256u
 #define TABLE_SIZE_MAX (64u * 1024)
-#define CACHE_PAGES_MAX (16u * 1024 * 1024 / PAGE_SIZE) /* with the rest of the runtime: below 24 MiB */
-#define CACHE_MEMORY_SHARE 8u           /* the page cache may take an eighth of the memory limit */
+#define CACHE_PAGES_MAX                                                                            \
+    (16u * 1024 * 1024 / PAGE_SIZE) /* with the rest of the runtime: below 24 MiB */
+#define CACHE_MEMORY_SHARE 8u       /* the page cache may take an eighth of the memory limit */
 
 struct timespec64 tmpfs_now(void)
 {
@@ -365,7 +366,8 @@ int rootfs_new(const struct start_info *start, struct super **ret)
     int rc = image_new(&source, &img);
 
     if (rc < 0) {
-        log_line("the root file system cannot be used: its hash tree does not fit the descriptor (error %d)",
+        log_line("the root file system cannot be used: its hash tree does not fit the descriptor "
+                 "(error %d)",
                  -rc);
         return rc;
     }
@@ -384,8 +386,8 @@ int rootfs_new(const struct start_info *start, struct super **ret)
 
 /* ---- anonymous files ---- */
 
-static struct tmpfs *g_anon;            /* set once */
-static struct spin g_anon_lock;         /* guards the setting */
+static struct tmpfs *g_anon;    /* set once */
+static struct spin g_anon_lock; /* guards the setting */
 
 static struct tmpfs *anon_fs(void)
 {

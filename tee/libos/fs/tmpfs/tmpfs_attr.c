@@ -5,7 +5,7 @@
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/xattr.h>
 
 static uint64_t blocks_of(const struct node *n)

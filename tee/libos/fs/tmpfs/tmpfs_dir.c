@@ -9,13 +9,13 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/task/task.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fs.h>
 
 #define BUCKET_COUNT_MIN 8u
 #define BUCKET_COUNT_MAX (1u << 20)
-#define READDIR_FIRST 2u                        /* 0 and 1 are "." and ".." */
-#define READDIR_UPPER (1ull << 40)              /* positions of entries; below: of the lower folder */
+#define READDIR_FIRST 2u           /* 0 and 1 are "." and ".." */
+#define READDIR_UPPER (1ull << 40) /* positions of entries; below: of the lower folder */
 #define LINK_COUNT_MAX 65000u
 
 static uint32_t name_hash(const char *name, size_t size)

@@ -13,7 +13,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/tmpfs/tmpfs.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
@@ -23,10 +23,10 @@
 
 /* A page while it is read. */
 struct page_view {
-    const uint8_t *data;            /* NULL: zeros */
-    size_t size;                    /* bytes of data; zeros behind them */
-    struct cached_page *cached;     /* of the lower file, pinned */
-    void *bounce;                   /* copy of a shared page, ours to free */
+    const uint8_t *data;        /* NULL: zeros */
+    size_t size;                /* bytes of data; zeros behind them */
+    struct cached_page *cached; /* of the lower file, pinned */
+    void *bounce;               /* copy of a shared page, ours to free */
 };
 
 static bool is_own(const void *value)
@@ -95,7 +95,7 @@ static void page_forget(struct node *n, uint64_t index)
     void *value = page_index_get(&n->file.pages, index);
 
     if (is_shared(value))
-        return;     /* the mapping's own; unshare_page ends it */
+        return; /* the mapping's own; unshare_page ends it */
     page_index_remove(&n->file.pages, index);
     if (is_own(value)) {
         page_drop(n, value);
@@ -380,8 +380,7 @@ static int64_t read_batch(struct node *n, struct uio *u, uint64_t off)
 /* relatime: only when it is not newer than mtime; reading the image never counts as a change. */
 static void touch_atime(struct file *f, struct node *n)
 {
-    if ((f->flags & O_NOATIME) != 0 || (n->has_lower && !n->kept) ||
-        n->atime.sec > n->mtime.sec ||
+    if ((f->flags & O_NOATIME) != 0 || (n->has_lower && !n->kept) || n->atime.sec > n->mtime.sec ||
         (n->atime.sec == n->mtime.sec && n->atime.nsec > n->mtime.nsec))
         return;
     mutex_lock(&n->inode.lock);
@@ -409,8 +408,8 @@ static int64_t tmpfs_read(struct file *f, struct uio *u, uint64_t *pos)
 
 /* ---- writing ---- */
 
-static void *g_bounce;              /* free pages, linked through their first word */
-static struct spin g_bounce_lock;   /* guards g_bounce */
+static void *g_bounce;            /* free pages, linked through their first word */
+static struct spin g_bounce_lock; /* guards g_bounce */
 
 static void *bounce_take(void)
 {
@@ -705,7 +704,7 @@ static void tmpfs_unshare_page(struct file *f, uint64_t off, void *page)
     } else if (own && user_copy_in(own, (uintptr_t)page, PAGE_SIZE) == 0) {
         if (n->size - off < PAGE_SIZE)
             memset((uint8_t *)own + (n->size - off), 0, PAGE_SIZE - (n->size - off));
-        (void)!page_index_set(&n->file.pages, index, own);   /* replaces: cannot fail */
+        (void)!page_index_set(&n->file.pages, index, own); /* replaces: cannot fail */
     } else {
         /* No memory to keep the content in: the page reads as zeros from now on, never as stale data. */
         (void)!page_index_set(&n->file.pages, index, PAGE_HOLE);

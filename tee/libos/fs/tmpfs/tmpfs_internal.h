@@ -14,21 +14,21 @@
 #include "tee/libos/fs/vfs/mode.h"
 #include "tee/libos/fs/vfs/vfs.h"
 
-#define TMPFS_SIZE_FILE_MAX ((1ull << 51) - 1)  /* bytes; page numbers stay within the index */
+#define TMPFS_SIZE_FILE_MAX ((1ull << 51) - 1) /* bytes; page numbers stay within the index */
 #define TMPFS_XATTR_SIZE_MAX 65536u
-#define TMPFS_XATTR_TOTAL_MAX (1024u * 1024)    /* names and values of one inode */
+#define TMPFS_XATTR_TOTAL_MAX (1024u * 1024) /* names and values of one inode */
 
 /* Values of a file's page index, in the low bits: a page of our own has none set. */
-#define PAGE_TAG_SHARED 1u              /* the program's own mapped page */
-#define PAGE_HOLE ((void *)2)           /* zeros that hide the lower file */
+#define PAGE_TAG_SHARED 1u    /* the program's own mapped page */
+#define PAGE_HOLE ((void *)2) /* zeros that hide the lower file */
 
 struct node;
 
 struct entry {
     struct entry *hash_next;
-    struct entry *prev, *next;          /* in order of creation */
-    uint64_t id;                        /* position for readdir */
-    struct node *node;                  /* one reference; NULL: the lower entry is hidden */
+    struct entry *prev, *next; /* in order of creation */
+    uint64_t id;               /* position for readdir */
+    struct node *node;         /* one reference; NULL: the lower entry is hidden */
     uint32_t hash;
     uint16_t name_size;
     char name[];
@@ -37,8 +37,8 @@ struct entry {
 struct directory {
     struct entry **buckets;
     struct entry *first, *last;
-    size_t bucket_count, count, live;   /* live: entries that are no whiteouts */
-    size_t hidden;                      /* lower names that an entry replaces or hides */
+    size_t bucket_count, count, live; /* live: entries that are no whiteouts */
+    size_t hidden;                    /* lower names that an entry replaces or hides */
     uint64_t next_id;
 };
 
@@ -49,53 +49,53 @@ struct limbo_page {
 
 struct file_data {
     struct page_index pages;
-    uint64_t page_count;                /* pages of our own or shared */
-    uint64_t lower_size;                /* bytes of the lower file that show through */
-    uint32_t pins;                      /* readers copying without the lock */
-    struct limbo_page *limbo;           /* pages to free with the last pin */
-    uint32_t seals;                     /* F_SEAL_* */
+    uint64_t page_count;      /* pages of our own or shared */
+    uint64_t lower_size;      /* bytes of the lower file that show through */
+    uint32_t pins;            /* readers copying without the lock */
+    struct limbo_page *limbo; /* pages to free with the last pin */
+    uint32_t seals;           /* F_SEAL_* */
 };
 
 struct xattr {
     struct xattr *next;
     size_t value_size;
-    uint8_t *value;                     /* in the same block */
+    uint8_t *value; /* in the same block */
     char name[];
 };
 
 struct node {
-    struct inode inode;                 /* first */
+    struct inode inode; /* first */
     struct tmpfs *fs;
     struct mutex write_lock;
-    uint32_t seq;                       /* odd while attributes change */
+    uint32_t seq; /* odd while attributes change */
     uint32_t nlink;
     uint64_t size;
     struct timespec64 atime, mtime, ctime, btime;
     bool has_lower;
-    bool kept;                          /* the table holds a reference, as something was changed */
-    bool xattrs_own;                    /* xattrs are all there; else the lower's show through */
+    bool kept;       /* the table holds a reference, as something was changed */
+    bool xattrs_own; /* xattrs are all there; else the lower's show through */
     struct erofs_inode lower;
-    struct node *hash_next;             /* table of lower inodes */
+    struct node *hash_next; /* table of lower inodes */
     struct xattr *xattrs;
     size_t xattr_total;
-    char *anon_name;                    /* memfd: what /proc/self/fd shows; owned */
+    char *anon_name; /* memfd: what /proc/self/fd shows; owned */
     union {
         struct directory dir;
         struct file_data file;
-        char *target;                   /* symlink; NUL-ended; owned */
+        char *target; /* symlink; NUL-ended; owned */
     };
 };
 
 struct tmpfs {
     struct super super;
-    struct erofs *lower;                /* NULL: plain tmpfs */
+    struct erofs *lower; /* NULL: plain tmpfs */
     struct spin lock;
-    struct node **table;                /* by lower nid */
-    size_t table_size;                  /* power of two */
-    uint64_t pages_max;                 /* 0: bounded by the enclave's memory only */
-    uint64_t pages_used;                /* atomic */
-    uint64_t inodes;                    /* atomic, made here */
-    uint64_t next_ino;                  /* atomic */
+    struct node **table; /* by lower nid */
+    size_t table_size;   /* power of two */
+    uint64_t pages_max;  /* 0: bounded by the enclave's memory only */
+    uint64_t pages_used; /* atomic */
+    uint64_t inodes;     /* atomic, made here */
+    uint64_t next_ino;   /* atomic */
 };
 
 extern const struct inode_ops tmpfs_dir_inode_ops, tmpfs_file_inode_ops, tmpfs_symlink_inode_ops,

@@ -10,7 +10,7 @@
 #include "tee/enclave/log.h"
 #include "tee/enclave/string.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 
 #define TREE_KEY (1ull << 63)
 #define HASHES_SHIFT 7
@@ -28,9 +28,9 @@ struct image {
     uint8_t salt[VERITY_SALT_SIZE_MAX];
     size_t salt_size;
     struct page_cache *cache;
-    uint32_t poisoned;          /* set once, never cleared */
-    struct spin staging_lock;   /* guards staging */
-    struct staging *staging;    /* free ones; at most one a thread was ever made */
+    uint32_t poisoned;        /* set once, never cleared */
+    struct spin staging_lock; /* guards staging */
+    struct staging *staging;  /* free ones; at most one a thread was ever made */
 };
 
 static struct staging *staging_take(struct image *img)
@@ -105,10 +105,12 @@ static int fetch(struct image *img, const struct uptr *src, unsigned count,
 static int poison(struct image *img, const char *what, uint64_t block)
 {
     if (!__atomic_exchange_n(&img->poisoned, 1, __ATOMIC_ACQ_REL))
-        log_line("%s %lu of the root file system does not match the measured hash tree: the image was "
-                 "changed or damaged after it was built. All further reads of it fail with an I/O error. "
-                 "Fetch the image again from its publisher.",
-                 what, (unsigned long)block);
+        log_line(
+            "%s %lu of the root file system does not match the measured hash tree: the image was "
+            "changed or damaged after it was built. All further reads of it fail with an I/O "
+            "error. "
+            "Fetch the image again from its publisher.",
+            what, (unsigned long)block);
     return -EIO;
 }
 
@@ -158,8 +160,8 @@ static int tree_get(struct image *img, uint64_t index, struct cached_page **ret)
     while (level > 0) {
         uint64_t at = index >> (HASHES_SHIFT * --level);
 
-        rc = tree_load(img, level, at,
-                       p->data + (at & (VERITY_HASHES_PER_BLOCK - 1)) * SHA256_SIZE, &child);
+        rc = tree_load(img, level, at, p->data + (at & (VERITY_HASHES_PER_BLOCK - 1)) * SHA256_SIZE,
+                       &child);
         page_cache_put(p);
         if (rc < 0)
             return rc;

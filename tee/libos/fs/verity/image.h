@@ -13,19 +13,19 @@
 struct image;
 
 struct image_source {
-    struct uptr data;           /* the image */
-    uint64_t data_size;         /* bytes, a multiple of VERITY_BLOCK_SIZE */
-    struct uptr tree;           /* hash tree file, superblock at 0 */
+    struct uptr data;   /* the image */
+    uint64_t data_size; /* bytes, a multiple of VERITY_BLOCK_SIZE */
+    struct uptr tree;   /* hash tree file, superblock at 0 */
     uint64_t tree_size;
-    const uint8_t *root;        /* 32 bytes, measured */
+    const uint8_t *root; /* 32 bytes, measured */
     const uint8_t *salt;
-    size_t salt_size;           /* 0 to VERITY_SALT_SIZE_MAX */
-    size_t cache_pages;         /* bound of the page cache */
+    size_t salt_size;   /* 0 to VERITY_SALT_SIZE_MAX */
+    size_t cache_pages; /* bound of the page cache */
 };
 
 /* returns: 0; -EINVAL sizes do not fit each other; -EIO the root of the tree does not match; -ENOMEM. */
 MUST_CHECK int image_new(const struct image_source *source, struct image **ret);
-void image_free(struct image *img);     /* accepts NULL */
+void image_free(struct image *img); /* accepts NULL */
 uint64_t image_block_count(const struct image *img);
 size_t image_cached_pages(struct image *img);
 /*

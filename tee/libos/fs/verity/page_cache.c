@@ -7,16 +7,16 @@
 
 #include "tee/enclave/alloc.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 
 #define SHARD_COUNT 16u
 
 struct shard {
-    struct spin lock;               /* guards all below, and hashed, referenced, next of its pages */
+    struct spin lock; /* guards all below, and hashed, referenced, next of its pages */
     struct cached_page **buckets;
-    struct cached_page **slots;     /* findable pages, in clock order */
+    struct cached_page **slots; /* findable pages, in clock order */
     size_t bucket_mask;
-    size_t capacity, used;          /* used: findable pages and those being filled */
+    size_t capacity, used; /* used: findable pages and those being filled */
     size_t slot_count, hand;
 };
 

@@ -11,14 +11,14 @@ struct page_cache;
 
 /* A page that the holder of a pin may read. Fields other than data belong to the cache. */
 struct cached_page {
-    uint8_t *data;              /* 4096 bytes; written only between page_cache_take and page_cache_insert */
+    uint8_t *data; /* 4096 bytes; written only between page_cache_take and page_cache_insert */
     uint64_t key;
-    struct cached_page *next;   /* hash chain */
+    struct cached_page *next; /* hash chain */
     struct page_cache *cache;
     uint32_t pins;
-    uint8_t referenced;         /* looked up since the clock hand passed */
-    bool hashed;                /* others can find it */
-    bool counted;               /* within the bound; false: freed with its last pin */
+    uint8_t referenced; /* looked up since the clock hand passed */
+    bool hashed;        /* others can find it */
+    bool counted;       /* within the bound; false: freed with its last pin */
 };
 
 /* page_count: how many pages may be kept; raised to PAGE_CACHE_COUNT_MIN. returns: 0; -ENOMEM. */

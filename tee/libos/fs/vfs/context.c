@@ -3,7 +3,7 @@
 #include "tee/enclave/alloc.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 
 static int context_new(struct dentry *root, struct dentry *cwd, struct fs_context **ret)

@@ -4,7 +4,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 
 #define BUCKET_COUNT 8192u
 #define PRUNE_BATCH 16u
@@ -284,7 +284,7 @@ void dentry_delete(struct dentry *d)
 {
     spin_lock(&g_dcache.lock);
     d->deleted = true;
-    drop_locked(d);     /* the caller's reference keeps it */
+    drop_locked(d); /* the caller's reference keeps it */
     spin_unlock(&g_dcache.lock);
 }
 

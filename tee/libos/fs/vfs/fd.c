@@ -8,7 +8,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 
 #define CHUNK_SIZE 256u
 #define CHUNK_WORDS (CHUNK_SIZE / 64)
@@ -22,9 +22,9 @@ struct fd_chunk {
 
 struct fd_table {
     uint32_t refs;
-    struct spin lock;                       /* guards all changes; a leaf */
-    unsigned next;                          /* no free descriptor is below */
-    struct fd_chunk *chunks[CHUNK_COUNT];   /* set once */
+    struct spin lock;                     /* guards all changes; a leaf */
+    unsigned next;                        /* no free descriptor is below */
+    struct fd_chunk *chunks[CHUNK_COUNT]; /* set once */
 };
 
 int fd_table_new(struct fd_table **ret)

@@ -8,13 +8,13 @@
 #include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 
-static struct file *g_free;             /* linked through private_data */
-static struct spin g_free_lock;         /* guards g_free */
-static uint64_t g_anon_dev;             /* st_dev of files without an inode; set once */
+static struct file *g_free;     /* linked through private_data */
+static struct spin g_free_lock; /* guards g_free */
+static uint64_t g_anon_dev;     /* st_dev of files without an inode; set once */
 
 int file_new(const struct file_ops *ops, uint32_t flags, void *private_data, struct file **ret)
 {
@@ -63,7 +63,7 @@ void file_unref(struct file *f)
     if (f->ops->release)
         f->ops->release(f);
     if (f->dentry)
-        dentry_unref(f->dentry);    /* keeps the inode too */
+        dentry_unref(f->dentry); /* keeps the inode too */
     else if (f->inode)
         inode_unref(f->inode);
     spin_lock(&g_free_lock);
@@ -126,8 +126,9 @@ int file_get_attr(struct file *f, struct inode_attr *ret)
         return inode_get_attr(f->inode, ret);
     if (!g_anon_dev)
         g_anon_dev = super_new_dev();
-    *ret = (struct inode_attr){ .dev = g_anon_dev, .ino = anon_ino(name), .nlink = 1,
-                                .blksize = PAGE_SIZE, .mode = 0600 };
+    *ret = (struct inode_attr){
+        .dev = g_anon_dev, .ino = anon_ino(name), .nlink = 1, .blksize = PAGE_SIZE, .mode = 0600
+    };
     if (strncmp(name, "pipe:", 5) == 0)
         ret->mode = S_IFIFO | 0600;
     else if (strncmp(name, "socket:", 7) == 0)

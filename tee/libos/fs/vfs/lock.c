@@ -7,11 +7,11 @@
 #include "tee/enclave/alloc.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 
 #define CYCLE_HOPS_MAX 64u
-#define LOCKS_MAX 65536u            /* of all files */
+#define LOCKS_MAX 65536u /* of all files */
 
 struct lock {
     struct lock *next;
@@ -24,7 +24,7 @@ struct blocked {
     const void *owner, *blocker;
 };
 
-static struct spin g_lock;          /* guards all below and every inode->locks */
+static struct spin g_lock; /* guards all below and every inode->locks */
 static struct blocked *g_blocked;
 static unsigned g_count;
 
@@ -217,7 +217,8 @@ int lock_set(struct inode *inode, const struct flock_request *r, bool wait)
     return rc;
 }
 
-void lock_test(struct inode *inode, const struct flock_request *r, struct flock_request *ret_blocker)
+void lock_test(struct inode *inode, const struct flock_request *r,
+               struct flock_request *ret_blocker)
 {
     struct lock *k;
 

@@ -7,25 +7,25 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 
 enum step {
-    STEP_DONE,      /* the whole path; or a result code is set */
-    STEP_MISS,      /* the component is not cached */
-    STEP_LINK,      /* the component is a symlink to follow */
+    STEP_DONE, /* the whole path; or a result code is set */
+    STEP_MISS, /* the component is not cached */
+    STEP_LINK, /* the component is a symlink to follow */
 };
 
 struct walk {
     struct lookup *l;
-    struct dentry *at;          /* a folder; with a reference only between the fast stretches */
+    struct dentry *at; /* a folder; with a reference only between the fast stretches */
     const char *rest;
     const struct cred *cred;
-    struct dentry *root;        /* of the process; valid under the lock */
-    const char *name;           /* component of a MISS or LINK */
+    struct dentry *root; /* of the process; valid under the lock */
+    const char *name;    /* component of a MISS or LINK */
     size_t name_size;
     bool is_last;
-    struct dentry *link;        /* LINK: a reference */
+    struct dentry *link; /* LINK: a reference */
     int rc;
 };
 
@@ -87,8 +87,7 @@ static bool step_name(struct walk *w, enum step *ret)
     struct dentry *d;
     struct inode *inode;
 
-    d = dentry_find_locked(w->at, w->name, w->name_size,
-                           dentry_hash_name(w->name, w->name_size));
+    d = dentry_find_locked(w->at, w->name, w->name_size, dentry_hash_name(w->name, w->name_size));
     if (!d) {
         *ret = STEP_MISS;
         return false;
@@ -100,8 +99,7 @@ static bool step_name(struct walk *w, enum step *ret)
         w->rc = -ENOENT;
         return false;
     }
-    if (S_ISLNK(inode->mode) &&
-        (!w->is_last || (l->flags & LOOKUP_FOLLOW) != 0 || l->last_slash)) {
+    if (S_ISLNK(inode->mode) && (!w->is_last || (l->flags & LOOKUP_FOLLOW) != 0 || l->last_slash)) {
         dentry_ref(d);
         w->link = d;
         *ret = STEP_LINK;
@@ -244,7 +242,7 @@ static int walk_miss(struct walk *w)
     if (rc < 0)
         return rc;
     if ((__atomic_load_n(&d->refs, __ATOMIC_RELAXED) & DENTRY_GONE) == 0) {
-        dentry_unref(d);        /* it is marked as just used and stays */
+        dentry_unref(d); /* it is marked as just used and stays */
         return 0;
     }
     if (!d->inode) {

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* File types and permission bits of st_mode (inode(7)), and DT_* of getdents. The uapi header hides them from code that has
- * seen a C library header. Trusted. */
+/*
+ * File types and permission bits of st_mode (inode(7)), and DT_* of getdents. The uapi header hides them from code that
+ * has seen a C library header (tests). Trusted.
+ */
 #pragma once
 
+#include <linux/stat.h>
 #include <stdint.h>
 
 #ifndef S_IFMT

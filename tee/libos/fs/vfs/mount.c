@@ -4,15 +4,15 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 
-static struct mount *g_mounts;          /* in order; grows under g_mounts_lock, read without it */
+static struct mount *g_mounts; /* in order; grows under g_mounts_lock, read without it */
 static struct mutex g_mounts_lock;
 
 uint64_t super_new_dev(void)
 {
-    static uint32_t next = 20;          /* anonymous devices have major 0 */
+    static uint32_t next = 20; /* anonymous devices have major 0 */
 
     return __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
 }
@@ -57,7 +57,7 @@ static int cover(struct mount *m, struct dentry *point)
     else if (point->mounted || !point->parent || !point->hashed)
         rc = -EBUSY;
     if (rc == 0) {
-        m->point = point;               /* takes the caller's reference */
+        m->point = point; /* takes the caller's reference */
         point->mounted = m->root;
     }
     spin_unlock(&g_dcache.lock);

@@ -3,14 +3,14 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 
 #define PATH_INLINE_MAX 1024u
 
-static struct mutex g_rename_lock;      /* before the locks of two folders */
+static struct mutex g_rename_lock; /* before the locks of two folders */
 
 int vfs_may_create(struct dentry *parent)
 {
@@ -63,7 +63,7 @@ static int new_name_locked(struct lookup *l, struct dentry **ret)
     if (d->inode)
         rc = -EEXIST;
     else if (l->dentry->inode->super->uncached && !l->dentry->inode->ops->create)
-        rc = -ENOENT;       /* as Linux's /proc, whoever asks */
+        rc = -ENOENT; /* as Linux's /proc, whoever asks */
     else
         rc = vfs_may_create(l->dentry);
     if (rc < 0) {
@@ -129,8 +129,8 @@ static int make_folder(const char *path)
             if (d->inode)
                 rc = -ENOTDIR;
             else
-                rc = dir->ops->create ? dir->ops->create(dir, l.last, l.last_size, S_IFDIR | 0755, 0,
-                                                         NULL, &inode)
+                rc = dir->ops->create ? dir->ops->create(dir, l.last, l.last_size, S_IFDIR | 0755,
+                                                         0, NULL, &inode)
                                       : -EPERM;
             if (rc == 0)
                 dentry_instantiate(d, inode);
@@ -177,9 +177,9 @@ int vfs_symlink(const char *target, int dirfd, const char *path)
         mutex_lock(&dir->lock);
         rc = new_name_locked(&l, &d);
         if (rc == 0) {
-            rc = dir->ops->symlink ? dir->ops->symlink(dir, l.last, l.last_size, target,
-                                                       process_cred(), &inode)
-                                   : -EPERM;
+            rc = dir->ops->symlink
+                     ? dir->ops->symlink(dir, l.last, l.last_size, target, process_cred(), &inode)
+                     : -EPERM;
             if (rc == 0)
                 dentry_instantiate(d, inode);
             dentry_unref(d);
@@ -287,7 +287,7 @@ int vfs_unlink(int dirfd, const char *path, bool directory)
 
 struct rename {
     struct lookup from, to;
-    struct dentry *moved, *target;  /* target may be negative */
+    struct dentry *moved, *target; /* target may be negative */
     uint32_t flags;
 };
 
@@ -347,8 +347,8 @@ static int rename_check(struct rename *r)
 
     if (!moved)
         return -ENOENT;
-    if (!S_ISDIR(moved->mode) && (r->from.last_slash || (r->to.last_slash &&
-                                                         (r->flags & RENAME_EXCHANGE) == 0)))
+    if (!S_ISDIR(moved->mode) &&
+        (r->from.last_slash || (r->to.last_slash && (r->flags & RENAME_EXCHANGE) == 0)))
         return -ENOTDIR;
     if (dentry_is_above(r->moved, r->to.dentry))
         return -EINVAL;
@@ -373,7 +373,7 @@ static int rename_perform(struct rename *r)
     int rc;
 
     if (r->moved->inode == r->target->inode)
-        return 0;       /* two links to one file: nothing happens */
+        return 0; /* two links to one file: nothing happens */
     if (!from_dir->ops->rename)
         return -EPERM;
     rc = dentry_move_prepare(&move, r->moved, r->target);
@@ -416,7 +416,7 @@ int vfs_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, u
         rc = -EXDEV;
     if (rc == 0 && (r.from.last_kind != LOOKUP_LAST_NAME || r.to.last_kind != LOOKUP_LAST_NAME))
         rc = (flags & RENAME_NOREPLACE) != 0 && r.from.last_kind == LOOKUP_LAST_NAME ? -EEXIST
-                                                                                      : -EBUSY;
+                                                                                     : -EBUSY;
     if (rc == 0) {
         folders_lock(&r);
         rc = rename_locked(&r);

@@ -5,7 +5,7 @@
 #include "tee/libos/fs/pipe/pipe.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/mount.h>
@@ -63,7 +63,7 @@ static int open_by_type(struct inode *inode, struct file *f)
     }
 }
 
-static const struct file_ops g_path_ops;    /* O_PATH: nothing but a name */
+static const struct file_ops g_path_ops; /* O_PATH: nothing but a name */
 
 int vfs_open_dentry(struct dentry *d, const struct vfs_open *how, bool created, struct file **ret)
 {
@@ -97,7 +97,7 @@ int vfs_open_dentry(struct dentry *d, const struct vfs_open *how, bool created, 
     }
     rc = open_by_type(inode, f);
     if (rc < 0) {
-        f->ops = &g_path_ops;   /* nothing of the file system's to release */
+        f->ops = &g_path_ops; /* nothing of the file system's to release */
     } else if ((how->flags & O_TRUNC) != 0 && S_ISREG(inode->mode) && !created) {
         rc = f->ops->truncate ? f->ops->truncate(f, 0) : -EINVAL;
         permission_drop_privileges(inode);

@@ -2,7 +2,7 @@
 /* Who may do what to an inode: mode bits and capabilities (path_resolution(7), capabilities(7)). Trusted. */
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/capability.h>
 #include <linux/mount.h>
 

@@ -8,17 +8,17 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/task/task.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 
 #define TEXT_SIZE_FIRST 1024u
 #define STORE_SIZE_MAX 1024u
-#define POSITION_CHILDREN 2u            /* of a fixed entry: 2 + index */
-#define POSITION_DYNAMIC (1ull << 32)   /* of a dynamic one: this + number */
+#define POSITION_CHILDREN 2u          /* of a fixed entry: 2 + index */
+#define POSITION_DYNAMIC (1ull << 32) /* of a dynamic one: this + number */
 
 struct pseudo_node {
-    struct inode inode;                 /* first */
+    struct inode inode; /* first */
     const struct pseudo_entry *entry;
     struct pseudo_key key;
     uint64_t made_ns;
@@ -98,7 +98,8 @@ static uint64_t mix(uint64_t x)
 /* The same node gets the same number each time. */
 static uint64_t node_ino(const struct pseudo_entry *entry, const struct pseudo_key *key)
 {
-    uint64_t ino = mix((uintptr_t)entry) ^ mix((uint64_t)(uint32_t)key->pid << 32 | (uint32_t)key->tid);
+    uint64_t ino =
+        mix((uintptr_t)entry) ^ mix((uint64_t)(uint32_t)key->pid << 32 | (uint32_t)key->tid);
 
     return (mix(ino + (uint64_t)key->number) & 0xffffffffff) + 2;
 }
@@ -153,7 +154,8 @@ static void node_release(struct inode *inode)
 static int node_get_attr(struct inode *inode, struct inode_attr *ret)
 {
     struct pseudo_node *n = node_of(inode);
-    struct timespec64 t = { (int64_t)(n->made_ns / 1000000000), (uint32_t)(n->made_ns % 1000000000) };
+    struct timespec64 t = { (int64_t)(n->made_ns / 1000000000),
+                            (uint32_t)(n->made_ns % 1000000000) };
 
     *ret = (struct inode_attr){ .ino = inode->ino,
                                 .dev = inode->super->dev,
@@ -220,7 +222,8 @@ static int dir_readdir(struct inode *inode, uint64_t pos, readdir_fn *fn, void *
             return 0;
     if (!n->entry->list)
         return 0;
-    return n->entry->list(&n->key, pos > POSITION_DYNAMIC ? pos - POSITION_DYNAMIC : 0, list_one, &l);
+    return n->entry->list(&n->key, pos > POSITION_DYNAMIC ? pos - POSITION_DYNAMIC : 0, list_one,
+                          &l);
 }
 
 static const struct inode_ops g_dir_ops = {

@@ -14,7 +14,7 @@
 struct text {
     char *bytes;
     size_t size, used;
-    bool failed;            /* no memory, or over the maximum: the read gets -ENOMEM */
+    bool failed; /* no memory, or over the maximum: the read gets -ENOMEM */
 };
 void text_add(struct text *t, const void *bytes, size_t size);
 void text_print(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -34,7 +34,7 @@ struct pseudo_child {
 };
 
 struct pseudo_entry {
-    const char *name;       /* NULL ends a table; "" for children of dynamic folders */
+    const char *name; /* NULL ends a table; "" for children of dynamic folders */
     uint32_t mode;
     /* Regular files: text now. returns: 0 or -errno (-ESRCH: the process is gone). */
     int (*show)(struct text *t, const struct pseudo_key *k);
@@ -43,11 +43,12 @@ struct pseudo_entry {
     /* Folders: fixed entries, then dynamic ones. */
     const struct pseudo_entry *children;
     int (*lookup)(const struct pseudo_key *k, const char *name, size_t name_size,
-                  struct pseudo_child *ret);        /* -ENOENT */
+                  struct pseudo_child *ret); /* -ENOENT */
     /* Dynamic names from `from` on, in rising order of number; fn as readdir_fn with the number in place of the next
      * position (each call passes number + 1). */
     int (*list)(const struct pseudo_key *k, uint64_t from,
-                bool (*fn)(void *arg, const char *name, uint64_t number, uint8_t d_type), void *arg);
+                bool (*fn)(void *arg, const char *name, uint64_t number, uint8_t d_type),
+                void *arg);
     /* Symlinks. follow NULL: an ordinary one. */
     int64_t (*readlink)(const struct pseudo_key *k, char *dst, size_t size);
     int (*follow)(const struct pseudo_key *k, struct dentry **ret);

@@ -6,7 +6,7 @@
 #include "tee/libos/fs/vfs/vfs_internal.h"
 #include "tee/libos/syscall/syscall.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/limits.h>
@@ -21,7 +21,7 @@
 /* ---- what a call names: a path or a descriptor ---- */
 
 struct target {
-    struct inode *inode;    /* borrowed from one of the two */
+    struct inode *inode; /* borrowed from one of the two */
     struct dentry *dentry;
     struct fd_ref fd;
 };

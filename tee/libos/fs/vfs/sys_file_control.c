@@ -6,7 +6,7 @@
 #include "tee/libos/syscall/syscall.h"
 
 #include <asm/ioctls.h>
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 

@@ -5,7 +5,7 @@
 #include "tee/libos/fs/vfs/vfs_internal.h"
 #include "tee/libos/syscall/syscall.h"
 
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/close_range.h>
 #include <linux/fcntl.h>
 #include <linux/memfd.h>
@@ -109,7 +109,8 @@ SYSCALL_DEFINE(openat2)
         return -EINVAL;
     if (d > sizeof how + sizeof more)
         return -E2BIG;
-    if (user_copy_in(&how, c, sizeof how) < 0 || user_copy_in(more, c + sizeof how, d - sizeof how) < 0)
+    if (user_copy_in(&how, c, sizeof how) < 0 ||
+        user_copy_in(more, c + sizeof how, d - sizeof how) < 0)
         return -EFAULT;
     for (size_t i = 0; i < d - sizeof how; i++)
         if (more[i] != 0)
@@ -218,7 +219,8 @@ SYSCALL_DEFINE(memfd_create)
         return rc == -ENAMETOOLONG ? -EINVAL : rc;
     if ((flags & ~(uint32_t)(MFD_CLOEXEC | MFD_ALLOW_SEALING)) != 0) {
         if ((flags & MFD_HUGETLB) != 0)
-            syscall_unsupported("memfd_create: MFD_HUGETLB", "huge pages do not exist in an enclave");
+            syscall_unsupported("memfd_create: MFD_HUGETLB",
+                                "huge pages do not exist in an enclave");
         return -EINVAL;
     }
     rc = tmpfs_anon_file(name, &file);

@@ -7,7 +7,7 @@
 #include "tee/libos/syscall/syscall.h"
 
 #include <asm/signal.h>
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/resource.h>
@@ -264,7 +264,7 @@ static int64_t copy(struct file *in, uint64_t *in_pos, struct file *out, uint64_
 
 /* The position that a call uses: a program's offset or the file's own. */
 struct position {
-    uintptr_t user;         /* 0: the file's */
+    uintptr_t user; /* 0: the file's */
     uint64_t value;
     bool seekable;
 };
@@ -420,10 +420,10 @@ SYSCALL_DEFINE(fallocate)
     else if (r.file->ops->allocate)
         rc = r.file->ops->allocate(r.file, (int)b, c, d);
     else
-        rc = !r.file->ops->seek                                       ? -ESPIPE
-             : r.file->inode && S_ISDIR(r.file->inode->mode)          ? -EISDIR
-             : r.file->inode && !S_ISREG(r.file->inode->mode)         ? -ENODEV
-                                                                      : -EOPNOTSUPP;
+        rc = !r.file->ops->seek                               ? -ESPIPE
+             : r.file->inode && S_ISDIR(r.file->inode->mode)  ? -EISDIR
+             : r.file->inode && !S_ISREG(r.file->inode->mode) ? -ENODEV
+                                                              : -EOPNOTSUPP;
     fd_ref_done(&r);
     return rc;
 }
@@ -500,9 +500,9 @@ SYSCALL_DEFINE(readahead)
 
     if (!fd_borrow((int)a, &r))
         return -EBADF;
-    rc = !file_can_read(r.file)                             ? -EBADF
+    rc = !file_can_read(r.file)                          ? -EBADF
          : r.file->inode && S_ISREG(r.file->inode->mode) ? 0
-                                                            : -EINVAL;
+                                                         : -EINVAL;
     fd_ref_done(&r);
     return rc;
 }

@@ -7,11 +7,11 @@
 
 #include <asm/stat.h>
 #include <asm/statfs.h>
-#include <asm/errno.h>
+#include <linux/errno.h>
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/mount.h>
-#include <linux/stat.h>  /* struct statx */
+#include <linux/stat.h> /* struct statx */
 
 /* ---- stat ---- */
 
@@ -317,11 +317,11 @@ struct dirent_old_head {
 } PACKED;
 
 struct fill {
-    uintptr_t at, end;      /* program's buffer; at: where the batch will go */
-    uint64_t pos;           /* of the file, behind what was taken */
+    uintptr_t at, end; /* program's buffer; at: where the batch will go */
+    uint64_t pos;      /* of the file, behind what was taken */
     bool old;
     int rc;
-    size_t used;            /* bytes of the batch */
+    size_t used; /* bytes of the batch */
     uint8_t batch[BATCH_SIZE];
 };
 
@@ -346,7 +346,7 @@ static bool fill_entry(void *arg, const char *name, size_t name_size, uint64_t i
 
     if (size > f->end - f->at - f->used) {
         if (f->used == 0 && f->rc == 0)
-            f->rc = -EINVAL;    /* not even one fits; undone when something was given before */
+            f->rc = -EINVAL; /* not even one fits; undone when something was given before */
         return false;
     }
     if (size > BATCH_SIZE - f->used && !fill_flush(f))

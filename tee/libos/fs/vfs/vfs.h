@@ -32,8 +32,8 @@ struct timespec64 {
 
 /* What stat shows. */
 struct inode_attr {
-    uint64_t ino, size, blocks;     /* blocks of 512 bytes */
-    uint64_t dev, rdev;             /* Linux's encoding of major and minor */
+    uint64_t ino, size, blocks; /* blocks of 512 bytes */
+    uint64_t dev, rdev;         /* Linux's encoding of major and minor */
     uint32_t mode, nlink, uid, gid, blksize;
     struct timespec64 atime, mtime, ctime, btime;
 };
@@ -54,8 +54,9 @@ struct inode_ops {
     /* Directory operations. name is name_size bytes without NUL or '/', not "." or "..". New inodes come
      * back with one reference. Called with dir->lock held (lookup too). */
     int (*lookup)(struct inode *dir, const char *name, size_t name_size, struct inode **ret);
-    int (*create)(struct inode *dir, const char *name, size_t name_size, uint32_t mode, uint64_t rdev,
-                  const struct cred *cred, struct inode **ret);    /* any type but link and symlink */
+    int (*create)(struct inode *dir, const char *name, size_t name_size, uint32_t mode,
+                  uint64_t rdev, const struct cred *cred,
+                  struct inode **ret); /* any type but link and symlink */
     /* A regular file without a name (O_TMPFILE); NULL: -EOPNOTSUPP. */
     int (*tmpfile)(struct inode *dir, uint32_t mode, const struct cred *cred, struct inode **ret);
     int (*symlink)(struct inode *dir, const char *name, size_t name_size, const char *target,
@@ -70,11 +71,12 @@ struct inode_ops {
     int (*readdir)(struct inode *dir, uint64_t pos, readdir_fn *fn, void *arg);
     /* Target of a symlink into dst (no NUL); returns its length. Magic links of /proc set follow instead. */
     int64_t (*readlink)(struct inode *inode, char *dst, size_t size);
-    int (*follow)(struct inode *inode, struct dentry **ret_dentry);    /* NULL for ordinary symlinks */
+    int (*follow)(struct inode *inode, struct dentry **ret_dentry); /* NULL for ordinary symlinks */
     int (*get_attr)(struct inode *inode, struct inode_attr *ret);
     int (*set_attr)(struct inode *inode, const struct inode_attr *attr, uint32_t mask);
     int64_t (*get_xattr)(struct inode *inode, const char *name, void *dst, size_t size);
-    int (*set_xattr)(struct inode *inode, const char *name, const void *src, size_t size, int flags);
+    int (*set_xattr)(struct inode *inode, const char *name, const void *src, size_t size,
+                     int flags);
     int64_t (*list_xattr)(struct inode *inode, char *dst, size_t size);
     int (*remove_xattr)(struct inode *inode, const char *name);
     /* Fills f->ops and f->private_data for an open; f->inode is set. NULL: by the inode's type (folders through
@@ -90,16 +92,16 @@ struct inode {
     const struct inode_ops *ops;
     struct super *super;
     uint32_t refs;
-    uint32_t mode;              /* type and permissions; permission checks use mode, uid, gid */
+    uint32_t mode; /* type and permissions; permission checks use mode, uid, gid */
     uint32_t uid, gid;
     uint64_t ino;
     uint64_t rdev;
     struct mutex lock;
-    void *private_data;         /* the file system's */
-    struct waitq watch;         /* file locks */
-    void *locks;                /* vfs: flock and fcntl locks */
-    void *bound_socket;         /* AF_UNIX name: net/ */
-    void *fifo;                 /* named pipe: fs/pipe */
+    void *private_data; /* the file system's */
+    struct waitq watch; /* file locks */
+    void *locks;        /* vfs: flock and fcntl locks */
+    void *bound_socket; /* AF_UNIX name: net/ */
+    void *fifo;         /* named pipe: fs/pipe */
 };
 
 struct file_ops {
@@ -127,27 +129,29 @@ struct file_ops {
     void (*unshare_page)(struct file *f, uint64_t off, void *page);
     /* A descriptor was closed by a process (POSIX locks, epoll); optional. */
     void (*flush)(struct file *f);
-    void (*release)(struct file *f);    /* last reference gone */
+    void (*release)(struct file *f); /* last reference gone */
 };
 
 /* An open file description. */
 struct file {
     const struct file_ops *ops;
     uint32_t refs;
-    uint32_t flags;             /* O_* as F_GETFL shows them */
+    uint32_t flags; /* O_* as F_GETFL shows them */
     uint64_t pos;
-    struct mutex lock;          /* pos */
-    struct inode *inode;        /* NULL for pipes, sockets and other anonymous files */
-    struct dentry *dentry;      /* where it was opened; NULL likewise */
+    struct mutex lock;     /* pos */
+    struct inode *inode;   /* NULL for pipes, sockets and other anonymous files */
+    struct dentry *dentry; /* where it was opened; NULL likewise */
     void *private_data;
-    const char *anon_name;      /* "[eventfd]", "pipe:[12]": what /proc/self/fd shows; static or owned by ops */
-    struct waitq *epoll_watch;  /* poll/: epoll entries that watch this file */
-    int32_t owner;              /* F_SETOWN */
-    bool has_locks;             /* vfs: locks of this open file may exist */
+    const char
+        *anon_name; /* "[eventfd]", "pipe:[12]": what /proc/self/fd shows; static or owned by ops */
+    struct waitq *epoll_watch; /* poll/: epoll entries that watch this file */
+    int32_t owner;             /* F_SETOWN */
+    bool has_locks;            /* vfs: locks of this open file may exist */
 };
 
 /* New file with one reference. */
-MUST_CHECK int file_new(const struct file_ops *ops, uint32_t flags, void *private_data, struct file **ret);
+MUST_CHECK int file_new(const struct file_ops *ops, uint32_t flags, void *private_data,
+                        struct file **ret);
 void file_ref(struct file *f);
 void file_unref(struct file *f);
 /* For the library OS's own use: whole reads into its memory. */
@@ -161,30 +165,31 @@ struct fd_table;
 MUST_CHECK int fd_table_new(struct fd_table **ret);
 MUST_CHECK int fd_table_copy(struct fd_table *src, struct fd_table **ret);
 void fd_table_ref(struct fd_table *t);
-void fd_table_unref(struct fd_table *t);        /* the last one closes all */
+void fd_table_unref(struct fd_table *t); /* the last one closes all */
 void fd_table_close_on_exec(struct fd_table *t);
 /* Lowest free descriptor >= from for f (takes over the caller's reference). -EMFILE. */
 MUST_CHECK int fd_install(struct file *f, bool cloexec, int from);
 /* A reference to the file of fd in the calling process; NULL: -EBADF. */
 struct file *fd_get(int fd);
 MUST_CHECK int fd_close(int fd);
-int fd_table_each(struct fd_table *t, int (*fn)(int fd, struct file *f, bool cloexec, void *arg), void *arg);
-void file_unrefp(struct file **f);              /* for CLEANUP */
+int fd_table_each(struct fd_table *t, int (*fn)(int fd, struct file *f, bool cloexec, void *arg),
+                  void *arg);
+void file_unrefp(struct file **f); /* for CLEANUP */
 
 /* ---- names ---- */
 
 struct dentry;
-struct fs_context;              /* root, working folder; of a process */
+struct fs_context; /* root, working folder; of a process */
 MUST_CHECK int fs_context_copy(struct fs_context *src, struct fs_context **ret);
 void fs_context_ref(struct fs_context *c);
 void fs_context_unref(struct fs_context *c);
 void dentry_ref(struct dentry *d);
 void dentry_unref(struct dentry *d);
-struct inode *dentry_inode(struct dentry *d);   /* borrowed; NULL: negative */
+struct inode *dentry_inode(struct dentry *d); /* borrowed; NULL: negative */
 
-#define LOOKUP_FOLLOW 0x1u      /* follow a final symlink */
+#define LOOKUP_FOLLOW 0x1u /* follow a final symlink */
 #define LOOKUP_DIRECTORY 0x2u
-#define LOOKUP_EMPTY 0x4u       /* AT_EMPTY_PATH */
+#define LOOKUP_EMPTY 0x4u /* AT_EMPTY_PATH */
 /* dirfd AT_FDCWD or a descriptor. The caller owns the reference. */
 MUST_CHECK int path_lookup(int dirfd, const char *path, uint32_t flags, struct dentry **ret);
 /* mknod: makes what mode says at path, umask applied; for sockets too. -EEXIST and errors as mknod(2). The caller owns
@@ -202,19 +207,20 @@ MUST_CHECK int inode_get_attr(struct inode *inode, struct inode_attr *ret);
 /* ---- file systems and mounts ---- */
 
 struct super {
-    const char *type;           /* "erofs", "tmpfs", "proc", ... */
+    const char *type; /* "erofs", "tmpfs", "proc", ... */
     uint64_t dev;
-    uint32_t flags;             /* MS_RDONLY, MS_NOSUID, ... */
-    uint32_t magic;             /* statfs f_type */
+    uint32_t flags; /* MS_RDONLY, MS_NOSUID, ... */
+    uint32_t magic; /* statfs f_type */
     struct inode *root;
     void *private_data;
-    bool uncached;              /* names may change behind our back (/proc, host folders): ask each time */
+    bool uncached; /* names may change behind our back (/proc, host folders): ask each time */
     int (*stat)(struct super *s, uint64_t *ret_blocks, uint64_t *ret_free, uint64_t *ret_files);
 };
-uint64_t super_new_dev(void);   /* a fresh anonymous device number */
+uint64_t super_new_dev(void); /* a fresh anonymous device number */
 /* Mounts on an existing folder of the initial process's root; source is text for /proc/mounts. The root file system is mounted with path "/". */
 MUST_CHECK int vfs_mount(struct super *s, const char *source, const char *path);
-int mounts_each(int (*fn)(const struct super *s, const char *source, const char *path, void *arg), void *arg);
+int mounts_each(int (*fn)(const struct super *s, const char *source, const char *path, void *arg),
+                void *arg);
 /* Context of the first process: root "/", working folder "/". */
 MUST_CHECK int fs_context_initial(struct fs_context **ret);
 /* The calling process's working folder (chdir from inside the library OS). -ENOENT, -ENOTDIR, -EACCES. */

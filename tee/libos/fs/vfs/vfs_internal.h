@@ -18,17 +18,17 @@
 #define DENTRY_COUNT_MAX 16384u
 
 struct dentry {
-    uint32_t refs;              /* atomic; raised from 0 only under the lock */
+    uint32_t refs; /* atomic; raised from 0 only under the lock */
     uint32_t hash;
-    struct dentry *parent;      /* a reference; NULL: root of a file system, or anonymous */
-    struct inode *inode;        /* a reference; NULL: negative */
-    struct mount *mount;        /* NULL: anonymous */
-    struct dentry *mounted;     /* root of what is mounted here */
+    struct dentry *parent;  /* a reference; NULL: root of a file system, or anonymous */
+    struct inode *inode;    /* a reference; NULL: negative */
+    struct mount *mount;    /* NULL: anonymous */
+    struct dentry *mounted; /* root of what is mounted here */
     struct dentry *hash_next, *list_prev, *list_next;
     bool hashed, referenced;
-    bool deleted;               /* the name is gone */
+    bool deleted; /* the name is gone */
     uint16_t name_size;
-    char *name;                 /* no NUL; inline_name or heap */
+    char *name; /* no NUL; inline_name or heap */
     char inline_name[DENTRY_NAME_INLINE];
 };
 
@@ -36,19 +36,19 @@ struct mount {
     struct mount *next;
     struct super *super;
     struct dentry *root;
-    struct dentry *point;       /* NULL: the root file system */
+    struct dentry *point; /* NULL: the root file system */
     char *source, *path;
 };
 
 struct fs_context {
     uint32_t refs;
-    struct dentry *root, *cwd;  /* references; under g_dcache.lock */
+    struct dentry *root, *cwd; /* references; under g_dcache.lock */
 };
 
 struct dcache {
     struct spin lock;
     struct dentry **buckets;
-    struct dentry *list;        /* circular; the clock hand */
+    struct dentry *list; /* circular; the clock hand */
     size_t count;
     struct mount *root;
 };
@@ -75,7 +75,7 @@ void dentry_instantiate(struct dentry *d, struct inode *inode);
 void dentry_delete(struct dentry *d);
 /* Gives d the name and parent of `to`, which goes away. name_copy: mem_alloc'd storage for a long name. */
 struct dentry_move {
-    char *from_name, *to_name;  /* spare storage; NULL when inline storage will do */
+    char *from_name, *to_name; /* spare storage; NULL when inline storage will do */
 };
 MUST_CHECK int dentry_move_prepare(struct dentry_move *m, const struct dentry *from,
                                    const struct dentry *to);
@@ -89,16 +89,16 @@ MUST_CHECK int64_t dentry_path_from(struct dentry *root, struct dentry *d, char 
 
 /* ---- lookup.c ---- */
 
-#define LOOKUP_PARENT 0x100u        /* stop before the last component */
-#define LOOKUP_NO_MAGIC 0x200u      /* RESOLVE_NO_MAGICLINKS */
-#define LOOKUP_NO_SYMLINKS 0x400u   /* RESOLVE_NO_SYMLINKS */
-#define LOOKUP_NO_XDEV 0x800u       /* RESOLVE_NO_XDEV */
-#define LOOKUP_BENEATH 0x1000u      /* RESOLVE_BENEATH */
-#define LOOKUP_IN_ROOT 0x2000u      /* RESOLVE_IN_ROOT */
+#define LOOKUP_PARENT 0x100u      /* stop before the last component */
+#define LOOKUP_NO_MAGIC 0x200u    /* RESOLVE_NO_MAGICLINKS */
+#define LOOKUP_NO_SYMLINKS 0x400u /* RESOLVE_NO_SYMLINKS */
+#define LOOKUP_NO_XDEV 0x800u     /* RESOLVE_NO_XDEV */
+#define LOOKUP_BENEATH 0x1000u    /* RESOLVE_BENEATH */
+#define LOOKUP_IN_ROOT 0x2000u    /* RESOLVE_IN_ROOT */
 
 enum lookup_last {
     LOOKUP_LAST_NAME,
-    LOOKUP_LAST_DOT,        /* "." or the path was only slashes */
+    LOOKUP_LAST_DOT, /* "." or the path was only slashes */
     LOOKUP_LAST_DOTDOT,
 };
 
@@ -108,15 +108,15 @@ struct lookup {
     uint32_t flags;
     const char *path;
     /* out */
-    struct dentry *dentry;      /* result, or the parent; one reference */
-    const char *last;           /* LOOKUP_PARENT: valid until lookup_done */
+    struct dentry *dentry; /* result, or the parent; one reference */
+    const char *last;      /* LOOKUP_PARENT: valid until lookup_done */
     size_t last_size;
     enum lookup_last last_kind;
-    bool last_slash;            /* slashes follow the last component */
+    bool last_slash; /* slashes follow the last component */
     /* private */
     char *buffer;
     unsigned links;
-    struct dentry *top;         /* BENEATH, IN_ROOT: the start; one reference */
+    struct dentry *top; /* BENEATH, IN_ROOT: the start; one reference */
 };
 /* returns: 0; errors as path_resolution(7). With LOOKUP_PARENT l->dentry is a folder. lookup_done always. */
 MUST_CHECK int lookup_run(struct lookup *l);
@@ -142,7 +142,8 @@ MUST_CHECK int inode_check_writable(const struct inode *inode);
 
 /* ---- names.c: what changes the tree. Paths are library-OS memory ---- */
 
-MUST_CHECK int vfs_create(int dirfd, const char *path, uint32_t mode, uint64_t rdev);   /* mkdir, mknod */
+MUST_CHECK int vfs_create(int dirfd, const char *path, uint32_t mode,
+                          uint64_t rdev); /* mkdir, mknod */
 MUST_CHECK int vfs_symlink(const char *target, int dirfd, const char *path);
 MUST_CHECK int vfs_link(int from_dirfd, const char *from, int to_dirfd, const char *to, int flags);
 MUST_CHECK int vfs_unlink(int dirfd, const char *path, bool directory);
@@ -151,9 +152,9 @@ MUST_CHECK int vfs_rename(int from_dirfd, const char *from, int to_dirfd, const 
 /* With the parent's lock held: -EPERM, -EACCES, -EISDIR, -ENOTDIR. */
 MUST_CHECK int vfs_may_create(struct dentry *parent);
 struct vfs_open {
-    uint32_t flags;         /* O_* */
-    uint32_t mode;          /* of a new file, umask not yet applied */
-    uint32_t lookup_flags;  /* LOOKUP_* of openat2 */
+    uint32_t flags;        /* O_* */
+    uint32_t mode;         /* of a new file, umask not yet applied */
+    uint32_t lookup_flags; /* LOOKUP_* of openat2 */
 };
 MUST_CHECK int vfs_open(int dirfd, const char *path, const struct vfs_open *how, struct file **ret);
 /* Opens what d names. Takes over the caller's reference of d. */
@@ -198,15 +199,16 @@ MUST_CHECK int fd_install_at(struct file *f, bool cloexec, int to);
 /* ---- lock.c ---- */
 
 struct flock_request {
-    uint64_t start, end;    /* end: last byte, INT64_MAX: to the end */
-    int type;               /* F_RDLCK, F_WRLCK, F_UNLCK */
-    const void *owner;      /* struct fd_table or struct file */
-    int32_t pid;            /* for F_GETLK; -1 for OFD locks */
+    uint64_t start, end; /* end: last byte, INT64_MAX: to the end */
+    int type;            /* F_RDLCK, F_WRLCK, F_UNLCK */
+    const void *owner;   /* struct fd_table or struct file */
+    int32_t pid;         /* for F_GETLK; -1 for OFD locks */
     bool is_flock;
 };
 MUST_CHECK int lock_set(struct inode *inode, const struct flock_request *r, bool wait);
 /* returns: 0 and *ret_blocker with the first lock in the way, its type F_UNLCK when there is none. */
-void lock_test(struct inode *inode, const struct flock_request *r, struct flock_request *ret_blocker);
+void lock_test(struct inode *inode, const struct flock_request *r,
+               struct flock_request *ret_blocker);
 /* Ends all locks of the owner on the inode. */
 void lock_drop_owner(struct inode *inode, const void *owner);
 /* Last reference of the inode is gone. */
@@ -218,14 +220,14 @@ void lock_inode_gone(struct inode *inode);
 /* A reference each. */
 struct dentry *fs_context_root(struct fs_context *c);
 struct dentry *fs_context_cwd(struct fs_context *c);
-void fs_context_set_cwd(struct fs_context *c, struct dentry *d);    /* takes the reference over */
+void fs_context_set_cwd(struct fs_context *c, struct dentry *d); /* takes the reference over */
 void fs_context_set_root(struct fs_context *c, struct dentry *d);
 
 /* ---- paths of system calls ---- */
 
 #define USER_PATH_INLINE 448u
 struct user_path {
-    char *str;      /* NUL-ended; inline_bytes or heap */
+    char *str; /* NUL-ended; inline_bytes or heap */
     char inline_bytes[USER_PATH_INLINE];
 };
 /* returns: length; -EFAULT, -ENAMETOOLONG, -ENOMEM. user_path_done always. */
