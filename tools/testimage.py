@@ -153,7 +153,7 @@ def native_command(folder, argv, environment=None):
     script = ('set -e; o=/mnt; mount -t tmpfs tmpfs "$o"; mkdir "$o/u" "$o/w" "$o/m"; '
               'mount -t overlay -o "lowerdir=$0,upperdir=$o/u,workdir=$o/w" overlay "$o/m"; '
               'mount -t proc proc "$o/m/proc"; mount --rbind /dev "$o/m/dev"; mount --rbind /sys "$o/m/sys"; '
-              'mount -t tmpfs tmpfs "$o/m/tmp"; cd "$o/m"; exec env -i "$@"')
+              'mount -t tmpfs tmpfs "$o/m/tmp"; cd "$o/m"; exec setpriv --bounding-set=-sys_time env -i "$@"')
     as_root = [] if os.geteuid() == 0 else ['--map-root-user']
     return ['unshare', *as_root, '--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', script, folder,
             *variables, '/usr/sbin/chroot', '.', *argv]
