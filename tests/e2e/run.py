@@ -13,8 +13,12 @@ class Tap:
 
     def line(self, word, report, note=''):
         self.count += 1
-        name = report.nodeid.split('/')[-1].replace('#', '')
+        name = report.nodeid.split('tests/e2e/')[-1].replace('#', '').replace('\n', ' ')
         print(f'{word} {self.count} - {name}{note}', flush=True)
+
+    def pytest_addoption(self, parser):
+        # What the terminal's own plugin would add, and assertions ask for.
+        parser.addoption('--verbose', type=int, default=0, dest='verbose')
 
     def pytest_runtest_logreport(self, report):
         if report.when == 'call' and report.passed:

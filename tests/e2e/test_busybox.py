@@ -3,7 +3,7 @@
 import pytest
 
 COMMANDS = [
-    'true', 'false', 'echo one two', 'echo -n x', 'printf %05d\\n 42', 'pwd', 'ls /', 'ls -l /bin/busybox /bin/sh', 'ls /missing',
+    'true', 'false', 'echo one two', 'echo -n x', 'printf %05d\\n 42', 'pwd', 'ls /', 'ls /bin/busybox /bin/sh', 'ls /missing',
     'cat /etc/passwd', 'cat /missing', 'cat /etc/passwd /etc/group', 'head -c 5 /etc/passwd', 'tail -n 1 /etc/passwd', 'wc /etc/passwd', 'wc -c /bin/busybox',
     'md5sum /bin/busybox', 'sha1sum /bin/busybox', 'sha256sum /bin/busybox', 'sha512sum /bin/busybox',
     'crc32 /etc/passwd', 'base64 /etc/passwd', 'od -c /etc/passwd', 'hexdump -C /etc/passwd', 'xxd /etc/passwd', 'strings -n 30 /bin/busybox',
