@@ -386,6 +386,9 @@ static int inet_name(struct socket *base, bool peer, struct sock_addr *ret)
         rc = inet_host_name(s, peer, &a);
     else if (peer && state != INET_LOCAL && !s->connected)
         rc = -ENOTCONN;
+    else if (peer && state == INET_LOCAL &&
+             __atomic_load_n(&s->stream->ways[s->side].closed, __ATOMIC_ACQUIRE) & STREAM_WAS_RESET)
+        rc = -ENOTCONN;
     if (rc == 0)
         inet_addr_encode(base->family, &a, ret);
     return rc;

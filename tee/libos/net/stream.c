@@ -96,7 +96,7 @@ void stream_close(struct stream *st, int side, bool reset)
         reset = true;
     drop_controls(in);
     mark(in, STREAM_NO_READER | STREAM_NO_WRITER);
-    mark(out, STREAM_NO_WRITER | (reset ? STREAM_RESET : 0));
+    mark(out, STREAM_NO_WRITER | (reset ? STREAM_RESET | STREAM_WAS_RESET : 0));
     /* HUP needs both ways: tell those who watch the other one. */
     wait_wake(&in->write_wait, WAKE_ALL, POLLHUP);
 }

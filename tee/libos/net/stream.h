@@ -34,6 +34,7 @@ struct stream_way {
 #define STREAM_NO_WRITER 1u     /* end of file after what is in the ring */
 #define STREAM_NO_READER 2u     /* writes fail with -EPIPE */
 #define STREAM_RESET 4u         /* -ECONNRESET once, to the reader */
+#define STREAM_WAS_RESET 8u     /* for good: the reader's end is no longer connected */
 
 struct stream {
     uint32_t refs;              /* ends; atomic */
