@@ -14,6 +14,7 @@
 #include "lib/sgx_measure.h"
 
 #define EMU_ENCLAVES_MAX 16
+#define EMU_THREADS_MAX 8192 /* host threads that are initialised at the same time */
 #define EMU_LEAVES 8
 #define EMU_SYNC_PAGES_MAX 2048
 #define EMU_XSAVE_SIZE_MAX 16384
@@ -233,6 +234,8 @@ static inline struct emu_thread *emu_thread_on_stack(void)
     return (struct emu_thread *)((uintptr_t)__builtin_frame_address(0) &
                                  ~(uintptr_t)(EMU_THREAD_BLOCK - 1));
 }
+/* Is this a thread's state, and not just some address of a stack? Any FS. */
+bool emu_thread_is_known(const struct emu_thread *t);
 int emu_thread_dispatch(struct emu_thread *t, struct sgx_enclave *e);
 /* Chooses how the enclave's system calls are told from the host's. -ENOTSUP: no way here. */
 MUST_CHECK int emu_thread_plan_dispatch(struct sgx_enclave *e);

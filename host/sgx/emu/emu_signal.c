@@ -215,7 +215,9 @@ static enum next exception(struct emu_thread *t, int sig, const siginfo_t *si, u
     greg_t *g = uc->uc_mcontext.gregs;
     struct emu_fault fault = { .vector = (uint32_t)g[REG_TRAPNO] };
 
-    if (sig == SIGSYS) {
+    if (!emu_in_elrange(t->e, (uint64_t)g[REG_RIP])) {
+        fault.vector = EMU_GP; /* SDM: code fetches outside of the enclave */
+    } else if (sig == SIGSYS) {
         g[REG_RIP] -= 2; /* SYSCALL is #UD in an enclave: a fault */
         fault.vector = EMU_UD;
     } else if (fault.vector == EMU_PF) {
@@ -293,7 +295,13 @@ static ANY_FS void handler(int sig, siginfo_t *si, void *context)
         uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)sgx_emu_copy_fault;
         return;
     }
-    if ((emu_registry_find(rip) || find_stub(rip)) && t->inside) {
+    bool is_enclave = emu_registry_find(rip) || find_stub(rip);
+
+    /* An enclave may have jumped to nowhere. */
+    if (!is_enclave && is_exception(sig, si) &&
+        !is_between(rip, sgx_emu_text_start, sgx_emu_text_end))
+        is_enclave = emu_thread_is_known(t);
+    if (is_enclave && t->inside) {
         uint64_t fs = _readfsbase_u64(), gs = _readgsbase_u64();
 
         _writefsbase_u64(t->host_fs);

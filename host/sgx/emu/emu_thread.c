@@ -88,6 +88,31 @@ int emu_thread_dispatch(struct emu_thread *t, struct sgx_enclave *e)
     return 0;
 }
 
+/* Every block there ever was; filled from the front, never emptied, read without a lock. */
+static _Atomic(struct emu_thread *) g_blocks[EMU_THREADS_MAX];
+
+bool emu_thread_is_known(const struct emu_thread *t)
+{
+    for (size_t i = 0; i < EMU_THREADS_MAX; i++) {
+        struct emu_thread *known = atomic_load_explicit(&g_blocks[i], memory_order_acquire);
+
+        if (!known || known == t)
+            return known != NULL;
+    }
+    return false;
+}
+
+static bool remember_block(struct emu_thread *t)
+{
+    for (size_t i = 0; i < EMU_THREADS_MAX; i++) {
+        struct emu_thread *expected = NULL;
+
+        if (atomic_compare_exchange_strong(&g_blocks[i], &expected, t))
+            return true;
+    }
+    return false;
+}
+
 static struct emu_thread *take_free(void)
 {
     while (atomic_exchange(&g_free_lock, 1))
@@ -122,7 +147,11 @@ static struct emu_thread *map_block(void)
     if (block > p)
         munmap(p, (size_t)(block - p));
     munmap(block + EMU_THREAD_BLOCK, (size_t)(p + EMU_THREAD_BLOCK - block));
-    mprotect(block + EMU_THREAD_STATE, PAGE_SIZE, PROT_NONE);
+    if (mprotect(block + EMU_THREAD_STATE, PAGE_SIZE, PROT_NONE) < 0 ||
+        !remember_block((struct emu_thread *)block)) {
+        munmap(block, EMU_THREAD_BLOCK);
+        return NULL;
+    }
     return (struct emu_thread *)block;
 }
 

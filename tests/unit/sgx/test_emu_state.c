@@ -337,6 +337,26 @@ static void test_vectors(void **state)
     }
 }
 
+/* A jump out of ELRANGE is #GP; here it shows when nothing can be executed there. */
+static void test_jump_outside(void **state)
+{
+    void *none = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    FOR_BOTH
+    {
+        struct fix_result r = fix_enter(&g_f, 0, FIX_CMD_CALL, (uint64_t)none, 0, 0);
+        struct sgx_ssa_gpr *gpr = (void *)(g_f.base + gpr_off(0));
+
+        assert_int_equal(r.run.function, SGX_ERESUME);
+        assert_int_equal(r.run.exception_vector, 13);
+        assert_int_equal(gpr->rip, (uint64_t)none);
+        assert_int_equal(gpr->exit_info, 13 | 3 << 8 | 0x80000000u);
+        gpr->rip = g_f.base + FIX_RET;
+        assert_int_equal(fix_enter_leaf(&g_f, 0, SGX_ERESUME, 0, 0, 0).run.function, SGX_EEXIT);
+    }
+    munmap(none, 4096);
+}
+
 /* ERESUME of a frame that no CPU would take is #GP, and the frame is still there. */
 static void test_eresume_bad_frame(void **state)
 {
@@ -619,6 +639,7 @@ int main(void)
         UNIT(test_aex_saves),
         UNIT(test_aex_without_exinfo),
         UNIT(test_vectors),
+        UNIT(test_jump_outside),
         UNIT(test_eresume_bad_frame),
         UNIT(test_exit_handler),
         UNIT(test_strict_mode),
