@@ -31,6 +31,7 @@ struct output {
     char *path;
     char *temporary; /* file or folder beside path; NULL when it has been renamed */
     bool tar;
+    bool unnamed;      /* the archive has no name yet: nothing stays if the build dies */
     int fd;            /* the archive, or the layer's blob */
     uint64_t pos;      /* in fd */
     struct sha256 sha; /* of the layer */
@@ -341,6 +342,22 @@ static int folder_take_name(struct output *o, struct err *err)
     return 0;
 }
 
+/* A file without a name, if there is one, gets the temporary name first: a link replaces nothing. */
+static int tar_take_name(struct output *o, struct err *err)
+{
+    char unnamed[64];
+
+    snprintf(unnamed, sizeof unnamed, "/proc/self/fd/%d", o->fd);
+    if (o->unnamed) {
+        o->unnamed = linkat(AT_FDCWD, unnamed, AT_FDCWD, o->temporary, AT_SYMLINK_FOLLOW) < 0;
+        if (o->unnamed)
+            return err_set_errno(err, -errno, "cannot write %s", o->path);
+    }
+    if (fchmod(o->fd, 0644) < 0 || rename(o->temporary, o->path) < 0)
+        return err_set_errno(err, -errno, "cannot write %s", o->path);
+    return 0;
+}
+
 int output_finish(struct output *o, const struct output_info *info, char ret_digest[65],
                   struct err *err)
 {
@@ -356,14 +373,9 @@ int output_finish(struct output *o, const struct output_info *info, char ret_dig
         rc = put_zeros(o, 2 * USTAR_BLOCK_SIZE, err);
     if (rc < 0)
         return rc;
-    if (o->tar) {
-        if (fchmod(o->fd, 0644) < 0 || rename(o->temporary, o->path) < 0)
-            return err_set_errno(err, -errno, "cannot write %s", o->path);
-    } else {
-        rc = folder_take_name(o, err);
-        if (rc < 0)
-            return rc;
-    }
+    rc = o->tar ? tar_take_name(o, err) : folder_take_name(o, err);
+    if (rc < 0)
+        return rc;
     free(TAKE_PTR(o->temporary));
     memcpy(ret_digest, manifest.digest, sizeof manifest.digest);
     return 0;
@@ -380,7 +392,7 @@ void output_free(struct output *o)
         return;
     if (o->fd >= 0)
         close(o->fd);
-    if (o->temporary)
+    if (o->temporary && !o->unnamed)
         remove_all(o->temporary);
     free(o->temporary);
     free(o->path);
@@ -421,6 +433,29 @@ static int folder_open(struct output *o, struct err *err)
     return o->fd < 0 ? err_set_errno(err, -errno, "cannot write beside %s", o->path) : 0;
 }
 
+static int tar_open(struct output *o, struct err *err)
+{
+    const char *slash = strrchr(o->path, '/');
+    CLEANUP(text_free)
+    char *folder = slash ? strndup(o->path, (size_t)(slash - o->path) + 1) : strdup(".");
+
+    if (!folder)
+        return -ENOMEM;
+    o->fd = mkostemp(o->temporary, O_CLOEXEC);
+    if (o->fd < 0)
+        return err_set_errno(err, -errno, "cannot write beside %s", o->path);
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    /* The name was found to be free; where files can be without one, it waits until the end. */
+    if (fd >= 0) {
+        close(o->fd);
+        o->fd = fd;
+        unlink(o->temporary);
+        o->unnamed = true;
+    }
+    return 0;
+}
+
 int output_new(const char *path, struct output **ret, struct err *err)
 {
     CLEANUP(output_freep)
@@ -439,12 +474,7 @@ int output_new(const char *path, struct output **ret, struct err *err)
         o->temporary = NULL;
         return -ENOMEM;
     }
-    if (o->tar) {
-        o->fd = mkostemp(o->temporary, O_CLOEXEC);
-        rc = o->fd < 0 ? err_set_errno(err, -errno, "cannot write beside %s", o->path) : 0;
-    } else {
-        rc = folder_open(o, err);
-    }
+    rc = o->tar ? tar_open(o, err) : folder_open(o, err);
     if (rc == 0)
         rc = layer_begin(o, err);
     if (rc == 0)

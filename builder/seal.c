@@ -251,6 +251,9 @@ static int inputs_load(struct seal *s, const struct seal_options *o, struct seal
     if (rc == 0)
         rc = source_open(&s->source, o->source, o->progress, err);
     s->has_source = rc == 0;
+    if (rc == 0 && tree_find(&s->source.tree, IMAGE_FOLDER IMAGE_FILE_SIGSTRUCT) &&
+        tree_find(&s->source.tree, IMAGE_FOLDER IMAGE_FILE_DESCRIPTOR))
+        return err_set(err, -EINVAL, "%s is a sealed image already", o->source);
     return rc;
 }
 

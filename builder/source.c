@@ -188,7 +188,7 @@ static int skopeo_open(struct source *s, const char *reference, struct progress 
     CLEANUP(folder_remove)
     char *folder = NULL;
     const char *daemon = getenv("DOCKER_HOST");
-    char *target, *argv[12];
+    char *target, *argv[16];
     size_t argc = 0;
 
     if (asprintf(&folder, "%s/cloche-XXXXXX", base && base[0] ? base : "/var/tmp") < 0) {
@@ -211,6 +211,8 @@ static int skopeo_open(struct source *s, const char *reference, struct progress 
     argv[argc++] = "--override-arch=amd64";
     argv[argc++] = "copy";
     argv[argc++] = "--quiet";
+    /* To compress a layer only to read it again would take most of the build. */
+    argv[argc++] = "--dest-oci-accept-uncompressed-layers";
     if (daemon && daemon[0] && strncmp(reference, "docker-daemon:", 14) == 0) {
         argv[argc++] = "--src-daemon-host";
         argv[argc++] = (char *)daemon;

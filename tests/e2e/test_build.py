@@ -517,6 +517,21 @@ def test_foreign_folder_is_not_replaced(build, tmp_path):
     assert status == 1 and 'is there already' in err and (mine / 'diary').read_text() == 'dear'
 
 
+def test_a_build_that_dies_leaves_nothing(key, tmp_path):
+    source = tmp_path / 'large'
+    source.mkdir()
+    for i in range(200):
+        (source / str(i)).write_bytes(os.urandom(1 << 20))
+    out = tmp_path / 'out'
+    out.mkdir()
+    process = subprocess.Popen([CLOCHE, 'build', '-q', '--enclave', ENCLAVE, '--sign', key, '-o', out / 'x.tar', source])
+    time.sleep(0.4)
+    process.kill()
+    if process.wait() != -9:
+        pytest.skip('the build ended before it could be killed')
+    assert list(out.iterdir()) == []
+
+
 @pytest.mark.parametrize('arguments', [[], ['a', 'b', '-o', 'c'], ['a'], ['--nonsense', 'a', '-o', 'b'], ['a', '-o', '']])
 def test_usage(arguments, tmp_path):
     done = subprocess.run([CLOCHE, 'build', *arguments], capture_output=True, text=True, cwd=tmp_path)

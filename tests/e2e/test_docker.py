@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import World
+from conftest import CLOCHE, World
 
 
 class Engine:
@@ -84,3 +84,21 @@ def test_docker_stop_ends_it(engine, loaded):
     assert engine.docker('stop', '--time', '20', name).returncode == 0
     assert time.monotonic() - begin < 15
     engine.docker('rm', '--force', name)
+
+
+def test_build_from_the_engine(engine, tmp_path):
+    """An ordinary image of the engine, by its name: skopeo fetches it."""
+    if not shutil.which('skopeo'):
+        pytest.skip('skopeo is not installed')
+    tar = tmp_path / 'rootfs.tar'
+    subprocess.run(['tar', '-c', '-f', tar, '-C', World('busybox').folder, '.'], check=True)
+    made = engine.docker('import', '--change', 'ENTRYPOINT ["/bin/echo", "from the engine"]', str(tar), 'plain:1')
+    assert made.returncode == 0, made.stderr
+    image = tmp_path / 'plain.tar'
+    built = subprocess.run([CLOCHE, 'build', '-o', image, 'docker-daemon:plain:1'], capture_output=True, timeout=120,
+                           env={**os.environ, 'DOCKER_HOST': engine.host, 'XDG_CONFIG_HOME': str(tmp_path)})
+    assert built.returncode == 0, built.stderr
+    done = subprocess.run([CLOCHE, 'run', image], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b'from the engine\n'), done.stderr
+    again = subprocess.run([CLOCHE, 'build', '-o', tmp_path / 'x.tar', image], capture_output=True, text=True, timeout=60)
+    assert again.returncode == 1 and 'sealed image already' in again.stderr
