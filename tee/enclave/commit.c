@@ -166,7 +166,7 @@ int enclave_commit_copy(uint64_t addr, size_t count, const void *src, int prot)
         rc = enclu_key(SGX_EACCEPTCOPY, &secinfo, (const void *)(addr + done * PAGE_SIZE),
                        (uint8_t *)src + done * PAGE_SIZE);
     if (rc > 0)
-        enclave_panic("a fresh page is not what the host was asked for");
+        enclave_panic("a fresh page for a copy is not what the host was asked for");
     if (rc < 0) {
         unreserve(count - (done - 1));
         enclave_decommit(addr, done - 1);

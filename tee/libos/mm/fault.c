@@ -85,7 +85,7 @@ int pages_commit_copy(struct mm *mm, uintptr_t addr, size_t count, const void *s
     return rc;
 }
 
-void area_decommit(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end)
+void pages_decommit(struct mm *mm, uintptr_t start, uintptr_t end)
 {
     uintptr_t run, run_end;
     uint8_t state;

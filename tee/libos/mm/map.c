@@ -165,7 +165,7 @@ static int detach(struct mm *mm, uintptr_t start, uintptr_t end, struct area **d
         if (a->kind == AREA_FILE_SHARED)
             has_shared = true;
         else
-            area_decommit(mm, a, a->node.start, a->node.end);
+            pages_decommit(mm, a->node.start, a->node.end);
         a->next_doomed = list;
         list = a;
     }

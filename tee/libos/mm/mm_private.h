@@ -160,9 +160,9 @@ MUST_CHECK int pages_commit_copy(struct mm *mm, uintptr_t addr, size_t count, co
 /* Makes the pages of a range present as a first access would; stops at the first error. No locks held. */
 void mm_populate(struct mm *mm, uintptr_t addr, size_t size);
 
-/* Gives back the pages of [start, end), which lie in area a. Not for shared files. */
-void area_decommit(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end);
-/* The same for shared files: moves each page back into its file. share_lock held, mm->lock not. */
+/* Gives back the pages of [start, end). Not for shared files. */
+void pages_decommit(struct mm *mm, uintptr_t start, uintptr_t end);
+/* For shared files, [start, end) in area a: moves each page back into its file. share_lock held, mm->lock not. */
 void area_unshare(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end);
 
 /* ---- user.c ---- */

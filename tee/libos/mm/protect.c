@@ -104,7 +104,7 @@ int mm_discard(struct mm *mm, uintptr_t addr, size_t size)
         if (a->kind == AREA_ANON || a->kind == AREA_FILE) {
             if (a->was_exec)
                 rewrite_forget(mm, from, to - from);
-            area_decommit(mm, a, from, to);
+            pages_decommit(mm, from, to);
         }
     }
     unlock_after_unmap(mm, both);

@@ -10,12 +10,16 @@
 #include "tee/enclave/alloc.h"
 #include "tee/libos/mm/mm_private.h"
 
-/* Copies the present pages of [from, from + size) to the same offsets at `to`, which is fresh. */
+/*
+ * Copies the present pages of [from, from + size) to the same offsets at `to`, which is fresh but may have
+ * got pages: a fault next to it commits pages around it.
+ */
 static int pages_move(struct mm *mm, uintptr_t from, uintptr_t to, size_t size)
 {
     uintptr_t at = from, end = from + size, run, run_end;
     uint8_t state;
 
+    pages_decommit(mm, to, to + size);
     while (page_run_next(at, end, &run, &run_end, &state)) {
         size_t count = (run_end - run) >> PAGE_SHIFT;
         int prot = state & PAGE_PROT, rc;

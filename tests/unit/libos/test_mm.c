@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -465,6 +466,70 @@ static void test_trampoline(void **state)
     assert_int_equal(mm_text_write(g_mm, (uintptr_t)p, code, 2), -EFAULT);
 }
 
+/* Threads of one process change memory next to each other; each finds in its own what it put there. */
+static void *stress(void *arg)
+{
+    unsigned seed = (unsigned)(uintptr_t)arg, wrong = 0;
+    uintptr_t at[16] = { 0 };
+    size_t pages[16];
+    uint32_t word;
+
+    fake_enclave_thread_init();
+    for (unsigned step = 0; step < 3000; step++) {
+        unsigned i = rand_r(&seed) % 16;
+        uintptr_t last, moved = 0;
+
+        if (!at[i]) {
+            pages[i] = 1 + rand_r(&seed) % 30;
+            at[i] = (uintptr_t)map_anon(pages[i] * PAGE_SIZE);
+            wrong += at[i] == 0;
+        } else {
+            last = at[i] + (pages[i] - 1) * PAGE_SIZE;
+            wrong += user_copy_in(&word, last, 4) != 0 || word != i + 1;
+            switch (rand_r(&seed) % 4) {
+            case 0:
+                wrong += mm_remap(g_mm, at[i], pages[i] * PAGE_SIZE, (pages[i] + 5) * PAGE_SIZE, 1, &moved) != 0;
+                wrong += user_copy_in(&word, moved + (pages[i] - 1) * PAGE_SIZE, 4) != 0 || word != i + 1;
+                wrong += user_copy_in(&word, moved + (pages[i] + 4) * PAGE_SIZE, 4) != 0 || word != 0;
+                at[i] = moved;
+                pages[i] += 5;
+                break;
+            case 1:
+                wrong += mm_protect(g_mm, last, PAGE_SIZE, PROT_READ) != 0;
+                wrong += user_zero(last, 4) != -EFAULT;
+                wrong += mm_protect(g_mm, last, PAGE_SIZE, PROT_READ | PROT_WRITE) != 0;
+                break;
+            case 2:
+                wrong += mm_discard(g_mm, at[i], pages[i] * PAGE_SIZE) != 0;
+                wrong += user_copy_in(&word, last, 4) != 0 || word != 0;
+                break;
+            default:
+                wrong += mm_unmap(g_mm, at[i], pages[i] * PAGE_SIZE) != 0;
+                at[i] = 0;
+            }
+        }
+        word = i + 1;
+        if (at[i])
+            wrong += user_copy_out(at[i] + (pages[i] - 1) * PAGE_SIZE, &word, 4) != 0;
+    }
+    return (void *)(uintptr_t)wrong;
+}
+
+static void test_threads(void **state)
+{
+    pthread_t threads[4];
+    void *wrong;
+
+    fake_enclave_process()->thread_count = 4;
+    for (uintptr_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, stress, (void *)(i + 1)), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], &wrong), 0);
+        assert_null(wrong);
+    }
+    fake_enclave_process()->thread_count = 1;
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -473,7 +538,7 @@ int main(void)
         cmocka_unit_test(test_tree_random), TEST(test_anon), TEST(test_fixed), TEST(test_protect),
         TEST(test_merge), TEST(test_file_private), TEST(test_file_shared), TEST(test_remap),
         TEST(test_brk), TEST(test_memory_limit), TEST(test_strings_and_uio), TEST(test_many_areas),
-        TEST(test_trampoline),
+        TEST(test_trampoline), TEST(test_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
