@@ -12,7 +12,7 @@
 
 extern const struct pseudo_entry proc_pid_entry; /* /proc/PID */
 extern const struct pseudo_entry proc_pid_children[], proc_task_children[];
-extern const struct pseudo_entry proc_sys_children[];
+extern const struct pseudo_entry proc_sys_children[], proc_net_children[];
 
 /* A process by key; NULL: gone. The caller owns the reference. */
 struct process *proc_process(const struct pseudo_key *k);
@@ -37,3 +37,6 @@ int proc_root_follow(const struct pseudo_key *k, struct dentry **ret);
 /* proc_mounts.c */
 int proc_mounts_show(struct text *t, const struct pseudo_key *k);
 int proc_mountinfo_show(struct text *t, const struct pseudo_key *k);
+
+/* proc_limits.c */
+int proc_limits_show(struct text *t, const struct pseudo_key *k);

@@ -6,294 +6,17 @@
  * fault may need this very file); pages that go meanwhile wait in limbo for the last pin. A writer copies
  * from program memory into a page of its own first, then into the file under the lock.
  */
-#include "tee/libos/fs/tmpfs/tmpfs_internal.h"
-
 #include "lib/checked.h"
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
-#include "tee/libos/fs/tmpfs/tmpfs.h"
+#include "tee/libos/fs/tmpfs/tmpfs_page.h"
 
 #include <linux/errno.h>
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
-#include <linux/mman.h>
 
 #define BATCH_PAGES 8u
-
-/* A page while it is read. */
-struct page_view {
-    const uint8_t *data;        /* NULL: zeros */
-    size_t size;                /* bytes of data; zeros behind them */
-    struct cached_page *cached; /* of the lower file, pinned */
-    void *bounce;               /* copy of a shared page, ours to free */
-};
-
-static bool is_own(const void *value)
-{
-    return value && ((uintptr_t)value & (PAGE_SIZE - 1)) == 0;
-}
-
-static bool is_shared(const void *value)
-{
-    return ((uintptr_t)value & PAGE_TAG_SHARED) != 0;
-}
-
-static uintptr_t shared_address(const void *value)
-{
-    return (uintptr_t)value & ~(uintptr_t)(PAGE_SIZE - 1);
-}
-
-/* ---- limbo ---- */
-
-/* Frees a page, or keeps it for readers that hold a pin. */
-static void page_drop(struct node *n, void *page)
-{
-    struct limbo_page *l;
-
-    if (__atomic_load_n(&n->file.pins, __ATOMIC_ACQUIRE) > 0) {
-        l = mem_alloc(sizeof *l);
-        if (l) {
-            l->page = page;
-            l->next = n->file.limbo;
-            n->file.limbo = l;
-            return;
-        }
-        /* No memory for the note, and a reader may be in the middle of a copy: the page is given up. */
-        return;
-    }
-    page_free(page, 1);
-}
-
-/* inode.lock is held and there are no pins. */
-static void limbo_empty(struct node *n)
-{
-    while (n->file.limbo) {
-        struct limbo_page *l = n->file.limbo;
-
-        n->file.limbo = l->next;
-        page_free(l->page, 1);
-        mem_free(l);
-    }
-}
-
-static void unpin(struct node *n)
-{
-    if (__atomic_sub_fetch(&n->file.pins, 1, __ATOMIC_ACQ_REL) > 0 ||
-        !__atomic_load_n(&n->file.limbo, __ATOMIC_RELAXED))
-        return;
-    mutex_lock(&n->inode.lock);
-    if (__atomic_load_n(&n->file.pins, __ATOMIC_ACQUIRE) == 0)
-        limbo_empty(n);
-    mutex_unlock(&n->inode.lock);
-}
-
-/* ---- pages; inode.lock is held ---- */
-
-static void page_forget(struct node *n, uint64_t index)
-{
-    void *value = page_index_get(&n->file.pages, index);
-
-    if (is_shared(value))
-        return; /* the mapping's own; unshare_page ends it */
-    page_index_remove(&n->file.pages, index);
-    if (is_own(value)) {
-        page_drop(n, value);
-        n->file.page_count--;
-        tmpfs_page_uncharge(n->fs);
-    }
-}
-
-static int page_view_get(struct node *n, uint64_t index, uint64_t ahead, struct page_view *ret)
-{
-    void *value = page_index_get(&n->file.pages, index);
-    uint64_t off = index * PAGE_SIZE;
-    struct erofs_span span;
-    int rc;
-
-    *ret = (struct page_view){ 0 };
-    if (is_own(value)) {
-        ret->data = value;
-        ret->size = PAGE_SIZE;
-    } else if (is_shared(value)) {
-        ret->bounce = page_alloc(1);
-        if (!ret->bounce)
-            return -ENOMEM;
-        ret->data = ret->bounce;
-        ret->size = PAGE_SIZE;
-        rc = user_copy_in(ret->bounce, shared_address(value), PAGE_SIZE);
-        if (rc < 0) {
-            page_free(ret->bounce, 1);
-            return -EIO;
-        }
-    } else if (!value && off < n->file.lower_size) {
-        rc = erofs_page_get(n->fs->lower, &n->lower, index, ahead, &span);
-        if (rc < 0)
-            return rc;
-        ret->data = span.data;
-        ret->cached = span.page;
-        ret->size = MIN(span.size, n->file.lower_size - off);
-    }
-    return 0;
-}
-
-static void page_view_put(struct page_view *v)
-{
-    page_cache_put(v->cached);
-    if (v->bounce)
-        page_free(v->bounce, 1);
-}
-
-static void page_view_copy(const struct page_view *v, void *page)
-{
-    if (v->size > 0)
-        memcpy(page, v->data, v->size);
-    memset((uint8_t *)page + v->size, 0, PAGE_SIZE - v->size);
-}
-
-/* A page of our own at index, filled as it reads now unless the caller overwrites it whole. */
-static int page_own(struct node *n, uint64_t index, bool whole, void **ret)
-{
-    struct page_view v = { 0 };
-    void *page;
-    int rc;
-
-    if (!tmpfs_page_charge(n->fs))
-        return -ENOSPC;
-    page = page_alloc(1);
-    if (!page) {
-        tmpfs_page_uncharge(n->fs);
-        return -ENOSPC;
-    }
-    rc = whole ? 0 : page_view_get(n, index, 0, &v);
-    if (rc == 0) {
-        if (!whole)
-            page_view_copy(&v, page);
-        page_view_put(&v);
-        rc = page_index_set(&n->file.pages, index, page);
-    }
-    if (rc < 0) {
-        page_free(page, 1);
-        tmpfs_page_uncharge(n->fs);
-        return rc == -ENOMEM ? -ENOSPC : rc;
-    }
-    n->file.page_count++;
-    *ret = page;
-    return 0;
-}
-
-/* Writes to a page that is the program's; src NULL: zeros. One that is mapped read-only is opened for the moment. */
-static int shared_write(uintptr_t addr, const void *src, size_t size)
-{
-    uintptr_t page = ALIGN_DOWN(addr, PAGE_SIZE);
-    uint8_t probe;
-
-    if ((src ? user_copy_out(addr, src, size) : user_zero(addr, size)) == 0)
-        return 0;
-    if (user_copy_in(&probe, addr, 1) < 0 ||
-        enclave_protect(page, 1, PROT_READ, PROT_READ | PROT_WRITE) < 0)
-        return -EIO;
-    if (src)
-        memcpy((void *)addr, src, size);
-    else
-        memset((void *)addr, 0, size);
-    return enclave_protect(page, 1, PROT_READ | PROT_WRITE, PROT_READ) < 0 ? -EIO : 0;
-}
-
-/* Writes within one page of the file. src NULL: zeros. */
-static int page_write(struct node *n, uint64_t index, size_t in, const void *src, size_t size)
-{
-    void *value = page_index_get(&n->file.pages, index);
-    int rc;
-
-    if (is_shared(value))
-        return shared_write(shared_address(value) + in, src, size);
-    if (!is_own(value)) {
-        rc = page_own(n, index, in == 0 && size == PAGE_SIZE, &value);
-        if (rc < 0)
-            return rc;
-    }
-    if (src)
-        memcpy((uint8_t *)value + in, src, size);
-    else
-        memset((uint8_t *)value + in, 0, size);
-    return 0;
-}
-
-/* Zeros for [off, end) of the file, without leaving pages behind where whole pages go. */
-static int range_zero(struct node *n, uint64_t off, uint64_t end)
-{
-    int rc = 0;
-
-    while (off < end && rc == 0) {
-        uint64_t index = off / PAGE_SIZE;
-        size_t in = off % PAGE_SIZE, size = MIN(end - off, PAGE_SIZE - in);
-        void *value = page_index_get(&n->file.pages, index);
-        bool lower = off < n->file.lower_size;
-
-        if (size == PAGE_SIZE && !is_shared(value)) {
-            page_forget(n, index);
-            if (lower)
-                rc = page_index_set(&n->file.pages, index, PAGE_HOLE);
-        } else if (is_own(value) || is_shared(value) || (!value && lower)) {
-            rc = page_write(n, index, in, NULL, size);
-        }
-        off += size;
-        if (!lower && size == PAGE_SIZE) {
-            /* Beyond the lower file only pages that exist matter. */
-            index = off / PAGE_SIZE;
-            if (!page_index_next(&n->file.pages, &index))
-                break;
-            off = MAX(off, MIN(index * PAGE_SIZE, ALIGN_DOWN(end, PAGE_SIZE)));
-        }
-    }
-    return rc;
-}
-
-int file_data_resize(struct node *n, uint64_t size)
-{
-    uint64_t index = (size + PAGE_SIZE - 1) / PAGE_SIZE;
-    int rc;
-
-    if (size > TMPFS_SIZE_FILE_MAX)
-        return -EFBIG;
-    if ((size < n->size && (n->file.seals & F_SEAL_SHRINK) != 0) ||
-        (size > n->size && (n->file.seals & F_SEAL_GROW) != 0))
-        return -EPERM;
-    if (size < n->size) {
-        if (size % PAGE_SIZE != 0) {
-            rc = range_zero(n, size, ALIGN_UP(size, PAGE_SIZE));
-            if (rc < 0)
-                return rc;
-        }
-        while (page_index_next(&n->file.pages, &index)) {
-            page_forget(n, index);
-            index++;
-        }
-        n->file.lower_size = MIN(n->file.lower_size, size);
-    }
-    node_attr_begin(n);
-    n->size = size;
-    n->mtime = n->ctime = tmpfs_now();
-    node_attr_end(n);
-    node_changed(n);
-    return 0;
-}
-
-void file_data_free(struct node *n)
-{
-    uint64_t index = 0;
-    void *value;
-
-    while ((value = page_index_next(&n->file.pages, &index)) != NULL) {
-        page_index_remove(&n->file.pages, index);
-        if (is_own(value)) {
-            page_free(value, 1);
-            tmpfs_page_uncharge(n->fs);
-        }
-    }
-    limbo_empty(n);
-}
 
 /* ---- reading ---- */
 
@@ -311,7 +34,7 @@ static int views_get(struct node *n, uint64_t off, size_t size, struct page_view
     int rc = 0;
 
     for (; count < BATCH_PAGES && index + count <= last; count++) {
-        rc = page_view_get(n, index + count, last - index - count, &views[count]);
+        rc = tmpfs_page_view(n, index + count, last - index - count, &views[count]);
         if (rc < 0)
             break;
     }
@@ -371,9 +94,9 @@ static int64_t read_batch(struct node *n, struct uio *u, uint64_t off)
                     rc = -EFAULT;
             }
         }
-        page_view_put(&views[i]);
+        tmpfs_page_view_done(&views[i]);
     }
-    unpin(n);
+    tmpfs_unpin(n);
     return total > 0 ? (int64_t)total : rc;
 }
 
@@ -440,7 +163,7 @@ static int64_t write_piece(struct node *n, struct uio *u, uint64_t off, void *bo
     if (got <= 0)
         return got;
     mutex_lock(&n->inode.lock);
-    rc = page_write(n, off / PAGE_SIZE, in, bounce, (size_t)got);
+    rc = tmpfs_page_write(n, off / PAGE_SIZE, in, bounce, (size_t)got);
     if (rc == 0) {
         struct timespec64 now = tmpfs_now();
 
@@ -509,7 +232,8 @@ static int64_t seek_data(struct node *n, uint64_t off, bool hole)
         if (end >= n->size)
             return hole ? (int64_t)n->size : -ENXIO;
         value = page_index_get(&n->file.pages, index);
-        if ((is_own(value) || is_shared(value) || (!value && end < n->file.lower_size)) != hole)
+        if ((page_is_own(value) || page_is_shared(value) || (!value && end < n->file.lower_size)) !=
+            hole)
             return (int64_t)MAX(off, end);
         if (!hole && !value) {
             /* Nothing here: on to the next page that exists. */
@@ -574,9 +298,9 @@ static int allocate_pages(struct node *n, uint64_t off, uint64_t end)
     for (uint64_t index = off / PAGE_SIZE; index * PAGE_SIZE < end && rc == 0; index++) {
         void *value = page_index_get(&n->file.pages, index);
 
-        if (!is_own(value) && !is_shared(value) &&
+        if (!page_is_own(value) && !page_is_shared(value) &&
             (value == PAGE_HOLE || index * PAGE_SIZE >= n->file.lower_size))
-            rc = page_own(n, index, false, &value);
+            rc = tmpfs_page_own(n, index, false, &value);
     }
     return rc;
 }
@@ -600,7 +324,7 @@ static int tmpfs_allocate(struct file *f, int mode, uint64_t off, uint64_t size)
              (mode & FALLOC_FL_PUNCH_HOLE) == 0)
         rc = -EPERM;
     else if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0)
-        rc = range_zero(n, off, MIN(end, n->size));
+        rc = tmpfs_range_zero(n, off, MIN(end, n->size));
     else
         rc = allocate_pages(n, off, end);
     if (rc == 0 && (mode & FALLOC_FL_KEEP_SIZE) == 0 && end > n->size)
@@ -610,110 +334,6 @@ static int tmpfs_allocate(struct file *f, int mode, uint64_t off, uint64_t size)
     mutex_unlock(&n->inode.lock);
     mutex_unlock(&n->write_lock);
     return rc;
-}
-
-/* ---- memory mapping ---- */
-
-static int tmpfs_map_page(struct file *f, uint64_t off, void *page)
-{
-    struct node *n = node_of_file(f);
-    struct page_view v;
-    int rc;
-
-    mutex_lock(&n->inode.lock);
-    if (off >= ALIGN_UP(n->size, PAGE_SIZE)) {
-        mutex_unlock(&n->inode.lock);
-        return -EIO;
-    }
-    rc = page_view_get(n, off / PAGE_SIZE, 1, &v);
-    if (rc == 0) {
-        page_view_copy(&v, page);
-        page_view_put(&v);
-    }
-    mutex_unlock(&n->inode.lock);
-    return rc;
-}
-
-static int tmpfs_share_page(struct file *f, uint64_t off, void *page)
-{
-    struct node *n = node_of_file(f);
-    uint64_t index = off / PAGE_SIZE;
-    struct page_view v;
-    void *value, *shared = (void *)((uintptr_t)page | PAGE_TAG_SHARED);
-    int rc;
-
-    mutex_lock(&n->inode.lock);
-    value = page_index_get(&n->file.pages, index);
-    if (off >= ALIGN_UP(n->size, PAGE_SIZE))
-        rc = -EIO;
-    else if (is_shared(value))
-        rc = value == shared ? 0 : -EBUSY;
-    else
-        rc = page_view_get(n, index, 0, &v);
-    if (rc < 0 || is_shared(value))
-        goto out;
-    if (!is_own(value) && !tmpfs_page_charge(n->fs)) {
-        page_view_put(&v);
-        rc = -ENOSPC;
-        goto out;
-    }
-    page_view_copy(&v, page);
-    page_view_put(&v);
-    rc = page_index_set(&n->file.pages, index, shared);
-    if (rc == 0 && is_own(value))
-        page_drop(n, value);
-    else if (rc == 0)
-        n->file.page_count++;
-    else if (!is_own(value))
-        tmpfs_page_uncharge(n->fs);
-    if (rc == 0)
-        node_changed(n);
-out:
-    mutex_unlock(&n->inode.lock);
-    return rc;
-}
-
-static uintptr_t tmpfs_shared_page(struct file *f, uint64_t off)
-{
-    struct node *n = node_of_file(f);
-    void *value;
-
-    mutex_lock(&n->inode.lock);
-    value = page_index_get(&n->file.pages, off / PAGE_SIZE);
-    mutex_unlock(&n->inode.lock);
-    return is_shared(value) ? shared_address(value) : 0;
-}
-
-static void tmpfs_unshare_page(struct file *f, uint64_t off, void *page)
-{
-    struct node *n = node_of_file(f);
-    uint64_t index = off / PAGE_SIZE;
-    void *own = page_alloc(1);
-
-    mutex_lock(&n->inode.lock);
-    if (page_index_get(&n->file.pages, index) != (void *)((uintptr_t)page | PAGE_TAG_SHARED)) {
-        if (own)
-            page_free(own, 1);
-    } else if (off >= n->size) {
-        /* Truncated while it was mapped. */
-        page_index_remove(&n->file.pages, index);
-        n->file.page_count--;
-        tmpfs_page_uncharge(n->fs);
-        if (own)
-            page_free(own, 1);
-    } else if (own && user_copy_in(own, (uintptr_t)page, PAGE_SIZE) == 0) {
-        if (n->size - off < PAGE_SIZE)
-            memset((uint8_t *)own + (n->size - off), 0, PAGE_SIZE - (n->size - off));
-        (void)!page_index_set(&n->file.pages, index, own); /* replaces: cannot fail */
-    } else {
-        /* No memory to keep the content in: the page reads as zeros from now on, never as stale data. */
-        (void)!page_index_set(&n->file.pages, index, PAGE_HOLE);
-        n->file.page_count--;
-        tmpfs_page_uncharge(n->fs);
-        if (own)
-            page_free(own, 1);
-    }
-    mutex_unlock(&n->inode.lock);
 }
 
 static int tmpfs_sync(struct file *f UNUSED, bool data_only UNUSED)
@@ -750,43 +370,3 @@ const struct inode_ops tmpfs_file_inode_ops = {
     .remove_xattr = node_xattr_remove,
     .release = node_release,
 };
-
-/* ---- seals ---- */
-
-#define SEALS_ALL (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
-
-int tmpfs_seals_get(struct inode *inode)
-{
-    return tmpfs_is_file(inode) && node_of(inode)->anon_name ? (int)node_of(inode)->file.seals
-                                                             : -EINVAL;
-}
-
-int tmpfs_seals_add(struct inode *inode, uint32_t seals)
-{
-    struct node *n;
-    uint64_t index = 0;
-    void *value;
-    int rc = 0;
-
-    if (!tmpfs_is_file(inode) || !node_of(inode)->anon_name || (seals & ~SEALS_ALL) != 0)
-        return -EINVAL;
-    n = node_of(inode);
-    mutex_lock(&n->write_lock);
-    mutex_lock(&inode->lock);
-    if ((n->file.seals & F_SEAL_SEAL) != 0)
-        rc = -EPERM;
-    if (rc == 0 && (seals & F_SEAL_WRITE) != 0)
-        for (; rc == 0 && (value = page_index_next(&n->file.pages, &index)) != NULL; index++)
-            if (is_shared(value))
-                rc = -EBUSY;
-    if (rc == 0)
-        n->file.seals |= seals;
-    mutex_unlock(&inode->lock);
-    mutex_unlock(&n->write_lock);
-    return rc;
-}
-
-void tmpfs_seals_allow(struct inode *inode)
-{
-    node_of(inode)->file.seals = 0;
-}

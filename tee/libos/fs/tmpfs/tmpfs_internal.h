@@ -147,3 +147,9 @@ MUST_CHECK int file_data_resize(struct node *n, uint64_t size);
 /* Accounts for one page. false: the file system is full. */
 bool tmpfs_page_charge(struct tmpfs *fs);
 void tmpfs_page_uncharge(struct tmpfs *fs);
+
+/* file_ops of mappings (tmpfs_map.c). */
+MUST_CHECK int tmpfs_map_page(struct file *f, uint64_t off, void *page);
+MUST_CHECK int tmpfs_share_page(struct file *f, uint64_t off, void *page);
+uintptr_t tmpfs_shared_page(struct file *f, uint64_t off);
+void tmpfs_unshare_page(struct file *f, uint64_t off, void *page);
