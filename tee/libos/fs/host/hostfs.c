@@ -476,7 +476,7 @@ int hostfs_new(uint32_t mount, bool read_only, struct super **ret)
     fs->read_only = read_only;
     fs->super = (struct super){ .type = "hostfs", .dev = super_new_dev(), .magic = HOSTFS_MAGIC,
                                 .flags = MS_NOSUID | MS_NODEV | (read_only ? MS_RDONLY : 0),
-                                .private_data = fs, .stat = hostfs_statfs };
+                                .uncached = true, .private_data = fs, .stat = hostfs_statfs };
     rc = hostfs_node_new(fs, NULL, "", 0, &st, &fs->super.root);
     if (rc < 0)
         return rc;
