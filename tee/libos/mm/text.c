@@ -24,15 +24,18 @@ static int page_drop(uintptr_t page, int prot)
     return prot & PAGE_WRITE ? 0 : enclave_protect(page, 1, prot | PAGE_READ | PAGE_WRITE, prot);
 }
 
-/* Two bytes that cross an 8-byte word: a locked access is atomic within its cache line on every CPU. */
-static void store16_locked(uintptr_t addr, const void *src)
+/* Bytes that cross an aligned word: a locked access is atomic within its cache line on every CPU. */
+static void store_locked(uintptr_t addr, const void *src, size_t size)
 {
-    uint16_t old = *(volatile uint16_t *)addr, with;
+    uintptr_t line_end = ALIGN_DOWN(addr, CACHE_LINE_SIZE) + CACHE_LINE_SIZE;
+    uintptr_t word_at = MIN(addr, line_end - WORD_SIZE);
+    uint64_t old = *(volatile uint64_t *)word_at, with;
 
-    memcpy(&with, src, sizeof with);
-    while (!__atomic_compare_exchange_n((uint16_t *)addr, &old, with, false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_SEQ_CST))
-        ;
+    do {
+        with = old;
+        memcpy((uint8_t *)&with + (addr - word_at), src, size);
+    } while (!__atomic_compare_exchange_n((uint64_t *)word_at, &old, with, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
 }
 
 static void store_word(uintptr_t addr, const void *src, size_t size)
@@ -47,7 +50,7 @@ static void store_word(uintptr_t addr, const void *src, size_t size)
 enum store_kind {
     STORE_NONE,
     STORE_WORD,     /* within an aligned word */
-    STORE_LOCKED,   /* two bytes within a cache line */
+    STORE_LOCKED,   /* within a cache line */
     STORE_PLAIN,    /* nobody else can be executing there */
 };
 
@@ -57,7 +60,7 @@ static enum store_kind store_choose(struct mm *mm, uintptr_t addr, size_t size)
         return STORE_NONE;
     if (addr % WORD_SIZE + size <= WORD_SIZE)
         return STORE_WORD;
-    if (size == 2 && addr % CACHE_LINE_SIZE != CACHE_LINE_SIZE - 1)
+    if (addr % CACHE_LINE_SIZE + size <= CACHE_LINE_SIZE)
         return STORE_LOCKED;
     return addr % PAGE_SIZE + size <= PAGE_SIZE && mm_is_alone(mm) ? STORE_PLAIN : STORE_NONE;
 }
@@ -78,7 +81,7 @@ static int text_store(enum store_kind kind, uintptr_t addr, const void *src, siz
     if (kind == STORE_WORD)
         store_word(addr, src, size);
     else if (kind == STORE_LOCKED)
-        store16_locked(addr, src);
+        store_locked(addr, src, size);
     else
         memcpy((void *)addr, src, size);
     return page_drop(page, prot);

@@ -55,7 +55,7 @@ static int dig(struct mm *mm, uintptr_t site)
     return mm_text_write(mm, site, jump, sizeof jump);
 }
 
-static void rewrite_locked(struct mm *mm, uintptr_t site)
+static void rewrite_locked(struct mm *mm, uintptr_t site, uint64_t number)
 {
     uint8_t code[JUMP_SIZE];
 
@@ -67,19 +67,21 @@ static void rewrite_locked(struct mm *mm, uintptr_t site)
         count(&g_stats.punned);
     } else if (mm_text_is_writable(mm, site, SYSCALL_SIZE) && dig(mm, site) == 0) {
         count(&g_stats.caved);
+    } else if (lift(mm, site, number) == 0) {
+        count(&g_stats.lifted);
     } else {
         count(&g_stats.trapping);
         site_set_add(site);
     }
 }
 
-void rewrite_site(struct mm *mm, uintptr_t site)
+void rewrite_site(struct mm *mm, uintptr_t site, uint64_t number)
 {
     count(&g_stats.traps);
     if (site_set_has(site))
         return;
     mutex_lock(&g_lock);
-    rewrite_locked(mm, site);
+    rewrite_locked(mm, site, number);
     mutex_unlock(&g_lock);
 }
 
@@ -87,6 +89,7 @@ void rewrite_stats(struct rewrite_stats *ret)
 {
     ret->traps = __atomic_load_n(&g_stats.traps, __ATOMIC_RELAXED);
     ret->punned = __atomic_load_n(&g_stats.punned, __ATOMIC_RELAXED);
+    ret->lifted = __atomic_load_n(&g_stats.lifted, __ATOMIC_RELAXED);
     ret->caved = __atomic_load_n(&g_stats.caved, __ATOMIC_RELAXED);
     ret->trapping = __atomic_load_n(&g_stats.trapping, __ATOMIC_RELAXED);
 }
@@ -108,6 +111,10 @@ bool libos_trampoline_find(uint64_t rip, uint64_t *ret_restart)
             *ret_restart = site;
             return true;
         }
+    }
+    if (lift_decode(rip, ret_restart)) {
+        *ret_restart -= LIFT_SIZE;
+        return true;
     }
     return false;
 }

@@ -12,13 +12,14 @@
 
 struct mm;
 
-/* Tries to rewrite the site at `site` (address of the 0F 05). Called on the thread that trapped, before
- * it serves the call; any thread; takes its own lock. A site that cannot be rewritten is remembered. */
-void rewrite_site(struct mm *mm, uintptr_t site);
+/* Tries to rewrite the site at `site` (address of the 0F 05), which trapped with system call `number`. Called on the
+ * thread that trapped, before it serves the call; any thread; takes its own lock. A site that cannot be rewritten is
+ * remembered. */
+void rewrite_site(struct mm *mm, uintptr_t site, uint64_t number);
 
 struct rewrite_stats {
     uint64_t traps;                             /* system calls that came by a trap */
-    uint64_t punned, caved, trapping;           /* sites, by what became of them */
+    uint64_t punned, caved, lifted, trapping;   /* sites, by what became of them */
 };
 void rewrite_stats(struct rewrite_stats *ret);
 /* Forgets sites and trampolines in the range (munmap, exec). */

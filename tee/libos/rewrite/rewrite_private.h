@@ -12,6 +12,7 @@
 #define TRAMPOLINE_FILL 0xccu
 #define SYSCALL_SIZE 2u         /* 0f 05 */
 #define JUMP_SIZE 5u            /* e9 rel32 */
+#define LIFT_SIZE 5u            /* b8 imm32: mov imm32, %eax */
 
 /* ---- trampoline.c ---- */
 
@@ -37,3 +38,11 @@ void site_set_remove(uintptr_t start, uintptr_t end);
 /* Puts a jump to a trampoline for `site` into padding near it. returns: 0 and the address of that jump, within reach
  * of a `jmp rel8` at site; -ENOENT no padding; -ENOMEM. */
 MUST_CHECK int cave_get(struct mm *mm, uintptr_t site, uintptr_t *ret_at);
+
+/* ---- lift.c ---- */
+
+/* Serves the call from a trampoline that the `mov number, %eax` right before the site jumps to. returns: 0;
+ * -ENOENT that instruction is not there; -EFAULT, -ENOMEM. number: the call that trapped at site. */
+MUST_CHECK int lift(struct mm *mm, uintptr_t site, uint64_t number);
+/* True when a lifted trampoline's first instruction stands at `at`; *ret_site is the system call. */
+bool lift_decode(uintptr_t at, uintptr_t *ret_site);

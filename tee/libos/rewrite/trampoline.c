@@ -39,12 +39,24 @@ bool trampoline_decode(uintptr_t at, const uint8_t *code, uintptr_t *ret_site)
     return true;
 }
 
+/* True when the five bytes in `code`, at `from`, are a jump to `target`. */
+static bool jumps_to(const uint8_t *code, uintptr_t from, uintptr_t target)
+{
+    int32_t rel;
+
+    memcpy(&rel, code + 1, sizeof rel);
+    return code[0] == 0xe9 && from + JUMP_SIZE + (uintptr_t)(int64_t)rel == target;
+}
+
 /* True when nothing jumps to the trampoline at `at` any more: its site is gone or leads elsewhere. */
 static bool is_stale(struct mm *mm, uintptr_t at, uintptr_t site)
 {
     uint8_t code[JUMP_SIZE];
-    int32_t rel;
 
+    /* By the instruction before the site (lift.c). */
+    if (user_copy_in_mm(mm, code, site - JUMP_SIZE, sizeof code) == 0 &&
+        jumps_to(code, site - JUMP_SIZE, at - LIFT_SIZE))
+        return false;
     if (user_copy_in_mm(mm, code, site, sizeof code) < 0)
         return true;
     for (unsigned i = 0; i < CAVE_STEPS_MAX && code[0] == 0xeb; i++) {
@@ -52,8 +64,7 @@ static bool is_stale(struct mm *mm, uintptr_t at, uintptr_t site)
         if (user_copy_in_mm(mm, code, site, sizeof code) < 0)
             return true;
     }
-    memcpy(&rel, code + 1, sizeof rel);
-    return code[0] != 0xe9 || site + JUMP_SIZE + (uintptr_t)(int64_t)rel != at;
+    return !jumps_to(code, site, at);
 }
 
 enum fit {

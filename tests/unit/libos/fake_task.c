@@ -397,7 +397,7 @@ void fd_table_unref(struct fd_table *t)
 {
 }
 
-void rewrite_site(struct mm *mm, uintptr_t site)
+void rewrite_site(struct mm *mm, uintptr_t site, uint64_t number)
 {
 }
 

@@ -111,7 +111,7 @@ static struct tally rewrite_file(const char *path)
             uint64_t restart;
 
             memcpy(before, code, 16);
-            rewrite_site(g_mm, sites[k]);
+            rewrite_site(g_mm, sites[k], UINT64_MAX);
             memcpy(after, code, 16);
             /* Nothing changes but the site, and padding when a cave was dug. */
             for (unsigned byte = 2; byte < 16; byte++) {
@@ -214,11 +214,11 @@ static void test_refused(void **state)
     fake_enclave_process()->thread_count = 2;
     rewrite_stats(&before);
     site = code_page(0x400000, plain, sizeof plain, 63); /* crosses a cache line */
-    rewrite_site(g_mm, (uintptr_t)site);
+    rewrite_site(g_mm, (uintptr_t)site, UINT64_MAX);
     assert_memory_equal(site, plain, 2);
     site = code_page(0x402000, high, sizeof high, 16); /* target below 0, no cave */
-    rewrite_site(g_mm, (uintptr_t)site);
-    rewrite_site(g_mm, (uintptr_t)site);
+    rewrite_site(g_mm, (uintptr_t)site, UINT64_MAX);
+    rewrite_site(g_mm, (uintptr_t)site, UINT64_MAX);
     assert_memory_equal(site, high, 2);
     site = code_page(0x404000, plain, sizeof plain, 16); /* the window is taken by another area */
     assert_int_equal(user_range_ok((uintptr_t)site, 1), 1);
@@ -227,10 +227,10 @@ static void test_refused(void **state)
 
         assert_int_equal(mm_map(g_mm, &at, 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_FIXED, NULL, 0), 0);
     }
-    rewrite_site(g_mm, (uintptr_t)site);
+    rewrite_site(g_mm, (uintptr_t)site, UINT64_MAX);
     assert_memory_equal(site, plain, 2);
     /* Not a site at all (any more). */
-    rewrite_site(g_mm, (uintptr_t)site + 2);
+    rewrite_site(g_mm, (uintptr_t)site + 2, UINT64_MAX);
     assert_memory_equal(site, plain, sizeof plain);
     rewrite_stats(&after);
     assert_int_equal(after.trapping - before.trapping, 3);
@@ -238,11 +238,11 @@ static void test_refused(void **state)
     /* Unmapped and forgotten: the same address may be rewritten when other code stands there. */
     assert_int_equal(mm_unmap(g_mm, 0x402000, PAGE_SIZE), 0);
     site = code_page(0x402000, plain, sizeof plain, 16);
-    rewrite_site(g_mm, (uintptr_t)site);
+    rewrite_site(g_mm, (uintptr_t)site, UINT64_MAX);
     assert_int_equal(site[0], 0xe9);
     fake_enclave_process()->thread_count = 1;
     site = code_page(0x408000, plain, sizeof plain, 63); /* nobody else is there */
-    rewrite_site(g_mm, (uintptr_t)site);
+    rewrite_site(g_mm, (uintptr_t)site, UINT64_MAX);
     assert_int_equal(site[0], 0xe9);
 }
 
@@ -257,12 +257,66 @@ static void test_cave(void **state)
     memset(code + 6, 0xcc, 10);             /* padding up to a function's start */
     memset(code + 20, 0xcc, 8);             /* an immediate that looks like padding */
     site = code_page(0x400000, code, sizeof code, 64);
-    rewrite_site(g_mm, (uintptr_t)site);
+    rewrite_site(g_mm, (uintptr_t)site, UINT64_MAX);
     assert_int_equal(site[0], 0xeb);
     assert_int_equal(jump_target((uintptr_t)site), (uintptr_t)site + 7);
     assert_true(libos_trampoline_find(jump_target((uintptr_t)site + 7), &restart));
     assert_int_equal(restart, (uintptr_t)site);
     assert_memory_equal(site + 20, code + 20, 8);
+}
+
+/* The number's own instruction serves a site that nothing else does; never bytes that only look like it. */
+static void test_lift(void **state)
+{
+    static const uint8_t code[] = { 0xb8, 0x0e, 0, 0, 0, 0x0f, 0x05, 0x89, 0xc2, 0xf7, 0xda };
+    static const struct {
+        uint8_t before[3];
+        uint64_t number;
+        bool lifted;
+    } cases[] = {
+        { { 0x90, 0x90, 0x90 }, 14, true },
+        { { 0x08, 0x00, 0x00 }, 14, true },     /* the end of an immediate */
+        { { 0x90, 0x90, 0x90 }, 15, false },    /* the register came from elsewhere */
+        { { 0x90, 0x90, 0x41 }, 14, false },    /* mov $14, %r8d */
+        { { 0x90, 0xc7, 0x45 }, 14, false },    /* movl $14, -0x48(%rbp) */
+        { { 0xc7, 0x44, 0x24 }, 14, false },    /* movl $14, -0x48(%rsp) */
+        { { 0x90, 0x81, 0x7d }, 14, false },    /* cmpl $14, -0x48(%rbp) */
+        { { 0x90, 0x90, 0x66 }, 14, false },
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        uint8_t bytes[3 + sizeof code], *mov;
+        uintptr_t target;
+        uint64_t restart;
+
+        memcpy(bytes, cases[i].before, 3);
+        memcpy(bytes + 3, code, sizeof code);
+        /* The five bytes cross a word; at 61, below, a cache line. */
+        mov = code_page(0x600000 + 2 * i * PAGE_SIZE, bytes, sizeof bytes, 64 + 1) + 3;
+        rewrite_site(g_mm, (uintptr_t)mov + 5, cases[i].number);
+        assert_memory_equal(mov + 5, code + 5, sizeof code - 5);
+        if (!cases[i].lifted) {
+            assert_memory_equal(mov, code, 5);
+            continue;
+        }
+        target = jump_target((uintptr_t)mov);
+        assert_memory_equal((void *)target, code, 5);
+        assert_true(libos_trampoline_find(target, &restart));
+        assert_int_equal(restart, (uintptr_t)mov);
+        assert_true(libos_trampoline_find(target + 5, &restart));
+        assert_int_equal(restart, (uintptr_t)mov + 5);
+        /* A jump straight to the call traps again; that changes nothing. */
+        rewrite_site(g_mm, (uintptr_t)mov + 5, cases[i].number);
+        assert_int_equal(jump_target((uintptr_t)mov), target);
+    }
+    fake_enclave_process()->thread_count = 2;
+    {
+        uint8_t *mov = code_page(0x640000, code, sizeof code, 61);
+
+        rewrite_site(g_mm, (uintptr_t)mov + 5, 14);
+        assert_memory_equal(mov, code, sizeof code);
+    }
+    fake_enclave_process()->thread_count = 1;
 }
 
 /* ---- execution, with other threads in the code ---- */
@@ -308,7 +362,7 @@ static void test_concurrent(void **state)
         for (unsigned i = 0; i < 3; i++)
             assert_int_equal(pthread_create(&threads[i], NULL, caller, at), 0);
         usleep(500);
-        rewrite_site(g_mm, (uintptr_t)at + 5);
+        rewrite_site(g_mm, (uintptr_t)at + 5, UINT64_MAX);
         usleep(500);
         g_stop = true;
         for (unsigned i = 0; i < 3; i++)
@@ -326,7 +380,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_libc), TEST(test_ld_so), TEST(test_static), TEST(test_reload),
-        TEST(test_refused), TEST(test_cave), TEST(test_concurrent),
+        TEST(test_refused), TEST(test_cave), TEST(test_lift), TEST(test_concurrent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
