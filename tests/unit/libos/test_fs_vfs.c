@@ -27,12 +27,12 @@
 #define P(s) ((uint64_t)(uintptr_t)(s))
 #define CALLS(X)                                                                                   \
     X(open)                                                                                        \
-    X(close) X(read) X(write) X(pread64) X(pwrite64) X(lseek) X(ftruncate) X(fallocate) X(stat)    \
-        X(lstat) X(fstat) X(unlink) X(rmdir) X(mkdir) X(rename) X(renameat2) X(link) X(symlink)    \
-            X(readlink) X(chmod) X(chown) X(getdents64) X(getxattr) X(setxattr) X(listxattr)       \
-                X(removexattr) X(fcntl) X(dup) X(dup2) X(chdir) X(getcwd) X(access) X(openat2)     \
-                    X(utimensat) X(flock) X(statfs) X(copy_file_range) X(memfd_create)             \
-                        X(close_range)
+    X(close)                                                                                       \
+    X(read) X(write) X(pread64) X(pwrite64) X(lseek) X(ftruncate) X(fallocate) X(stat) X(lstat)    \
+        X(fstat) X(unlink) X(rmdir) X(mkdir) X(rename) X(renameat2) X(link) X(symlink) X(readlink) \
+            X(chmod) X(chown) X(getdents64) X(getxattr) X(setxattr) X(listxattr) X(removexattr)    \
+                X(fcntl) X(dup) X(dup2) X(chdir) X(getcwd) X(access) X(openat2) X(utimensat)       \
+                    X(flock) X(statfs) X(copy_file_range) X(memfd_create) X(close_range)
 #define DECLARE(name) syscall_fn sys_##name;
 CALLS(DECLARE)
 
@@ -485,6 +485,58 @@ static void test_memfd_seals(void **state)
     assert_int_equal(SYS1(close, fd), 0);
 }
 
+static void test_shared_pages(void **state)
+{
+    char *page = aligned_alloc(4096, 4096), *other = aligned_alloc(4096, 4096), c[3];
+    int fd = (int)SYS2(memfd_create, P("m"), 0);
+    long pages = fake_fs_pages();
+    struct file *f = fd_get(fd);
+
+    (void)state;
+    assert_int_equal(SYS4(pwrite64, fd, P("abc"), 3, 0), 3);
+    assert_int_equal(f->ops->share_page(f, 4096, page), -EIO); /* beyond the end */
+    assert_int_equal(f->ops->share_page(f, 0, page), 0);
+    assert_string_equal(page, "abc");
+    assert_int_equal(f->ops->share_page(f, 0, other), -EBUSY);
+    assert_ptr_equal(f->ops->shared_page(f, 0), page);
+    page[1] = 'X';
+    assert_int_equal(SYS4(pread64, fd, P(c), 3, 0), 3);
+    assert_memory_equal(c, "aXc", 3);
+    assert_int_equal(SYS4(pwrite64, fd, P("Y"), 1, 2), 1);
+    assert_int_equal(page[2], 'Y');
+    f->ops->unshare_page(f, 0, other); /* not the storage: nothing happens */
+    f->ops->unshare_page(f, 0, page);
+    memset(page, 0, 4096);
+    assert_int_equal(SYS4(pread64, fd, P(c), 3, 0), 3);
+    assert_memory_equal(c, "aXY", 3);
+    file_unref(f);
+    assert_int_equal(SYS1(close, fd), 0);
+    assert_int_equal(fake_fs_pages(), pages);
+    free(page);
+    free(other);
+}
+
+static void test_shared_pages_of_the_image(void **state)
+{
+    char *page = aligned_alloc(4096, 4096), *other = aligned_alloc(4096, 4096);
+    int fd = open_at("/dir/file6", O_RDONLY);
+    struct file *f;
+
+    (void)state;
+    assert_true(fd >= 0);
+    f = fd_get(fd);
+    assert_int_equal(f->ops->share_page(f, 0, page), 0);
+    assert_int_equal(f->ops->share_page(f, 0, other), 0);
+    assert_memory_equal(page, "4\n\0", 3);
+    assert_memory_equal(other, "4\n\0", 3);
+    f->ops->unshare_page(f, 0, page);
+    f->ops->unshare_page(f, 0, other);
+    file_unref(f);
+    assert_int_equal(SYS1(close, fd), 0);
+    free(page);
+    free(other);
+}
+
 /* More names than the cache holds: old ones go, changes stay. */
 static void test_dentry_cache_is_bounded(void **state)
 {
@@ -568,6 +620,8 @@ int main(void)
         cmocka_unit_test(test_descriptors),
         cmocka_unit_test(test_record_locks),
         cmocka_unit_test(test_memfd_seals),
+        cmocka_unit_test(test_shared_pages),
+        cmocka_unit_test(test_shared_pages_of_the_image),
         cmocka_unit_test(test_dentry_cache_is_bounded),
         cmocka_unit_test(test_without_memory),
         cmocka_unit_test(test_page_index),

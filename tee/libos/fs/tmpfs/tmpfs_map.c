@@ -36,41 +36,61 @@ int tmpfs_map_page(struct file *f, uint64_t off, void *page)
     return rc;
 }
 
+/*
+ * A page of the image in a file that was opened for reading only stays where it is, and the mapping gets a copy: so
+ * any number of processes can map it (glibc maps its tables MAP_SHARED). They do not see what others write to that
+ * page later.
+ */
+static bool copy_will_do(struct file *f, const struct node *n, uint64_t off, const void *value)
+{
+    return (f->flags & O_ACCMODE) == O_RDONLY && !value && off < n->file.lower_size;
+}
+
+/* page becomes the storage at index, where value is now. */
+static int storage_move(struct node *n, uint64_t index, void *value, void *page)
+{
+    void *shared = (void *)((uintptr_t)page | PAGE_TAG_SHARED);
+    int rc;
+
+    if (!page_is_own(value) && !tmpfs_page_charge(n->fs))
+        return -ENOSPC;
+    rc = page_index_set(&n->file.pages, index, shared);
+    if (rc < 0) {
+        if (!page_is_own(value))
+            tmpfs_page_uncharge(n->fs);
+        return rc;
+    }
+    if (page_is_own(value))
+        tmpfs_page_drop(n, value);
+    else
+        n->file.page_count++;
+    node_changed(n);
+    return 0;
+}
+
 int tmpfs_share_page(struct file *f, uint64_t off, void *page)
 {
     struct node *n = node_of_file(f);
     uint64_t index = off / PAGE_SIZE;
     struct page_view v;
-    void *value, *shared = (void *)((uintptr_t)page | PAGE_TAG_SHARED);
+    void *value;
     int rc;
 
     mutex_lock(&n->inode.lock);
     value = page_index_get(&n->file.pages, index);
-    if (off >= ALIGN_UP(n->size, PAGE_SIZE))
+    if (off >= ALIGN_UP(n->size, PAGE_SIZE)) {
         rc = -EIO;
-    else if (page_is_shared(value))
-        rc = value == shared ? 0 : -EBUSY;
-    else
+    } else if (page_is_shared(value)) {
+        rc = page_shared_address(value) == (uintptr_t)page ? 0 : -EBUSY;
+    } else {
         rc = tmpfs_page_view(n, index, 0, &v);
-    if (rc < 0 || page_is_shared(value))
-        goto out;
-    if (!page_is_own(value) && !tmpfs_page_charge(n->fs)) {
-        tmpfs_page_view_done(&v);
-        rc = -ENOSPC;
-        goto out;
+        if (rc == 0) {
+            tmpfs_page_view_copy(&v, page);
+            tmpfs_page_view_done(&v);
+            if (!copy_will_do(f, n, off, value))
+                rc = storage_move(n, index, value, page);
+        }
     }
-    tmpfs_page_view_copy(&v, page);
-    tmpfs_page_view_done(&v);
-    rc = page_index_set(&n->file.pages, index, shared);
-    if (rc == 0 && page_is_own(value))
-        tmpfs_page_drop(n, value);
-    else if (rc == 0)
-        n->file.page_count++;
-    else if (!page_is_own(value))
-        tmpfs_page_uncharge(n->fs);
-    if (rc == 0)
-        node_changed(n);
-out:
     mutex_unlock(&n->inode.lock);
     return rc;
 }

@@ -15,7 +15,7 @@
 
 #define DENTRY_GONE 0x80000000u
 #define DENTRY_NAME_INLINE 40u
-#define DENTRY_COUNT_MAX 16384u
+#define DENTRY_COUNT_MAX 8192u      /* with their inodes about 5 MiB */
 
 struct dentry {
     uint32_t refs; /* atomic; raised from 0 only under the lock */
