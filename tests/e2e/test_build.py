@@ -224,6 +224,37 @@ def test_names_of_any_bytes_and_kinds(build, tmp_path):
         subprocess.run(['umount', mount], check=True)
 
 
+def test_sizes_at_the_edges(build, tmp_path):
+    """Data behind the inode, whole blocks, and each side of what decides it; folders of every size around a block."""
+    files = {f'f/{size}': bytes([size % 251]) * size for size in (0, 1, 2047, 2048, 2049, 4031, 4032, 4095, 4096, 4097, 8192, 1048577)}
+    links = {f'l/{size}': 'x' * size for size in (1, 2047, 2048, 2049, 4094, 4095)}
+    folders = {f'd{count}/{"n" * 100}{i}': b'' for count in (17, 18, 19, 35, 36, 37, 38, 73, 74) for i in range(count)}
+    wide = [(f'x/{size}', {'pax_headers': {'SCHILY.xattr.user.a': 'v' * size}, 'size': 0}) for size in (1, 1900, 4000, 4084, 60000)]
+    source = tmp_path / 'edges.tar'
+    source.write_bytes(tar_bytes(*BASE, *files.items(), *((name, link(target)) for name, target in links.items()), *folders.items(), *wide))
+    status, err, image = build(source)
+    assert status == 0, err
+    found = contents(image, tmp_path)
+    for name, data in {**files, **links, **folders}.items():
+        assert found[name] == data, name
+    assert all(found[name] == b'' for name, _ in wide)
+
+
+def test_progress_is_for_terminals(key, tmp_path):
+    source = tmp_path / 'rootfs'
+    source.mkdir()
+    for i in range(60):
+        (source / str(i)).write_bytes(bytes(1 << 20))
+    ours, theirs = os.openpty()
+    command = [CLOCHE, 'build', '--enclave', ENCLAVE, '--sign', key, '-o', tmp_path / 'a.tar', source]
+    assert subprocess.run(command, stderr=theirs, stdout=subprocess.DEVNULL, timeout=60).returncode == 0
+    os.close(theirs)
+    shown = os.read(ours, 65536)
+    os.close(ours)
+    assert b'reading folder' in shown and shown.endswith(b'\r\x1b[K')
+    assert subprocess.run(command, capture_output=True, timeout=60).stderr == b''
+
+
 def test_large_folder_and_hard_links(build, tmp_path):
     source = tmp_path / 'large.tar'
     names = [f'large/file-with-a-name-{i}' for i in range(3000)]
