@@ -15,7 +15,7 @@ import tree
 
 def build(folder, target):
     quiet = {'stdin': subprocess.DEVNULL, 'capture_output': True, 'text': True}
-    for command in (['meson', 'setup', folder, tree.ROOT], ['ninja', '-C', folder, target]):
+    for command in (['meson', 'setup', folder, tree.ROOT], ['ninja', '-j', '2', '-C', folder, target]):
         done = subprocess.run(command, **quiet)
         if done.returncode != 0:
             print(done.stdout[-4000:], done.stderr[-2000:])
