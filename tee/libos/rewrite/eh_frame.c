@@ -250,3 +250,30 @@ size_t eh_frame_gaps_find(struct mm *mm, uintptr_t header, struct file *file, ui
         return 0;
     return gaps_by_frame(mm, vaddr + bias, size, first, last, ret, max);
 }
+
+bool eh_frame_function_find(struct mm *mm, uintptr_t header, struct file *file, uintptr_t addr,
+                            struct code_gap *ret)
+{
+    uintptr_t bias = 0, hdr = 0, fde;
+    struct function_list l;
+    uint64_t vaddr, size;
+    struct table t;
+    uint32_t index;
+
+    if (!image_open(mm, header, &bias, &hdr))
+        return false;
+    if (hdr)
+        return table_open(mm, hdr, &t) && index_find(&t, addr, &index) &&
+               entry_get(&t, index, &ret->start, &fde) &&
+               function_end(mm, ret->start, fde, &ret->end) && addr >= ret->start && addr < ret->end;
+    if (!section_find(file, &vaddr, &size))
+        return false;
+    functions_find(mm, vaddr + bias, vaddr + bias + size, addr, addr, &l);
+    for (size_t i = 0; i < l.count; i++) {
+        if (addr >= l.functions[i].start && addr < l.functions[i].end) {
+            *ret = l.functions[i];
+            return true;
+        }
+    }
+    return false;
+}

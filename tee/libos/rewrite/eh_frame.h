@@ -10,8 +10,9 @@
 struct mm;
 struct file;
 
+/* A range of code. */
 struct code_gap {
-    uintptr_t start, end;   /* after the one function, before the next */
+    uintptr_t start, end;
 };
 
 /*
@@ -21,3 +22,7 @@ struct code_gap {
  */
 size_t eh_frame_gaps_find(struct mm *mm, uintptr_t header, struct file *file, uintptr_t first,
                           uintptr_t last, struct code_gap *ret, size_t max);
+
+/* The function that contains addr, by the same tables: its code is [start, end). */
+bool eh_frame_function_find(struct mm *mm, uintptr_t header, struct file *file, uintptr_t addr,
+                            struct code_gap *ret);

@@ -74,6 +74,8 @@ int lift(struct mm *mm, uintptr_t site, uint64_t number)
     if (code[BEFORE_SIZE] != MOV_EAX_IMM32 || immediate != number || !is_mov(code) ||
         !mm_text_is_writable(mm, mov, JUMP_SIZE))
         return -ENOENT;
+    if (boundary_check(mm, mov, LIFT_SIZE) == BOUNDARY_NO)
+        return -ENOENT;
     rc = place_near(mm, site, &at);
     if (rc < 0)
         return rc;

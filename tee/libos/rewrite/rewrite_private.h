@@ -33,6 +33,15 @@ bool site_set_has(uintptr_t site);
 void site_set_add(uintptr_t site);      /* quietly does nothing when memory or SITE_SET_MAX is reached */
 void site_set_remove(uintptr_t start, uintptr_t end);
 
+/* ---- boundary.c ---- */
+
+enum boundary {
+    BOUNDARY_NO,
+    BOUNDARY_YES,       /* certain: an instruction of `size` bytes begins there */
+    BOUNDARY_UNKNOWN,   /* the image has no table of functions, or odd code */
+};
+enum boundary boundary_check(struct mm *mm, uintptr_t at, size_t size);
+
 /* ---- cave.c ---- */
 
 /* Puts a jump to a trampoline for `site` into padding near it. returns: 0 and the address of that jump, within reach

@@ -22,6 +22,7 @@
 #include "tee/enclave/entry.h"
 #include "tee/libos/elf/elf_private.h"
 #include "tee/libos/mm/page.h"
+#include "tee/libos/rewrite/insn.h"
 #include "tee/libos/rewrite/rewrite_private.h"
 #include "tee/libos/task/task.h"
 #include "tests/unit/libos/fake_enclave.h"
@@ -65,6 +66,34 @@ static size_t sites_find(uintptr_t start, uintptr_t end, uintptr_t *ret, size_t 
     return count;
 }
 
+/* Every instruction of the text has the length that Zydis says, unless insn_length() declines it. */
+static void lengths_check(uintptr_t at, uintptr_t end)
+{
+    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+    ZydisDecodedInstruction in;
+    size_t total = 0, declined = 0;
+    ZydisDecoder d;
+
+    ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    while (at < end) {
+        size_t mine = insn_length((const uint8_t *)at, end - at);
+
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, (void *)at, end - at, &in, operands))) {
+            at++;
+            continue;
+        }
+        if (mine != 0 && mine != in.length)
+            print_message("%02x %02x %02x %02x %02x %02x: %zu, not %u\n", ((uint8_t *)at)[0],
+                          ((uint8_t *)at)[1], ((uint8_t *)at)[2], ((uint8_t *)at)[3],
+                          ((uint8_t *)at)[4], ((uint8_t *)at)[5], mine, in.length);
+        assert_true(mine == 0 || mine == in.length);
+        total++;
+        declined += mine == 0;
+        at += in.length;
+    }
+    assert_true(declined * 1000 <= total);
+}
+
 /* Where the instruction at `at` jumps; 0 when it is no direct jump. */
 static uintptr_t jump_target(uintptr_t at)
 {
@@ -104,12 +133,16 @@ static struct tally rewrite_file(const char *path)
             continue;
         for (uintptr_t page = ALIGN_DOWN(start, PAGE_SIZE); page < end; page += PAGE_SIZE)
             assert_int_equal(user_prefault(page, 1, false), 0);
+        lengths_check(start, end);
         count = sites_find(start, end, sites, ARRAY_COUNT(sites));
         for (size_t k = 0; k < count; k++) {
             uint8_t before[16], after[16], *code = (uint8_t *)sites[k];
             uintptr_t target;
             uint64_t restart;
 
+            /* Where functions are known, each site is known to begin an instruction, and its second byte not to. */
+            assert_int_not_equal(boundary_check(g_mm, sites[k], SYSCALL_SIZE), BOUNDARY_NO);
+            assert_int_not_equal(boundary_check(g_mm, sites[k] + 1, SYSCALL_SIZE), BOUNDARY_YES);
             memcpy(before, code, 16);
             rewrite_site(g_mm, sites[k], UINT64_MAX);
             memcpy(after, code, 16);
