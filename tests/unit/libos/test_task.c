@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tee/enclave/clock.h"
+#include "tee/libos/syscall/report.h"
 #include "tee/libos/task/futex_private.h"
 #include "tee/libos/task/timer.h"
 #include "tests/unit/libos/fake_task.h"
@@ -402,6 +403,43 @@ static void test_posix_timer_sends_signals(void **state)
     current()->sig_mask = 0;
 }
 
+static void test_timers_are_bounded(void **state)
+{
+    struct {
+        uint64_t value;
+        int32_t signo, notify, pad[12];
+    } none = { 0, 0, 1 /* SIGEV_NONE */, { 0 } };
+    int32_t ids[256], one_more;
+
+    for (int i = 0; i < 256; i++)
+        assert_int_equal(SYS(timer_create, 1, &none, &ids[i]), 0);
+    assert_int_equal(SYS(timer_create, 1, &none, &one_more), -EAGAIN);
+    for (int i = 0; i < 256; i++)
+        assert_int_equal(SYS(timer_delete, ids[i]), 0);
+    assert_int_equal(SYS(timer_create, 99, &none, &one_more), -EINVAL);
+}
+
+static void test_reports_are_bounded(void **state)
+{
+    struct regs *regs = current_regs();
+
+    syscall_report_init(true);
+    for (unsigned i = 1; i < 256; i++) { /* test_futex_value_and_arguments left a row */
+        regs->rip = 0x1000 + i;
+        assert_int_equal(syscall_unknown(134), -ENOSYS); /* uselib: a row a site */
+    }
+    assert_non_null(strstr(fake_last_line(), "uselib"));
+    syscall_explain();
+    assert_null(strstr(fake_last_line(), "no room"));
+    regs->rip = 1;
+    assert_int_equal(syscall_unknown(134), -ENOSYS);
+    syscall_explain();
+    assert_string_equal(fake_last_line(), "1 more, for which the table has no room");
+    assert_string_equal(syscall_name(0), "read");
+    assert_null(syscall_name(100000));
+    assert_null(syscall_name(UINT64_MAX));
+}
+
 static void test_nanosleep(void **state)
 {
     struct __kernel_timespec ts = { 0, 3 * MS }, bad = { -1, 0 };
@@ -437,6 +475,8 @@ int main(void)
         cmocka_unit_test(test_futex_stress),
         cmocka_unit_test(test_timers_fire_in_order),
         cmocka_unit_test(test_posix_timer_sends_signals),
+        cmocka_unit_test(test_timers_are_bounded),
+        cmocka_unit_test(test_reports_are_bounded),
         cmocka_unit_test(test_nanosleep),
     };
 
