@@ -244,6 +244,8 @@ int ocall_poll(struct ocall_pollfd *fds, unsigned count, uint64_t deadline_ns)
     int ready = 0;
     for (unsigned i = 0; i < count; i++) {
         fds[i].revents = n > 0 ? (uint16_t)p[i].revents : 0;
+        if (g_poll_fake_lie == POLL_FAKE_LIE_READY)
+            fds[i].revents = UINT16_MAX;
         ready += fds[i].revents != 0;
     }
     if (p[count].revents)

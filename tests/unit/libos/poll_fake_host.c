@@ -10,6 +10,15 @@
 #include "tee/enclave/ocall.h"
 #include "tests/unit/libos/poll_fake.h"
 
+enum poll_fake_lie g_poll_fake_lie;
+
+/* An address on its way to the library OS. */
+static void lie_about_address(void *addr)
+{
+    if (g_poll_fake_lie == POLL_FAKE_LIE_NAME && addr)
+        *(uint16_t *)addr = 0x7777;
+}
+
 static int64_t answer(int64_t rc)
 {
     __atomic_add_fetch(&g_poll_fake_ocalls, 1, __ATOMIC_RELAXED);
@@ -61,6 +70,7 @@ int ocall_accept(int host_fd, void *ret_addr, size_t *ret_addr_size)
     socklen_t size = 128;
     int rc = (int)answer(poll_fake_move_fd(accept4(host_fd, ret_addr, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)));
 
+    lie_about_address(ret_addr);
     *ret_addr_size = size;
     return rc;
 }
@@ -82,6 +92,7 @@ int64_t ocall_recvfrom(int host_fd, void *dst, size_t size, int flags, void *ret
     struct msghdr m = { .msg_name = ret_addr, .msg_namelen = ret_addr ? 128 : 0, .msg_iov = &iov, .msg_iovlen = 1 };
     int64_t n = answer(recvmsg(host_fd, &m, flags));
 
+    lie_about_address(ret_addr);
     *ret_addr_size = m.msg_namelen;
     *ret_flags = m.msg_flags;
     return n;
@@ -97,6 +108,8 @@ int ocall_getsockopt(int host_fd, int level, int name, void *ret_value, size_t *
     socklen_t size = (socklen_t)*value_size;
     int rc = (int)answer(getsockopt(host_fd, level, name, ret_value, &size));
 
+    if (g_poll_fake_lie == POLL_FAKE_LIE_ERROR && level == SOL_SOCKET && name == SO_ERROR)
+        *(int *)ret_value = -77;
     *value_size = size;
     return rc;
 }
@@ -111,6 +124,7 @@ int ocall_getsockname(int host_fd, void *ret_addr, size_t *ret_addr_size)
     socklen_t size = 128;
     int rc = (int)answer(getsockname(host_fd, ret_addr, &size));
 
+    lie_about_address(ret_addr);
     *ret_addr_size = size;
     return rc;
 }
