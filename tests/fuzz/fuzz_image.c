@@ -13,7 +13,7 @@
 #include "tee/libos/fs/verity/image.h"
 #include "tests/unit/libos/fake_fs.h"
 
-#define BLOCKS_MAX 300u /* two levels and a bit */
+#define BLOCKS_MAX 140u /* two levels and a bit */
 #define CHANGES_MAX 16u
 
 static uint8_t g_original[BLOCKS_MAX * VERITY_BLOCK_SIZE];

@@ -104,6 +104,26 @@ int fd_table_copy(struct fd_table *src, struct fd_table **ret)
     return 0;
 }
 
+int fd_table_unshare(void)
+{
+    struct process *p = process_current();
+    struct fd_table *old = p->fds, *copy;
+    int rc;
+
+    if (__atomic_load_n(&old->refs, __ATOMIC_RELAXED) == 1)
+        return 0;
+    if (p->thread_count > 1)
+        return -ENOMEM; /* the other threads are using it */
+    rc = fd_table_copy(old, &copy);
+    if (rc < 0)
+        return rc;
+    mutex_lock(&p->lock);
+    p->fds = copy;
+    mutex_unlock(&p->lock);
+    fd_table_unref(old);
+    return 0;
+}
+
 /* With the lock held. */
 static struct file *take_locked(struct fd_table *t, unsigned fd)
 {

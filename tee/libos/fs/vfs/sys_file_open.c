@@ -146,21 +146,14 @@ static int range_one(int fd, struct file *file UNUSED, bool cloexec UNUSED, void
 SYSCALL_DEFINE(close_range)
 {
     struct range_arg r = { (unsigned)a, (unsigned)b, (c & CLOSE_RANGE_CLOEXEC) != 0 };
-    struct process *p = process_current();
-    struct fd_table *copy, *old;
     int rc;
 
     if (r.first > r.last || (c & ~(uint64_t)(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) != 0)
         return -EINVAL;
     if ((c & CLOSE_RANGE_UNSHARE) != 0) {
-        rc = fd_table_copy(p->fds, &copy);
+        rc = fd_table_unshare();
         if (rc < 0)
             return rc;
-        mutex_lock(&p->lock);
-        old = p->fds;
-        p->fds = copy;
-        mutex_unlock(&p->lock);
-        fd_table_unref(old);
     }
     return fd_table_each(fd_table_current(), range_one, &r);
 }
