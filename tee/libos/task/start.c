@@ -128,7 +128,7 @@ static void mount_all(const struct start_info *start, struct process *p)
     int rc = rootfs_new(start, &s);
 
     if (rc == 0)
-        rc = vfs_mount(s, "rootfs", "/");
+        rc = vfs_mount(s, "overlay", "/");
     if (rc == 0)
         rc = fs_context_initial(&p->fs);
     if (rc < 0)

@@ -29,11 +29,12 @@
     X(open)                                                                                        \
     X(close)                                                                                       \
     X(read)                                                                                        \
-    X(write) X(pread64) X(pwrite64) X(lseek) X(ftruncate) X(fallocate) X(stat) X(lstat) X(fstat)   \
-        X(unlink) X(rmdir) X(mkdir) X(rename) X(renameat2) X(link) X(symlink) X(readlink) X(chmod) \
-            X(chown) X(getdents64) X(getxattr) X(setxattr) X(listxattr) X(removexattr) X(fcntl)    \
-                X(dup) X(dup2) X(chdir) X(getcwd) X(access) X(openat2) X(utimensat) X(flock)       \
-                    X(statfs) X(copy_file_range) X(memfd_create) X(close_range)
+    X(write)                                                                                       \
+    X(pread64) X(pwrite64) X(lseek) X(ftruncate) X(fallocate) X(stat) X(lstat) X(fstat) X(unlink)  \
+        X(rmdir) X(mkdir) X(rename) X(renameat2) X(link) X(symlink) X(readlink) X(chmod) X(chown)  \
+            X(getdents64) X(getxattr) X(setxattr) X(listxattr) X(removexattr) X(fcntl) X(dup)      \
+                X(dup2) X(chdir) X(getcwd) X(access) X(openat2) X(utimensat) X(flock) X(statfs)    \
+                    X(copy_file_range) X(memfd_create) X(close_range)
 #define DECLARE(name) syscall_fn sys_##name;
 CALLS(DECLARE)
 
@@ -330,11 +331,15 @@ static void test_size_limit(void **state)
 {
     static char megabyte[1 << 20];
     int fd = open_at("/work/tmp/big", O_CREAT | O_RDWR);
+    long pages;
 
     (void)state;
     assert_int_equal(SYS3(write, fd, P(megabyte), sizeof megabyte), sizeof megabyte);
     assert_int_equal(SYS3(write, fd, P(megabyte), 1), -ENOSPC);
     assert_int_equal(SYS2(ftruncate, fd, 4096), 0);
+    pages = fake_fs_pages();
+    assert_int_equal(SYS4(fallocate, fd, 0, 0, 2 << 20), -ENOSPC);
+    assert_int_equal(fake_fs_pages(), pages); /* what it took before it failed is given back */
     assert_int_equal(SYS4(pwrite64, fd, P(megabyte), 4096, 1 << 30), 4096); /* sparse */
     assert_int_equal(SYS1(close, fd), 0);
     assert_int_equal(SYS1(unlink, P("/work/tmp/big")), 0);

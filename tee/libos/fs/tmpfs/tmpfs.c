@@ -21,6 +21,7 @@
 #define TABLE_SIZE_MAX (64u * 1024)
 #define CACHE_PAGES_MAX                                                                            \
     (16u * 1024 * 1024 / PAGE_SIZE) /* with the rest of the runtime: below 24 MiB */
+#define MEMORY_RESERVE_SHARE 16u    /* of the memory limit that files cannot take */
 #define CACHE_MEMORY_SHARE 8u       /* the page cache may take an eighth of the memory limit */
 
 struct timespec64 tmpfs_now(void)
@@ -30,11 +31,19 @@ struct timespec64 tmpfs_now(void)
     return (struct timespec64){ (int64_t)(ns / 1000000000), (uint32_t)(ns % 1000000000) };
 }
 
+/* Files leave programs some memory to run with: who fills a file system gets ENOSPC, not killed. */
+static bool memory_left(void)
+{
+    size_t limit = enclave_pages_limit(), used = enclave_pages_used();
+
+    return limit > used && limit - used > limit / MEMORY_RESERVE_SHARE;
+}
+
 bool tmpfs_page_charge(struct tmpfs *fs)
 {
     uint64_t used = __atomic_add_fetch(&fs->pages_used, 1, __ATOMIC_RELAXED);
 
-    if (fs->pages_max == 0 || used <= fs->pages_max)
+    if ((fs->pages_max == 0 || used <= fs->pages_max) && memory_left())
         return true;
     tmpfs_page_uncharge(fs);
     return false;
@@ -273,6 +282,7 @@ static int super_stat(struct super *s, uint64_t *ret_blocks, uint64_t *ret_free,
     uint64_t limit = enclave_pages_limit(), now = enclave_pages_used();
     uint64_t room = limit > now ? limit - now : 0;
 
+    room -= MIN(room, limit / MEMORY_RESERVE_SHARE);
     if (fs->pages_max != 0) {
         *ret_blocks = fs->pages_max;
         *ret_free = MIN(room, fs->pages_max > used ? fs->pages_max - used : 0);

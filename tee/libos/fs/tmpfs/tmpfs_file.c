@@ -302,6 +302,8 @@ static int allocate_pages(struct node *n, uint64_t off, uint64_t end)
             (value == PAGE_HOLE || index * PAGE_SIZE >= n->file.lower_size))
             rc = tmpfs_page_own(n, index, false, &value);
     }
+    if (rc < 0)
+        tmpfs_pages_trim(n, n->size);
     return rc;
 }
 

@@ -217,9 +217,15 @@ int tmpfs_range_zero(struct node *n, uint64_t off, uint64_t end)
     return rc;
 }
 
+void tmpfs_pages_trim(struct node *n, uint64_t size)
+{
+    for (uint64_t index = (size + PAGE_SIZE - 1) / PAGE_SIZE;
+         page_index_next(&n->file.pages, &index); index++)
+        page_forget(n, index);
+}
+
 int file_data_resize(struct node *n, uint64_t size)
 {
-    uint64_t index = (size + PAGE_SIZE - 1) / PAGE_SIZE;
     int rc;
 
     if (size > TMPFS_SIZE_FILE_MAX)
@@ -233,10 +239,7 @@ int file_data_resize(struct node *n, uint64_t size)
             if (rc < 0)
                 return rc;
         }
-        while (page_index_next(&n->file.pages, &index)) {
-            page_forget(n, index);
-            index++;
-        }
+        tmpfs_pages_trim(n, size);
         n->file.lower_size = MIN(n->file.lower_size, size);
     }
     node_attr_begin(n);

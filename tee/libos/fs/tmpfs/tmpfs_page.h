@@ -45,5 +45,7 @@ MUST_CHECK int tmpfs_page_write(struct node *n, uint64_t index, size_t in, const
 void tmpfs_page_drop(struct node *n, void *page);
 /* Zeros for [off, end) of the file, without leaving pages behind where whole pages go. */
 MUST_CHECK int tmpfs_range_zero(struct node *n, uint64_t off, uint64_t end);
+/* Frees the pages that lie wholly beyond size. */
+void tmpfs_pages_trim(struct node *n, uint64_t size);
 /* A reader is done (file.pins was raised under the lock). */
 void tmpfs_unpin(struct node *n);
