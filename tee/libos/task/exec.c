@@ -144,7 +144,7 @@ static int load_alone(const char *path, const struct exec_strings *args,
     return 0;
 }
 
-int process_exec(const char *path, struct exec_strings *args, struct exec_strings *env)
+int process_exec(char *path, struct exec_strings *args, struct exec_strings *env)
 {
     struct thread *t = current();
     struct process *p = t->process;
@@ -174,12 +174,13 @@ int process_exec(const char *path, struct exec_strings *args, struct exec_string
         mm_unref(old);
     strings_done(args);
     strings_done(env);
+    mem_free(path);
     start_program(t, &result);
 }
 
 /* ---- the calls ---- */
 
-static int64_t exec_user(const char *path, uintptr_t argv, uintptr_t envp)
+static int64_t exec_user(char *path, uintptr_t argv, uintptr_t envp)
 {
     struct string_list args = { 0 }, env = { 0 };
     int rc = string_list_add_user(&args, argv);

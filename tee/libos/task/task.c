@@ -309,10 +309,12 @@ void thread_set_name(struct thread *t, const char *name)
 
 uint64_t thread_cpu_ns(const struct thread *t)
 {
-    uint64_t age_ns = clock_monotonic_ns() - t->cpu_start_ns;
+    uint64_t now_ns = clock_monotonic_ns(), age_ns = now_ns - t->cpu_start_ns;
+    uint64_t since_ns = __atomic_load_n(&t->asleep_since_ns, __ATOMIC_RELAXED);
     uint64_t slept_ns = __atomic_load_n(&t->slept_ns, __ATOMIC_RELAXED);
 
-    /* slept_ns grows when the sleep ends; a thread that sleeps now counts as if it had just begun. */
+    if (since_ns && now_ns > since_ns)
+        slept_ns += now_ns - since_ns;
     return age_ns > slept_ns ? age_ns - slept_ns : 0;
 }
 

@@ -118,6 +118,7 @@ struct thread {
     struct wake_batch *wake_batch; /* outermost open batch of this thread */
     uint32_t spin_budget;          /* iterations before parking; adapts */
     uint64_t slept_ns;             /* total time asleep */
+    uint64_t asleep_since_ns;      /* 0: awake */
     /* task.c */
     struct thread *next_tid;      /* g_tasks hash chain */
     void (*kernel_fn)(void *arg); /* a thread of the library OS itself */
@@ -191,9 +192,9 @@ void task_limits(unsigned threads_max); /* sets the limit of threads of all prog
 const char *task_hostname(void);
 void task_set_hostname(const char *name);
 
-/* Replaces the program of the calling process and runs it. The strings stay the caller's until it succeeds; then
- * they are freed. Returns only on failure: -errno as execve. */
-int process_exec(const char *path, struct exec_strings *args, struct exec_strings *env);
+/* Replaces the program of the calling process and runs it. path (mem_alloc'd) and the strings stay the caller's
+ * until it succeeds; then they are freed. Returns only on failure: -errno as execve. */
+int process_exec(char *path, struct exec_strings *args, struct exec_strings *env);
 
 /* Ends the calling thread or its whole process. status: wait(2) status word. */
 NORETURN void thread_exit(int status);

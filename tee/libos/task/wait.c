@@ -210,6 +210,7 @@ static bool sleep_begin(struct thread *t, uint32_t how, uint64_t *ret_since_ns)
         return false;
     }
     *ret_since_ns = clock_monotonic_ns();
+    __atomic_store_n(&t->asleep_since_ns, *ret_since_ns, __ATOMIC_RELAXED);
     __atomic_add_fetch(&g_asleep, 1, __ATOMIC_RELAXED);
     return true;
 }
@@ -220,7 +221,8 @@ static uint64_t sleep_end(struct thread *t, uint64_t since_ns)
 
     __atomic_sub_fetch(&g_asleep, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&t->parked, 0, __ATOMIC_RELAXED);
-    t->slept_ns += now_ns - since_ns;
+    __atomic_store_n(&t->asleep_since_ns, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->slept_ns, t->slept_ns + now_ns - since_ns, __ATOMIC_RELAXED);
     (void)take_token(t);
     return now_ns;
 }

@@ -440,6 +440,23 @@ static void test_reports_are_bounded(void **state)
     assert_null(syscall_name(UINT64_MAX));
 }
 
+static void sleep_a_while(void *arg)
+{
+    struct __kernel_timespec ts = { 0, 200 * MS };
+
+    SYS(nanosleep, &ts, 0);
+}
+
+static void test_sleeping_threads_use_no_cpu(void **state)
+{
+    struct fake_thread *f = fake_thread_start(sleep_a_while, NULL);
+
+    fake_wait_parked(fake_thread_of(f));
+    usleep(100000);
+    assert_true(thread_cpu_ns(fake_thread_of(f)) < 60 * MS);
+    fake_thread_join(f);
+}
+
 static void test_nanosleep(void **state)
 {
     struct __kernel_timespec ts = { 0, 3 * MS }, bad = { -1, 0 };
@@ -476,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_timers_fire_in_order),
         cmocka_unit_test(test_posix_timer_sends_signals),
         cmocka_unit_test(test_timers_are_bounded),
+        cmocka_unit_test(test_sleeping_threads_use_no_cpu),
         cmocka_unit_test(test_reports_are_bounded),
         cmocka_unit_test(test_nanosleep),
     };
