@@ -375,7 +375,7 @@ static int rename_perform(struct rename *r)
     if (r->moved->inode == r->target->inode)
         return 0; /* two links to one file: nothing happens */
     if (!from_dir->ops->rename)
-        return -EPERM;
+        return from_dir->super->uncached ? -ENOENT : -EPERM;
     rc = dentry_move_prepare(&move, r->moved, r->target);
     if (rc == 0)
         rc = from_dir->ops->rename(from_dir, r->from.last, r->from.last_size, to_dir, r->to.last,

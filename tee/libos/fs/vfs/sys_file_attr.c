@@ -338,6 +338,9 @@ static int xattr_permission(struct inode *inode, const char *name, uint32_t mask
 
     if (rc < 0)
         return rc;
+    if (strcmp(name, XATTR_USER_PREFIX) == 0 || strcmp(name, XATTR_TRUSTED_PREFIX) == 0 ||
+        strcmp(name, XATTR_SECURITY_PREFIX) == 0)
+        return -EINVAL;
     if (strncmp(name, XATTR_TRUSTED_PREFIX, XATTR_TRUSTED_PREFIX_LEN) == 0)
         return cred_has_cap(cred, CAP_SYS_ADMIN) ? 0 : (mask & 2) != 0 ? -EPERM : -ENODATA;
     if (strncmp(name, XATTR_SECURITY_PREFIX, XATTR_SECURITY_PREFIX_LEN) == 0)

@@ -276,6 +276,8 @@ static int64_t file_ioctl(int fd, struct file *f, uint32_t request, uintptr_t ar
             return regular_left(f, arg);
         if (request == FIGETBSZ)
             return USER_PUT(arg, &block_size);
+        if (request == FICLONE || request == FICLONERANGE)
+            return -EOPNOTSUPP;
     }
     return f->ops->ioctl ? f->ops->ioctl(f, request, arg) : -ENOTTY;
 }
