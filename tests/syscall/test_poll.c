@@ -300,7 +300,8 @@ TEST(select_basics)
     CHECK_EQ(select(p[1] + 1, &in, &out, NULL, NULL), 1);
     CHECK(!FD_ISSET(p[0], &in) && FD_ISSET(p[1], &out));
     FD_ZERO(&in);
-    FD_SET(40, &in); /* closed; Linux overlooks bits beyond its table, which has 64 places or more */
+    FD_SET(40,
+           &in); /* closed; Linux overlooks bits beyond its table, which has 64 places or more */
     FAILS(select(41, &in, NULL, NULL, NULL), EBADF);
     FAILS(select(-1, NULL, NULL, NULL, NULL), EINVAL);
 }
