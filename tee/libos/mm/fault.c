@@ -278,8 +278,7 @@ static int shared_fetch(struct mm *mm, struct file *file, uint64_t off)
     return 0;
 }
 
-/* A page of a shared file becomes its storage. Called with no lock. */
-static int fault_shared(struct mm *mm, uintptr_t page)
+int page_share(struct mm *mm, uintptr_t page)
 {
     struct file *file = NULL;
     uint64_t off = 0;
@@ -321,7 +320,7 @@ static int fault_shared(struct mm *mm, uintptr_t page)
         file_unref(file);
     }
     mutex_unlock(&mm->share_lock);
-    return rc < 0 && rc != -ENOMEM ? -EIO : rc;
+    return rc;
 }
 
 /* MAP_GROWSDOWN: the area above addr grows down to it when the space between is free. */
@@ -369,7 +368,8 @@ int mm_fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret_si_
         return fault_file(mm, a, page);
     } else if (!(state & PAGE_PRESENT) && a->kind == AREA_FILE_SHARED) {
         mutex_unlock(&mm->lock);
-        return fault_shared(mm, page);
+        rc = page_share(mm, page);
+        return rc < 0 && rc != -ENOMEM ? -EIO : rc;
     }
     mutex_unlock(&mm->lock);
     return rc;

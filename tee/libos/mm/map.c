@@ -331,6 +331,10 @@ int mm_map(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags, str
     rc = map_range(mm, addr, size, prot, flags, file, off, kind, NULL);
     if (rc < 0)
         return rc;
+    if (kind == AREA_FILE_SHARED && prot && page_share(mm, *addr) == -EBUSY) {
+        (void)!mm_unmap(mm, *addr, size);
+        return -EBUSY;
+    }
     if ((flags & (MAP_POPULATE | MAP_LOCKED)) && !(flags & MAP_NONBLOCK))
         mm_populate(mm, *addr, size);
     else if (kind == AREA_FILE_SHARED && prot)

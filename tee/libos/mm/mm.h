@@ -21,7 +21,8 @@ struct mm *mm_current(void);            /* of the calling process */
 /*
  * As mmap(2): *addr in: hint or fixed address; out: where it is. prot, flags as Linux. file NULL for
  * anonymous; else a reference is taken for as long as the area lasts.
- * returns: 0; -EINVAL, -ENOMEM, -EEXIST, -EACCES, -ENODEV, -EPERM.
+ * returns: 0; -EINVAL, -ENOMEM, -EEXIST, -EACCES, -ENODEV, -EPERM; -EBUSY a shared file that is mapped elsewhere
+ * (SGX cannot show a page at two addresses).
  */
 MUST_CHECK int mm_map(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags,
                       struct file *file, uint64_t off);

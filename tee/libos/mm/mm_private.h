@@ -149,6 +149,9 @@ uint64_t limit_get(unsigned resource);
 #define GROWSDOWN_SIZE_MAX (8ul << 20)      /* how far an area of MAP_GROWSDOWN grows */
 #define SHARED_POPULATE_SIZE (1ul << 20)    /* of a shared file that is made present at once */
 
+/* Makes a page of a shared file its storage, unless that has been done. Called with no lock. returns: 0; share_page's error
+ * (-EBUSY: it is mapped elsewhere), -ENOMEM. */
+MUST_CHECK int page_share(struct mm *mm, uintptr_t page);
 /* True when only the calling thread runs in mm. */
 bool mm_is_alone(struct mm *mm);
 /*

@@ -33,6 +33,11 @@ SYSCALL_DEFINE(mmap)
         f = 0; /* Linux ignores it */
     }
     rc = mm_map(mm_current(), &addr, b, (int)c, flags, file, f);
+    if (rc == -EBUSY) {
+        syscall_unsupported("mmap: a shared file page at a second address",
+                            "map a shared file once, or let the program read and write it");
+        return -ENODEV;
+    }
     return rc < 0 ? rc : (int64_t)addr;
 }
 

@@ -44,11 +44,15 @@ static int fake_map_page(struct file *f, uint64_t off, void *page)
 }
 
 static char g_storage[64][PAGE_SIZE];
+static void *g_shared_at[64];
 
 static int fake_share_page(struct file *f, uint64_t off, void *page)
 {
     if (off >= (uintptr_t)f->private_data)
         return -EIO;
+    if (g_shared_at[off / PAGE_SIZE])
+        return -EBUSY;
+    g_shared_at[off / PAGE_SIZE] = page;
     memcpy(page, g_storage[off / PAGE_SIZE], PAGE_SIZE);
     g_shared_now++;
     return 0;
@@ -56,6 +60,8 @@ static int fake_share_page(struct file *f, uint64_t off, void *page)
 
 static void fake_unshare_page(struct file *f, uint64_t off, void *page)
 {
+    assert_ptr_equal(g_shared_at[off / PAGE_SIZE], page);
+    g_shared_at[off / PAGE_SIZE] = NULL;
     memcpy(g_storage[off / PAGE_SIZE], page, PAGE_SIZE);
     g_shared_now--;
 }
