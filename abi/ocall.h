@@ -27,11 +27,11 @@ enum ocall_number {
 };
 
 struct ocall_frame {
-    uint64_t number;            /* enum ocall_number */
+    uint64_t number; /* enum ocall_number */
     uint64_t args[OCALL_ARGS_MAX];
-    int64_t result;             /* host: 0 or positive, or negative errno */
-    uint64_t out[4];            /* host: further small results */
-    uint64_t signals;           /* host: bit n-1 = signal n came for the enclave since the last time */
+    int64_t result;   /* host: 0 or positive, or negative errno */
+    uint64_t out[4];  /* host: further small results */
+    uint64_t signals; /* host: bit n-1 = signal n came for the enclave since the last time */
     uint64_t reserved[3];
     uint8_t buffer[OCALL_BUFFER_SIZE];
 };
@@ -40,7 +40,7 @@ _Static_assert(offsetof(struct ocall_frame, buffer) % 64 == 0, "buffer is aligne
 /* An entry of OCALL poll. */
 struct ocall_pollfd {
     int32_t host_fd;
-    uint16_t events;            /* POLLIN... */
+    uint16_t events; /* POLLIN... */
     uint16_t revents;
 };
 _Static_assert(sizeof(struct ocall_pollfd) == 8, "ocall_pollfd");

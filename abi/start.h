@@ -28,32 +28,33 @@ struct start_span {
 };
 
 struct enclave_start {
-    uint32_t version;           /* START_VERSION */
-    uint32_t thread_slots;      /* TCSs that the host can serve */
-    struct start_span rootfs;   /* EROFS image, mapped */
-    struct start_span verity;   /* hash tree file, mapped */
+    uint32_t version;         /* START_VERSION */
+    uint32_t thread_slots;    /* TCSs that the host can serve */
+    struct start_span rootfs; /* EROFS image, mapped */
+    struct start_span verity; /* hash tree file, mapped */
     struct start_span descriptor;
     /* What the host wants: argc NUL-ended strings, envc NUL-ended "NAME=value" strings. The library
      * OS takes only what the descriptor allows. */
     struct start_span arguments;
     struct start_span environment;
-    uint32_t argument_count;    /* 0: the descriptor's own arguments stand */
+    uint32_t argument_count; /* 0: the descriptor's own arguments stand */
     uint32_t environment_count;
-    uint64_t tsc_hz;            /* 0: unknown; a hint */
-    uint32_t stdio_tty;         /* bit i: descriptor i is a terminal */
-    uint32_t flags;             /* START_* */
+    uint64_t tsc_hz;    /* 0: unknown; a hint */
+    uint32_t stdio_tty; /* bit i: descriptor i is a terminal */
+    uint32_t flags;     /* START_* */
     uint64_t cpu_count;
     uint64_t host_pid;
-    uint64_t diag;              /* reserved, zero */
+    uint64_t diag; /* reserved, zero */
 };
-#define START_EXPLAIN 0x1u      /* --explain: print the table of unsupported calls at the end */
+#define START_EXPLAIN 0x1u /* --explain: print the table of unsupported calls at the end */
 #define START_VERBOSE 0x2u
-#define START_EMULATED 0x4u     /* a hint for messages; nothing may rely on it */
+#define START_EMULATED 0x4u /* a hint for messages; nothing may rely on it */
 #define START_NO_EDMM 0x8u
 
 #define START_STRING_COUNT_MAX 4096u
 #define START_STRINGS_SIZE_MAX (512u * 1024)
 
 /* Host signals that reach the first process: HUP INT QUIT USR1 USR2 TERM CONT WINCH; bit n-1 = n. */
-#define START_SIGNALS ((1u << 0) | (1u << 1) | (1u << 2) | (1u << 9) | (1u << 11) | (1u << 14) | \
-                       (1u << 17) | (1u << 27))
+#define START_SIGNALS                                                                              \
+    ((1u << 0) | (1u << 1) | (1u << 2) | (1u << 9) | (1u << 11) | (1u << 14) | (1u << 17) |        \
+     (1u << 27))

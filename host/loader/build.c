@@ -19,7 +19,7 @@
 /* Pages that wait to be added with one call. */
 struct page_run {
     struct loader *loader;
-    uint8_t *pages;             /* RUN_PAGES_MAX pages, page-aligned */
+    uint8_t *pages; /* RUN_PAGES_MAX pages, page-aligned */
     uint64_t off, secinfo_flags;
     unsigned count;
     bool measure;
@@ -76,14 +76,17 @@ static int init_failed(int rc, struct err *err)
 {
     switch (rc) {
     case SGX_INVALID_MEASUREMENT:
-        return err_set(err, -EBADMSG, "the enclave is not the one that was signed: the image was "
-                                      "changed");
+        return err_set(err, -EBADMSG,
+                       "the enclave is not the one that was signed: the image was "
+                       "changed");
     case SGX_INVALID_SIGNATURE:
     case SGX_INVALID_SIG_STRUCT:
-        return err_set(err, -EBADMSG, "the enclave's signature is not valid: the image was changed");
+        return err_set(err, -EBADMSG,
+                       "the enclave's signature is not valid: the image was changed");
     case SGX_INVALID_ATTRIBUTE:
-        return err_set(err, -EACCES, "this CPU or its launch control refuses the enclave's "
-                                     "attributes");
+        return err_set(err, -EACCES,
+                       "this CPU or its launch control refuses the enclave's "
+                       "attributes");
     default:
         return rc > 0 ? err_set(err, -EIO, "EINIT failed with SGX error %d", rc)
                       : err_set_errno(err, rc, "EINIT");
@@ -92,7 +95,8 @@ static int init_failed(int rc, struct err *err)
 
 int loader_enclave_build(struct loader *l, struct err *err)
 {
-    CLEANUP(free_pages) uint8_t *pages = aligned_alloc(PAGE_SIZE, RUN_PAGES_MAX * PAGE_SIZE);
+    CLEANUP(free_pages)
+    uint8_t *pages = aligned_alloc(PAGE_SIZE, RUN_PAGES_MAX * PAGE_SIZE);
     const struct bundle_map *sigstruct = &l->files[BUNDLE_SIGSTRUCT];
     const struct bundle_map *json = &l->files[BUNDLE_DESCRIPTOR];
     struct enclave_plan plan = {
@@ -112,8 +116,10 @@ int loader_enclave_build(struct loader *l, struct err *err)
     if (!l->backend)
         return err_set(err, -ENODEV, "no SGX: %s; `cloche doctor` says more", why);
     if (!l->backend->has_edmm)
-        return err_set(err, -ENOTSUP, "%s: no EDMM (SGX2) here, which this enclave takes its memory "
-                                      "through", l->backend->name);
+        return err_set(err, -ENOTSUP,
+                       "%s: no EDMM (SGX2) here, which this enclave takes its memory "
+                       "through",
+                       l->backend->name);
     if (sigstruct->size != sizeof(struct sgx_sigstruct))
         return err_set(err, -EINVAL, "%s has %zu bytes, not %zu", IMAGE_FILE_SIGSTRUCT,
                        sigstruct->size, sizeof(struct sgx_sigstruct));

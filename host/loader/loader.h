@@ -18,9 +18,9 @@ struct loader_options {
     const char *image;
     bool explain, verbose;
     unsigned env_count;
-    const char *env[LOADER_ENV_MAX];            /* "NAME=value" */
+    const char *env[LOADER_ENV_MAX]; /* "NAME=value" */
     unsigned mount_count;
-    const char *mounts[START_MOUNT_COUNT_MAX];  /* "HOSTDIR:/path" */
+    const char *mounts[START_MOUNT_COUNT_MAX]; /* "HOSTDIR:/path" */
     int argc;
     char **argv;
 };
@@ -34,7 +34,7 @@ struct loader {
     const struct sgx_backend *backend;
     struct ocall_host ocall;
     struct enclave_start start;
-    uint64_t start_tsc, start_ns;   /* when the loader began, to measure the TSC */
+    uint64_t start_tsc, start_ns; /* when the loader began, to measure the TSC */
 };
 
 /* Fills options from the command line. returns: 0; -EINVAL usage. */

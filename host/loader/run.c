@@ -20,9 +20,9 @@
 
 #define EXIT_STATUS_BROKEN 125
 #define KICK_RETRY_NS 200000
-#define SIGNAL_KICK (1ull << 63)    /* in frame->signals: no signal, only look */
+#define SIGNAL_KICK (1ull << 63) /* in frame->signals: no signal, only look */
 
-static struct ocall_host *g_host;   /* for the signal handler; set once before threads run */
+static struct ocall_host *g_host; /* for the signal handler; set once before threads run */
 static _Thread_local struct ocall_thread *t_self;
 
 static uint64_t slot_tcs(uint32_t slot)
@@ -117,8 +117,8 @@ static uint64_t signals_for_answer(struct ocall_thread *t)
 
 static void broken(const char *what, const struct sgx_run *run, int rc)
 {
-    fprintf(stderr, "cloche: %s (result %d, leaf %u, vector %u, error 0x%x, address 0x%llx)\n", what,
-            rc, run->function, run->exception_vector, run->exception_error_code,
+    fprintf(stderr, "cloche: %s (result %d, leaf %u, vector %u, error 0x%x, address 0x%llx)\n",
+            what, rc, run->function, run->exception_vector, run->exception_error_code,
             (unsigned long long)run->exception_addr);
     _exit(EXIT_STATUS_BROKEN);
 }

@@ -66,8 +66,9 @@ static int environment_set(struct loader *l, struct err *err)
     for (unsigned i = 0; i < l->options.env_count; i++) {
         e = find_env(&l->descriptor, l->options.env[i]);
         if (!e || e->value)
-            return err_set(err, -EPERM, "the image does not let the host set %.*s (`cloche inspect` "
-                                        "lists what it may)",
+            return err_set(err, -EPERM,
+                           "the image does not let the host set %.*s (`cloche inspect` "
+                           "lists what it may)",
                            (int)strcspn(l->options.env[i], "="), l->options.env[i]);
         if (count == START_STRING_COUNT_MAX)
             return err_set(err, -E2BIG, "too many variables");
@@ -91,7 +92,7 @@ static int mount_set(struct loader *l, const char *text, struct err *err)
 {
     const char *colon = strrchr(text, ':');
     char folder[4096];
-    unsigned host_index = 0;    /* the enclave counts host mounts only */
+    unsigned host_index = 0; /* the enclave counts host mounts only */
 
     if (!colon || colon == text || (size_t)(colon - text) >= sizeof folder)
         return err_set(err, -EINVAL, "-v %s: expected HOSTDIR:/path", text);
@@ -120,8 +121,9 @@ static int mounts_check(const struct loader *l, struct err *err)
     for (uint32_t i = 0; i < l->descriptor.mounts_count; i++)
         if (l->descriptor.mounts[i].kind == DESCRIPTOR_MOUNT_HOST &&
             l->ocall.mount_fds[host_index++] < 0)
-            return err_set(err, -EINVAL, "the image needs a host folder for %s: give one with -v "
-                                         "HOSTDIR:%s",
+            return err_set(err, -EINVAL,
+                           "the image needs a host folder for %s: give one with -v "
+                           "HOSTDIR:%s",
                            l->descriptor.mounts[i].path, l->descriptor.mounts[i].path);
     return 0;
 }
@@ -196,10 +198,10 @@ int loader_start_prepare(struct loader *l, struct err *err)
         return rc;
     s->version = START_VERSION;
     s->thread_slots = l->ocall.thread_limit;
-    s->rootfs = (struct start_span){ (uint64_t)l->files[BUNDLE_ROOTFS].data,
-                                     l->files[BUNDLE_ROOTFS].size };
-    s->verity = (struct start_span){ (uint64_t)l->files[BUNDLE_VERITY].data,
-                                     l->files[BUNDLE_VERITY].size };
+    s->rootfs =
+        (struct start_span){ (uint64_t)l->files[BUNDLE_ROOTFS].data, l->files[BUNDLE_ROOTFS].size };
+    s->verity =
+        (struct start_span){ (uint64_t)l->files[BUNDLE_VERITY].data, l->files[BUNDLE_VERITY].size };
     s->descriptor = (struct start_span){ (uint64_t)l->files[BUNDLE_DESCRIPTOR].data,
                                          l->files[BUNDLE_DESCRIPTOR].size };
     s->tsc_hz = tsc_hz(l);

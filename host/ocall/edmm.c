@@ -38,6 +38,6 @@ void ocall_serve_edmm_tcs(struct ocall_thread *t, struct ocall_frame *f)
 {
     uint64_t done;
 
-    f->result = result_of(t->host->backend->modify_types(t->host->enclave, f->args[0], PAGE_SIZE,
-                                                         SGX_PT_TCS, &done));
+    f->result = result_of(
+        t->host->backend->modify_types(t->host->enclave, f->args[0], PAGE_SIZE, SGX_PT_TCS, &done));
 }

@@ -33,8 +33,8 @@ void ocall_serve_read(struct ocall_thread *t, struct ocall_frame *f)
 {
     int fd = (int)f->args[0];
 
-    f->result = would_block(fd, POLLIN) ? -EAGAIN
-                                        : ocall_answer(read(fd, f->buffer, size_of(f->args[1])));
+    f->result =
+        would_block(fd, POLLIN) ? -EAGAIN : ocall_answer(read(fd, f->buffer, size_of(f->args[1])));
 }
 
 /* A pipe that poll calls writable takes PIPE_BUF bytes without blocking, not more. */
@@ -84,10 +84,18 @@ void ocall_serve_file_stat(struct ocall_thread *t, struct ocall_frame *f)
     if (f->result < 0)
         return;
     *out = (struct ocall_stat){
-        .ino = st.st_ino, .size = (uint64_t)st.st_size, .blocks = (uint64_t)st.st_blocks,
-        .mode = st.st_mode, .nlink = (uint32_t)st.st_nlink, .uid = st.st_uid, .gid = st.st_gid,
-        .atime_s = st.st_atim.tv_sec, .mtime_s = st.st_mtim.tv_sec, .ctime_s = st.st_ctim.tv_sec,
-        .atime_ns = (uint32_t)st.st_atim.tv_nsec, .mtime_ns = (uint32_t)st.st_mtim.tv_nsec,
+        .ino = st.st_ino,
+        .size = (uint64_t)st.st_size,
+        .blocks = (uint64_t)st.st_blocks,
+        .mode = st.st_mode,
+        .nlink = (uint32_t)st.st_nlink,
+        .uid = st.st_uid,
+        .gid = st.st_gid,
+        .atime_s = st.st_atim.tv_sec,
+        .mtime_s = st.st_mtim.tv_sec,
+        .ctime_s = st.st_ctim.tv_sec,
+        .atime_ns = (uint32_t)st.st_atim.tv_nsec,
+        .mtime_ns = (uint32_t)st.st_mtim.tv_nsec,
         .ctime_ns = (uint32_t)st.st_ctim.tv_nsec,
         .rdev = (uint32_t)st.st_rdev,
     };
@@ -95,14 +103,14 @@ void ocall_serve_file_stat(struct ocall_thread *t, struct ocall_frame *f)
 
 void ocall_serve_file_pread(struct ocall_thread *t, struct ocall_frame *f)
 {
-    f->result = ocall_answer(
-        pread((int)f->args[0], f->buffer, size_of(f->args[1]), (off_t)f->args[2]));
+    f->result =
+        ocall_answer(pread((int)f->args[0], f->buffer, size_of(f->args[1]), (off_t)f->args[2]));
 }
 
 void ocall_serve_file_pwrite(struct ocall_thread *t, struct ocall_frame *f)
 {
-    f->result = ocall_answer(
-        pwrite((int)f->args[0], f->buffer, size_of(f->args[1]), (off_t)f->args[2]));
+    f->result =
+        ocall_answer(pwrite((int)f->args[0], f->buffer, size_of(f->args[1]), (off_t)f->args[2]));
 }
 
 void ocall_serve_file_truncate(struct ocall_thread *t, struct ocall_frame *f)
@@ -121,8 +129,8 @@ void ocall_serve_file_getdents(struct ocall_thread *t, struct ocall_frame *f)
         f->result = ocall_answer(-1);
         return;
     }
-    f->result = ocall_answer(
-        syscall(SYS_getdents64, (int)f->args[0], f->buffer, size_of(f->args[1])));
+    f->result =
+        ocall_answer(syscall(SYS_getdents64, (int)f->args[0], f->buffer, size_of(f->args[1])));
 }
 
 void ocall_serve_host_file(struct ocall_thread *t, struct ocall_frame *f)

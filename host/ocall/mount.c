@@ -43,7 +43,7 @@ static int open_parent(const struct ocall_thread *t, uint64_t mount, char *path,
     char *slash;
 
     for (slash = strrchr(path, '/'); slash && !slash[1] && slash > path; slash = strrchr(path, '/'))
-        *slash = 0;     /* trailing slashes */
+        *slash = 0; /* trailing slashes */
     *ret_name = slash ? slash + 1 : path;
     if (!slash)
         return resolve(root_of(t, mount), ".", O_PATH | O_DIRECTORY, 0);
@@ -137,8 +137,8 @@ void ocall_serve_mount_link(struct ocall_thread *t, struct ocall_frame *f)
 }
 
 /* The file itself and not what a link in the last part points at. */
-static void with_file(struct ocall_thread *t, struct ocall_frame *f, int (*call)(const char *proc_path,
-                                                                                 struct ocall_frame *f))
+static void with_file(struct ocall_thread *t, struct ocall_frame *f,
+                      int (*call)(const char *proc_path, struct ocall_frame *f))
 {
     int fd = resolve(root_of(t, f->args[0]), path_at(f, 0), O_PATH | O_NOFOLLOW, 0);
     char proc_path[32];

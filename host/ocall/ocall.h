@@ -22,42 +22,42 @@ struct ocall_host;
 
 /* Where a thread is, for kicks and for signals that come at the wrong moment. */
 enum ocall_where {
-    OCALL_WHERE_OUT,        /* serving: frame->signals is still to be written */
-    OCALL_WHERE_ENTERING,   /* about to enter, or inside */
+    OCALL_WHERE_OUT,      /* serving: frame->signals is still to be written */
+    OCALL_WHERE_ENTERING, /* about to enter, or inside */
 };
 
 struct ocall_thread {
     struct ocall_host *host;
     uint32_t slot;
     struct ocall_frame *frame;
-    bool exists;                /* has a host thread, maybe an idle one; changed by the thread that
+    bool exists;    /* has a host thread, maybe an idle one; changed by the thread that
                                  * holds the slot's claim in the enclave, or by none */
-    uint32_t start;             /* futex word: 1 = thread_start came for this slot; atomic */
-    uint32_t idle;              /* waits in ocall_thread_wait; atomic */
+    uint32_t start; /* futex word: 1 = thread_start came for this slot; atomic */
+    uint32_t idle;  /* waits in ocall_thread_wait; atomic */
     int tid;
-    uint32_t wake;              /* futex word: 1 = ocall_unpark came; atomic */
-    uint32_t polling;           /* 1 while it sleeps in ppoll; atomic */
-    int wake_fd;                /* eventfd that ends ppoll; -1 before the first poll */
-    uint32_t where;             /* enum ocall_where; atomic */
-    uint32_t at_cssa1;          /* an entry at CSSA 1 is not over yet; atomic */
-    uint32_t kicked;            /* a kick came while outside; atomic */
-    uint32_t reenter;           /* the signal handler made the resume an entry at CSSA 1 */
-    timer_t retry_timer;        /* sends the kick again when it came between two chairs */
+    uint32_t wake;       /* futex word: 1 = ocall_unpark came; atomic */
+    uint32_t polling;    /* 1 while it sleeps in ppoll; atomic */
+    int wake_fd;         /* eventfd that ends ppoll; -1 before the first poll */
+    uint32_t where;      /* enum ocall_where; atomic */
+    uint32_t at_cssa1;   /* an entry at CSSA 1 is not over yet; atomic */
+    uint32_t kicked;     /* a kick came while outside; atomic */
+    uint32_t reenter;    /* the signal handler made the resume an entry at CSSA 1 */
+    timer_t retry_timer; /* sends the kick again when it came between two chairs */
     bool has_timer;
 };
 
 struct ocall_host {
     const struct sgx_backend *backend;
     struct sgx_enclave *enclave;
-    struct ocall_thread *threads;   /* LIBOS_SLOT_COUNT_MAX */
+    struct ocall_thread *threads; /* LIBOS_SLOT_COUNT_MAX */
     uint32_t thread_limit;
-    pthread_mutex_t lock;           /* starting of threads: `exists` */
-    uint64_t signals;               /* for the enclave, bit n-1; atomic */
-    int mount_fds[START_MOUNT_COUNT_MAX];   /* O_PATH descriptors of host folders; -1 = none */
+    pthread_mutex_t lock;                 /* starting of threads: `exists` */
+    uint64_t signals;                     /* for the enclave, bit n-1; atomic */
+    int mount_fds[START_MOUNT_COUNT_MAX]; /* O_PATH descriptors of host folders; -1 = none */
     int mount_count;
-    void *(*thread_main)(void *thread);     /* what a fresh host thread runs */
+    void *(*thread_main)(void *thread); /* what a fresh host thread runs */
     pthread_attr_t thread_attr;
-    bool (*serve)(struct ocall_thread *t);  /* ocall_serve; tests put a lying one in its place */
+    bool (*serve)(struct ocall_thread *t); /* ocall_serve; tests put a lying one in its place */
 };
 
 /* Serves the OCALL in t->frame. returns: true to go back in; false when the enclave's thread ended. */

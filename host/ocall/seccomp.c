@@ -29,7 +29,9 @@
 #define EACH_14(x, ...) N(x) EACH_13(__VA_ARGS__)
 #define EACH_15(x, ...) N(x) EACH_14(__VA_ARGS__)
 #define EACH_16(x, ...) N(x) EACH_15(__VA_ARGS__)
-#define EACH_PICK(_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, f, ...) f
+#define EACH_PICK(_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, f,    \
+                  ...)                                                                             \
+    f
 #define NEEDS(...)                                                                                 \
     EACH_PICK(, ##__VA_ARGS__, EACH_16, EACH_15, EACH_14, EACH_13, EACH_12, EACH_11, EACH_10,      \
               EACH_9, EACH_8, EACH_7, EACH_6, EACH_5, EACH_4, EACH_3, EACH_2, EACH_1, EACH_0)      \
@@ -42,7 +44,7 @@ static const uint16_t g_list[] = {
 #undef OCALL
     /* Signals, and the emulator's page protections; the C library's allocator and locks. */
     NEEDS(rt_sigreturn, rt_sigaction, rt_sigprocmask, sigaltstack, restart_syscall, brk, mremap)
-    NEEDS(mmap, munmap, mprotect, madvise, futex, tgkill, getpid, gettid, exit, exit_group)
+        NEEDS(mmap, munmap, mprotect, madvise, futex, tgkill, getpid, gettid, exit, exit_group)
     /* Streams: write(2) and writev(2) of messages, poll before a read, fcntl of the stream's flags. */
     NEEDS(write, poll, fstat, newfstatat, fcntl, clock_nanosleep)
     /* glibc's choice for stat on an open descriptor, and the memory of threads. */
@@ -72,12 +74,12 @@ int ocall_seccomp_enforce(void)
     for (size_t i = 0; i < ARRAY_COUNT(g_list); i++)
         sorted[i] = g_list[i];
     qsort(sorted, ARRAY_COUNT(sorted), sizeof sorted[0], compare);
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                             offsetof(struct seccomp_data, arch));
+    code[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
     code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
     code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                             offsetof(struct seccomp_data, nr));
+    code[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     for (size_t i = 0; i < ARRAY_COUNT(sorted); i++) {
         if (i > 0 && sorted[i] == sorted[i - 1])
             continue;

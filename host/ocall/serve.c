@@ -46,7 +46,7 @@ static void write_line(const char *text, size_t size)
     };
 
     if (writev(STDERR_FILENO, parts, 3) < 0)
-        return;     /* nobody listens */
+        return; /* nobody listens */
 }
 
 void ocall_serve_log(struct ocall_thread *t, struct ocall_frame *f)

@@ -21,8 +21,8 @@ static uint64_t data_size(uint64_t size)
 
 void ocall_serve_socket(struct ocall_thread *t, struct ocall_frame *f)
 {
-    f->result = ocall_answer(socket((int)f->args[0], (int)f->args[1] | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                                    (int)f->args[2]));
+    f->result = ocall_answer(
+        socket((int)f->args[0], (int)f->args[1] | SOCK_NONBLOCK | SOCK_CLOEXEC, (int)f->args[2]));
 }
 
 void ocall_serve_bind(struct ocall_thread *t, struct ocall_frame *f)
@@ -55,10 +55,10 @@ void ocall_serve_sendto(struct ocall_thread *t, struct ocall_frame *f)
 {
     socklen_t size = addr_size(f->args[3]);
 
-    f->result = ocall_answer(sendto((int)f->args[0], f->buffer + OCALL_ADDR_SIZE,
-                                    data_size(f->args[1]),
-                                    (int)f->args[2] | MSG_NOSIGNAL | MSG_DONTWAIT,
-                                    size ? (const struct sockaddr *)f->buffer : NULL, size));
+    f->result =
+        ocall_answer(sendto((int)f->args[0], f->buffer + OCALL_ADDR_SIZE, data_size(f->args[1]),
+                            (int)f->args[2] | MSG_NOSIGNAL | MSG_DONTWAIT,
+                            size ? (const struct sockaddr *)f->buffer : NULL, size));
 }
 
 void ocall_serve_recvfrom(struct ocall_thread *t, struct ocall_frame *f)
@@ -78,7 +78,7 @@ void ocall_serve_recvfrom(struct ocall_thread *t, struct ocall_frame *f)
     f->out[0] = message.msg_namelen;
     f->out[1] = (uint64_t)(uint32_t)message.msg_flags;
     f->out[2] = (uint64_t)size;
-    if ((size_t)size > data.iov_len)    /* MSG_TRUNC was asked for: the datagram's own length */
+    if ((size_t)size > data.iov_len) /* MSG_TRUNC was asked for: the datagram's own length */
         f->result = (int64_t)data.iov_len;
 }
 
@@ -98,8 +98,9 @@ void ocall_serve_getsockopt(struct ocall_thread *t, struct ocall_frame *f)
 
 void ocall_serve_setsockopt(struct ocall_thread *t, struct ocall_frame *f)
 {
-    f->result = ocall_answer(setsockopt((int)f->args[0], (int)f->args[1], (int)f->args[2],
-                                        f->buffer, (socklen_t)MIN(f->args[3], OCALL_OPTION_SIZE_MAX)));
+    f->result =
+        ocall_answer(setsockopt((int)f->args[0], (int)f->args[1], (int)f->args[2], f->buffer,
+                                (socklen_t)MIN(f->args[3], OCALL_OPTION_SIZE_MAX)));
 }
 
 void ocall_serve_getsockname(struct ocall_thread *t, struct ocall_frame *f)

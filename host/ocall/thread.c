@@ -19,7 +19,6 @@ int ocall_kick_signal(void)
     return SIGRTMIN + 3;
 }
 
-
 /* A slot keeps its host thread when the enclave's thread ends: making one costs more than a sleep. */
 void ocall_serve_thread_start(struct ocall_thread *t, struct ocall_frame *f)
 {
@@ -85,7 +84,7 @@ void ocall_wake_thread(struct ocall_thread *t)
     __atomic_store_n(&t->wake, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&t->polling, __ATOMIC_SEQ_CST)) {
         if (write(t->wake_fd, &one, sizeof one) < 0)
-            return;     /* full: it is awake already */
+            return; /* full: it is awake already */
     } else {
         syscall(SYS_futex, &t->wake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     }

@@ -13,8 +13,8 @@
 
 #define SPAN_MAGIC 0x5ba9c0deu
 
-static const uint16_t g_class_size[] = { 16,  32,  48,  64,  80,  96,  112, 128,  160,  192,  224, 256,
-                                         320, 384, 448, 512, 640, 768, 1024, 1344, 2016 };
+static const uint16_t g_class_size[] = { 16,  32,  48,  64,  80,  96,  112, 128,  160,  192, 224,
+                                         256, 320, 384, 448, 512, 640, 768, 1024, 1344, 2016 };
 #define CLASS_COUNT ARRAY_COUNT(g_class_size)
 
 struct block {
@@ -26,9 +26,9 @@ struct span {
     uint32_t magic;
     uint16_t class_index;
     uint16_t pages;
-    uint32_t used, total;       /* blocks */
+    uint32_t used, total; /* blocks */
     struct block *free;
-    struct span *next, *prev;   /* in the class's list of spans with free blocks */
+    struct span *next, *prev; /* in the class's list of spans with free blocks */
     uint64_t pad;
 };
 _Static_assert(sizeof(struct span) % 16 == 0, "blocks are 16-aligned");

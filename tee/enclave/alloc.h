@@ -15,8 +15,8 @@ MUST_CHECK void *mem_zalloc(size_t size);
 MUST_CHECK void *mem_calloc(size_t count, size_t size);
 /* Grows or shrinks; on NULL the old block stands. */
 MUST_CHECK void *mem_realloc(void *ptr, size_t size);
-void mem_free(void *ptr);           /* accepts NULL */
-void mem_freep(void *ptr_to_ptr);   /* for CLEANUP */
+void mem_free(void *ptr);         /* accepts NULL */
+void mem_freep(void *ptr_to_ptr); /* for CLEANUP */
 MUST_CHECK char *mem_strdup(const char *s);
 
 /* Whole pages, page-aligned, contents undefined. */

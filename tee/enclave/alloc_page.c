@@ -17,25 +17,25 @@
 #define PAGES_PER_TABLE_PAGE (PAGE_SIZE / sizeof(struct heap_page))
 #define BIN_COUNT 24
 #define BIN_SCAN_MAX 16
-#define GIVE_BACK_PAGES 64u         /* a freed extent of this size is given back at once */
+#define GIVE_BACK_PAGES 64u /* a freed extent of this size is given back at once */
 #define BATCH_PAGES_MIN 16u
 #define BATCH_PAGES_MAX 512u
-#define FREE_COMMITTED_MAX 1024u    /* pages kept for the next caller */
+#define FREE_COMMITTED_MAX 1024u /* pages kept for the next caller */
 
 enum page_state { PAGE_NONE, PAGE_USED, PAGE_SLAB, PAGE_FREE, PAGE_ABSENT };
 
 /* State and count are valid at the first and the last page of an extent. */
 struct heap_page {
-    uint32_t count;             /* pages of the extent */
-    uint32_t state;             /* enum page_state */
-    uint32_t next, prev;        /* page index; free lists; PAGE_SLAB: next = first page of the span */
+    uint32_t count;      /* pages of the extent */
+    uint32_t state;      /* enum page_state */
+    uint32_t next, prev; /* page index; free lists; PAGE_SLAB: next = first page of the span */
 };
 
 static struct heap_page *const g_table = (struct heap_page *)LIBOS_HEAP_ADDR;
-static struct spin g_lock;          /* guards all below and the table */
-static uint32_t g_bins[2][BIN_COUNT];   /* free lists: committed, absent; 0 = empty */
-static uint32_t g_top = TABLE_PAGES;    /* first page never used */
-static uint32_t g_table_pages;          /* committed pages of the table */
+static struct spin g_lock;            /* guards all below and the table */
+static uint32_t g_bins[2][BIN_COUNT]; /* free lists: committed, absent; 0 = empty */
+static uint32_t g_top = TABLE_PAGES;  /* first page never used */
+static uint32_t g_table_pages;        /* committed pages of the table */
 static size_t g_free_committed;
 
 static unsigned bin_of(uint32_t count)

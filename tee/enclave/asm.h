@@ -14,8 +14,8 @@
 #define ASM_HEADER_MAGIC 0x4e45454843304c43
 
 /* From the TCB (the GS base), abi/image.h. */
-#define ASM_TCB_TO_STACK_TOP (-0x4000)      /* end of the library-OS stack */
-#define ASM_TCB_TO_EXC_STACK_TOP (-0x1000)  /* end of the handler's stack */
+#define ASM_TCB_TO_STACK_TOP (-0x4000)     /* end of the library-OS stack */
+#define ASM_TCB_TO_EXC_STACK_TOP (-0x1000) /* end of the handler's stack */
 #define ASM_RFLAGS_CLEAN 0x2
 #define ASM_RFLAGS_DF_AC 0x40400
 /* Bits outside the arithmetic flags, IF and the fixed bit 1. */
@@ -26,6 +26,7 @@
 #define ASM_MXCSR_DEFAULT 0x1f80
 
 #ifdef __ASSEMBLER__
+/* clang-format off */
 /* When the instruction in [start, end) faults, go on at fixup. */
 #define EX_TABLE(start, end, fixup)                                                                \
     .pushsection .ex_table, "a";                                                                   \
@@ -39,4 +40,5 @@
     .p2align 4;                                                                                    \
     name:
 #define END(name) .size name, .- name
+/* clang-format on */
 #endif

@@ -11,7 +11,7 @@
 #define NS_PER_S 1000000000ull
 #define SHIFT 24
 #define RESYNC_NS NS_PER_S
-#define MEASURE_NS_MAX (1ull << 39)     /* ns << SHIFT fits 64 bits */
+#define MEASURE_NS_MAX (1ull << 39) /* ns << SHIFT fits 64 bits */
 #define FIRST_RESYNC_NS (NS_PER_S / 20)
 /* A host that says its TSC runs outside this is not believed: every look at the clock asks it then. */
 #define TSC_HZ_MIN 100000000ull
@@ -23,8 +23,8 @@ static struct {
     uint8_t pad[PAGE_SIZE - sizeof(struct clock_data)];
 } g_page ALIGNED(4096);
 
-static struct spin g_lock;          /* writers */
-static uint64_t g_floor_ns;         /* atomic: latest monotonic time shown while asking the host */
+static struct spin g_lock;  /* writers */
+static uint64_t g_floor_ns; /* atomic: latest monotonic time shown while asking the host */
 static uint64_t g_last_tsc, g_last_ns;
 static bool g_has_tsc;
 
@@ -105,7 +105,7 @@ static void resync(void)
     if (g_has_tsc)
         g_has_tsc = tsc_read(&after);
     if (!spin_try(&g_lock))
-        return;                     /* another thread is at it */
+        return; /* another thread is at it */
     tsc = before + (after - before) / 2;
     shown = MAX(shown_at(tsc), host.monotonic);
     shown = floor_raise(shown);

@@ -16,7 +16,7 @@
 #define SECINFO_REG ((uint64_t)SGX_PT_REG << SGX_SECINFO_TYPE_SHIFT)
 #define SECINFO_TRIM ((uint64_t)SGX_PT_TRIM << SGX_SECINFO_TYPE_SHIFT)
 
-static size_t g_pages_used;     /* atomic */
+static size_t g_pages_used; /* atomic */
 static size_t g_pages_limit;
 
 void commit_init(uint64_t limit_pages)
@@ -66,7 +66,7 @@ static uint64_t secinfo_perm(int prot)
     if (prot & PROT_READ)
         perm |= SGX_SECINFO_R;
     if (prot & PROT_WRITE)
-        perm |= SGX_SECINFO_W | SGX_SECINFO_R;  /* the CPU has no write without read */
+        perm |= SGX_SECINFO_W | SGX_SECINFO_R; /* the CPU has no write without read */
     if (prot & PROT_EXEC)
         perm |= SGX_SECINFO_X | SGX_SECINFO_R;
     return perm;
@@ -81,7 +81,7 @@ static int each_page(unsigned leaf, uint64_t flags, uint64_t addr, size_t count,
     for (i = 0; i < count && rc == 0; i++) {
         rc = enclu_page(leaf, &secinfo, addr + i * PAGE_SIZE);
         if (leaf == SGX_EMODPE && rc == SGX_EMODPE)
-            rc = 0;     /* it has no result: RAX stays the leaf */
+            rc = 0; /* it has no result: RAX stays the leaf */
     }
     *ret_done = rc == 0 ? i : i - 1;
     return rc;
@@ -132,9 +132,8 @@ int enclave_commit(uint64_t addr, size_t count, int prot)
         memset((void *)addr, 0, count * PAGE_SIZE);
         return 0;
     }
-    rc = each_page(SGX_EACCEPT,
-                   SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_PENDING, addr, count,
-                   &done);
+    rc = each_page(SGX_EACCEPT, SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_PENDING,
+                   addr, count, &done);
     if (rc > 0)
         enclave_panic("a fresh page is not what the host was asked for");
     if (rc == 0)

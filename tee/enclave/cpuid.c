@@ -16,15 +16,27 @@ struct cpuid_entry {
     uint32_t regs[4];
 };
 
-static struct spin g_lock;          /* guards both */
+static struct spin g_lock; /* guards both */
 static struct cpuid_entry g_cache[CACHE_COUNT];
 static uint32_t g_cache_used;
 
 static bool has_subleaves(uint32_t leaf)
 {
     switch (leaf) {
-    case 4: case 7: case 0xb: case 0xd: case 0xf: case 0x10: case 0x12: case 0x14: case 0x17:
-    case 0x18: case 0x1a: case 0x1d: case 0x1f: case 0x8000001d:
+    case 4:
+    case 7:
+    case 0xb:
+    case 0xd:
+    case 0xf:
+    case 0x10:
+    case 0x12:
+    case 0x14:
+    case 0x17:
+    case 0x18:
+    case 0x1a:
+    case 0x1d:
+    case 0x1f:
+    case 0x8000001d:
         return true;
     default:
         return false;
@@ -51,17 +63,17 @@ static void sanitise(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
     bool avx512 = xstate_size() > 2000;
 
     if (leaf == 1) {
-        r[2] &= ~(1u << 3);             /* MONITOR */
-        r[2] |= 1u << 27;               /* OSXSAVE: this enclave has XSAVE state */
+        r[2] &= ~(1u << 3); /* MONITOR */
+        r[2] |= 1u << 27;   /* OSXSAVE: this enclave has XSAVE state */
     } else if (leaf == 7 && subleaf == 0) {
-        r[1] &= ~(1u << 2 | 1u << 11);  /* SGX, RTM */
+        r[1] &= ~(1u << 2 | 1u << 11); /* SGX, RTM */
         if (!avx512)
             r[1] &= ~(1u << 16 | 1u << 17 | 1u << 21 | 1u << 26 | 1u << 27 | 1u << 28 | 1u << 30 |
-                      1u << 31);        /* AVX-512 F DQ IFMA PF ER CD BW VL */
-        r[2] &= ~(1u << 3 | 1u << 4 | 1u << 7);         /* PKU, OSPKE, CET_SS */
+                      1u << 31);                /* AVX-512 F DQ IFMA PF ER CD BW VL */
+        r[2] &= ~(1u << 3 | 1u << 4 | 1u << 7); /* PKU, OSPKE, CET_SS */
         if (!avx512)
             r[2] &= ~(1u << 1 | 1u << 6 | 1u << 11 | 1u << 12 | 1u << 14);
-        r[3] &= ~(1u << 20 | 1u << 22 | 1u << 24 | 1u << 25);   /* CET_IBT, AMX */
+        r[3] &= ~(1u << 20 | 1u << 22 | 1u << 24 | 1u << 25); /* CET_IBT, AMX */
     } else if (leaf == 0xd && subleaf == 0) {
         r[0] = avx512 ? 0xe7 : 0x7;
         r[1] = r[2] = (uint32_t)xstate_size();

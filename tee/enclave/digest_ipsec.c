@@ -21,7 +21,7 @@ void digest_sha256_ni_x2(struct sha256_args *args, uint64_t blocks);
 void digest_sha256_sse(const uint8_t block[64], uint32_t state[8]);
 void digest_sha512_sse(const uint8_t block[128], uint64_t state[8]);
 
-static bool g_has_sha_ni;   /* set once at start; a wrong answer of the host makes the CPU fault */
+static bool g_has_sha_ni; /* set once at start; a wrong answer of the host makes the CPU fault */
 
 void digest_init(void)
 {

@@ -28,14 +28,14 @@
 /* A synchronous exception of the program. With no EXINFO (SGX1) address is 0 and has_address false. */
 struct fault {
     uint32_t vector;
-    uint32_t error_code;    /* #PF: bit 0 present, 1 write, 4 instruction fetch, as EXINFO gives it */
+    uint32_t error_code; /* #PF: bit 0 present, 1 write, 4 instruction fetch, as EXINFO gives it */
     uint64_t address;
     bool has_address;
 };
 
 /* ---- provided by the library OS, called by the runtime ---- */
 
-struct start_info;  /* tee/enclave/start.h: what the host handed over, checked and copied */
+struct start_info; /* tee/enclave/start.h: what the host handed over, checked and copied */
 
 /* First thread, on its own stack, tcb->current == NULL. Does not return. */
 NORETURN void libos_start(const struct start_info *start);
@@ -82,7 +82,7 @@ static inline uint64_t thread_get_fs_base(void)
 }
 /* XSAVE area of the live vector state; area is 64-aligned, xstate_size() bytes. */
 void xstate_save(void *area);
-void xstate_restore(const void *area);  /* area is sanitised first: no #GP whatever its bytes */
+void xstate_restore(const void *area); /* area is sanitised first: no #GP whatever its bytes */
 size_t xstate_size(void);
 
 /* Ends the whole enclave: status as wait(2) reports the program's exit code, 0 to 255. */

@@ -29,11 +29,26 @@ static uint64_t ssa_addr(const struct tcb *tcb)
 static void regs_from_ssa(struct regs *regs, const struct sgx_ssa_gpr *gpr)
 {
     *regs = (struct regs){
-        .r15 = gpr->r15, .r14 = gpr->r14, .r13 = gpr->r13, .r12 = gpr->r12,
-        .rbp = gpr->rbp, .rbx = gpr->rbx, .r11 = gpr->r11, .r10 = gpr->r10,
-        .r9 = gpr->r9, .r8 = gpr->r8, .rax = gpr->rax, .rcx = gpr->rcx,
-        .rdx = gpr->rdx, .rsi = gpr->rsi, .rdi = gpr->rdi, .orig_rax = UINT64_MAX,
-        .rip = gpr->rip, .rflags = gpr->rflags, .rsp = gpr->rsp, .fs_base = gpr->fs_base,
+        .r15 = gpr->r15,
+        .r14 = gpr->r14,
+        .r13 = gpr->r13,
+        .r12 = gpr->r12,
+        .rbp = gpr->rbp,
+        .rbx = gpr->rbx,
+        .r11 = gpr->r11,
+        .r10 = gpr->r10,
+        .r9 = gpr->r9,
+        .r8 = gpr->r8,
+        .rax = gpr->rax,
+        .rcx = gpr->rcx,
+        .rdx = gpr->rdx,
+        .rsi = gpr->rsi,
+        .rdi = gpr->rdi,
+        .orig_rax = UINT64_MAX,
+        .rip = gpr->rip,
+        .rflags = gpr->rflags,
+        .rsp = gpr->rsp,
+        .fs_base = gpr->fs_base,
     };
 }
 
@@ -75,8 +90,8 @@ static void handle_exception(struct tcb *tcb, struct sgx_ssa_gpr *gpr)
     const struct ex_entry *fixup;
 
     if (!(info & SGX_EXITINFO_VALID))
-        return;                     /* the host made it up */
-    gpr->exit_info = 0;             /* once only */
+        return;         /* the host made it up */
+    gpr->exit_info = 0; /* once only */
     fault_note(tcb, info);
     fixup = ex_find(gpr->rip);
     if (fixup) {
@@ -155,13 +170,13 @@ static bool emulate_undefined(struct regs *regs)
     size_t left = user_raw_copy(code, (const void *)regs->rip, sizeof code);
 
     if (left == sizeof code)
-        return true;                /* the page went away: the fetch faults again, as a #PF */
+        return true; /* the page went away: the fetch faults again, as a #PF */
     /* A jump: another thread rewrote the site (tee/libos/rewrite) after this one had trapped there. */
     if (code[0] == 0xe9 || code[0] == 0xeb)
         return true;
     if (left >= 2 || code[0] != 0x0f)
         return false;
-    if (code[1] == 0x05) {          /* SYSCALL */
+    if (code[1] == 0x05) { /* SYSCALL */
         regs->trapped = 1;
         regs->orig_rax = regs->rax;
         regs->rip += 2;

@@ -10,9 +10,9 @@ struct out {
 
 struct spec {
     bool zero, left, alternate, plus;
-    int width, precision;       /* -1: none */
-    unsigned longs;             /* how many of l, z, j */
-    unsigned halves;            /* how many h */
+    int width, precision; /* -1: none */
+    unsigned longs;       /* how many of l, z, j */
+    unsigned halves;      /* how many h */
 };
 
 static void put(struct out *o, char c)

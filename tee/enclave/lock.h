@@ -11,7 +11,10 @@ struct spin {
     uint32_t locked;
 };
 
-#define SPIN_INIT { 0 }
+#define SPIN_INIT                                                                                  \
+    {                                                                                              \
+        0                                                                                          \
+    }
 
 static inline void spin_lock(struct spin *s)
 {

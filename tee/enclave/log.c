@@ -4,7 +4,7 @@
 
 #include "tee/enclave/runtime.h"
 
-static bool g_verbose;  /* set once at start */
+static bool g_verbose; /* set once at start */
 
 void log_set_verbose(bool verbose)
 {

@@ -17,10 +17,13 @@ enum answer_kind { NOTHING, COUNT, DESCRIPTOR, VALUE };
 struct ocall_row {
     const char *name;
     enum answer_kind kind;
-    const int16_t *errors;      /* ends with 0 */
+    const int16_t *errors; /* ends with 0 */
 };
 
-#define ERRORS(...) { __VA_ARGS__, 0 }
+#define ERRORS(...)                                                                                \
+    {                                                                                              \
+        __VA_ARGS__, 0                                                                             \
+    }
 #define OCALL(name, result, errors, needs) static const int16_t g_errors_##name[] = errors;
 #include "abi/ocall.def"
 #undef OCALL
@@ -85,7 +88,7 @@ static void signals_note(uint64_t signals)
 
     if (signals == 0)
         return;
-    signals &= START_SIGNALS;   /* anything else only says: look */
+    signals &= START_SIGNALS; /* anything else only says: look */
     for (int signo = 1; signo < 32; signo++)
         if (signals & (1ull << (signo - 1)))
             libos_host_signal(signo);
@@ -107,13 +110,14 @@ void ocall_run(uint32_t number, const uint64_t args[6], uint64_t asked, struct o
 
     _Static_assert(offsetof(struct ocall_frame, args) == 8, "request");
     _Static_assert(offsetof(struct ocall_frame, signals) ==
-                       offsetof(struct ocall_frame, result) + 40, "answer");
+                       offsetof(struct ocall_frame, result) + 40,
+                   "answer");
     if (number == OCALL_INVALID || number >= OCALL_COUNT ||
         uptr_write(frame, &request, sizeof request) < 0)
         enclave_panic("the OCALL frame is gone");
     ocall_leave();
-    if (uptr_read(&answer, uptr_add(frame, offsetof(struct ocall_frame, result)),
-                  sizeof answer) < 0)
+    if (uptr_read(&answer, uptr_add(frame, offsetof(struct ocall_frame, result)), sizeof answer) <
+        0)
         enclave_panic("the OCALL frame is gone");
     ret->result = answer_decode(&g_rows[number], answer.result, asked);
     memcpy(ret->out, answer.out, sizeof ret->out);

@@ -33,12 +33,12 @@ int ocall_tty_size(int host_fd, uint16_t *ret_rows, uint16_t *ret_columns);
 
 /* ---- sockets: addresses are struct sockaddr bytes; AF_INET and AF_INET6 only ---- */
 
-int ocall_socket(int family, int type, int protocol);   /* returns host_fd, non-blocking */
+int ocall_socket(int family, int type, int protocol); /* returns host_fd, non-blocking */
 int ocall_bind(int host_fd, const void *addr, size_t addr_size);
 int ocall_listen(int host_fd, int backlog);
 /* returns new host_fd; *ret_addr_size bytes of the peer in ret_addr (128 bytes). */
 int ocall_accept(int host_fd, void *ret_addr, size_t *ret_addr_size);
-int ocall_connect(int host_fd, const void *addr, size_t addr_size);     /* -EINPROGRESS */
+int ocall_connect(int host_fd, const void *addr, size_t addr_size); /* -EINPROGRESS */
 int64_t ocall_sendto(int host_fd, const void *src, size_t size, int flags, const void *addr,
                      size_t addr_size);
 /* *ret_message_size: length of the datagram when larger than size (MSG_TRUNC); ret_flags: MSG_* of the answer. */
@@ -49,13 +49,14 @@ int ocall_getsockopt(int host_fd, int level, int name, void *ret_value, size_t *
 int ocall_setsockopt(int host_fd, int level, int name, const void *value, size_t value_size);
 int ocall_getsockname(int host_fd, void *ret_addr, size_t *ret_addr_size);
 int ocall_getpeername(int host_fd, void *ret_addr, size_t *ret_addr_size);
-int ocall_socket_queued(int host_fd, uint32_t *ret_size);       /* FIONREAD */
+int ocall_socket_queued(int host_fd, uint32_t *ret_size); /* FIONREAD */
 
 /* ---- untrusted host folders; mount is the index of the descriptor's host mount; path is relative,
  * without "..", resolved beneath the folder by the host (RESOLVE_IN_ROOT) ---- */
 
 int ocall_mount_open(uint32_t mount, const char *path, int flags, uint32_t mode);
-int ocall_mount_stat(uint32_t mount, const char *path, struct ocall_stat *ret); /* does not follow links */
+int ocall_mount_stat(uint32_t mount, const char *path,
+                     struct ocall_stat *ret); /* does not follow links */
 int64_t ocall_mount_readlink(uint32_t mount, const char *path, char *dst, size_t size);
 int ocall_mount_mkdir(uint32_t mount, const char *path, uint32_t mode);
 int ocall_mount_unlink(uint32_t mount, const char *path, bool directory);
@@ -63,7 +64,8 @@ int ocall_mount_rename(uint32_t mount, const char *from, const char *to, unsigne
 int ocall_mount_symlink(uint32_t mount, const char *target, const char *path);
 int ocall_mount_link(uint32_t mount, const char *from, const char *to);
 int ocall_mount_chmod(uint32_t mount, const char *path, uint32_t mode);
-int ocall_mount_utimens(uint32_t mount, const char *path, const int64_t times_s[2], const uint32_t times_ns[2]);
+int ocall_mount_utimens(uint32_t mount, const char *path, const int64_t times_s[2],
+                        const uint32_t times_ns[2]);
 int ocall_file_stat(int host_fd, struct ocall_stat *ret);
 int64_t ocall_file_pread(int host_fd, void *dst, size_t size, uint64_t off);
 int64_t ocall_file_pwrite(int host_fd, const void *src, size_t size, uint64_t off);
@@ -74,6 +76,7 @@ int64_t ocall_file_getdents(int host_fd, void *dst, size_t size, bool restart);
 
 /* ---- rest ---- */
 
-int ocall_host_file(const char *name, void *dst, size_t size); /* "resolv.conf", "hosts", "hostname": returns bytes; -ENOENT */
+int ocall_host_file(const char *name, void *dst,
+                    size_t size); /* "resolv.conf", "hosts", "hostname": returns bytes; -ENOENT */
 /* CPUID cannot run in an enclave; the answer is checked for the leaves that the library OS relies on. */
 void ocall_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t ret_eax_ebx_ecx_edx[4]);

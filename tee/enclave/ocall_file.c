@@ -8,7 +8,7 @@
 #include "tee/enclave/string.h"
 
 #define NS_PER_S 1000000000u
-#define DIRENT_NAME_OFF 19u     /* struct linux_dirent64: ino, off, reclen, type, name */
+#define DIRENT_NAME_OFF 19u /* struct linux_dirent64: ino, off, reclen, type, name */
 #define HOST_FILE_NAME_SIZE 32u
 
 int64_t ocall_read(int host_fd, void *dst, size_t size)

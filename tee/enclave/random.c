@@ -14,7 +14,7 @@
 #define RDRAND_TRIES 128
 #define RDSEED_TRIES 32
 
-static struct spin g_lock;          /* guards all below */
+static struct spin g_lock; /* guards all below */
 static uint32_t g_key[8];
 static uint8_t g_batch[BATCH_BLOCKS * 64];
 static size_t g_batch_used = sizeof g_batch;
@@ -61,8 +61,8 @@ static inline uint32_t rotate(uint32_t x, unsigned n)
 }
 
 #define QUARTER(a, b, c, d)                                                                        \
-    a += b, d = rotate(d ^ a, 16), c += d, b = rotate(b ^ c, 12), a += b, d = rotate(d ^ a, 8),   \
-    c += d, b = rotate(b ^ c, 7)
+    a += b, d = rotate(d ^ a, 16), c += d, b = rotate(b ^ c, 12), a += b, d = rotate(d ^ a, 8),    \
+            c += d, b = rotate(b ^ c, 7)
 
 /* RFC 8439, section 2.3; nonce zero: a key makes one batch only. */
 static void chacha20_block(const uint32_t key[8], uint32_t counter, uint8_t out[64])

@@ -70,10 +70,9 @@ void log_set_verbose(bool verbose);
 
 /* ---- ocall.c: one crossing ---- */
 
-
 struct ocall_answer {
-    int64_t result;             /* mapped to the row's errors; COUNT answers are at most `asked` */
-    uint64_t out[4];            /* as the host wrote them */
+    int64_t result;  /* mapped to the row's errors; COUNT answers are at most `asked` */
+    uint64_t out[4]; /* as the host wrote them */
 };
 /* The calling thread's frame buffer, from off; size bytes fit. */
 void ocall_buffer_put(uint32_t off, const void *src, size_t size);

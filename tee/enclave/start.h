@@ -10,16 +10,17 @@
 
 struct start_info {
     const struct descriptor *descriptor;
-    struct uptr rootfs;         /* untrusted mapping of the EROFS image; size = descriptor->rootfs_size */
-    struct uptr verity;         /* untrusted mapping of the tree */
+    struct uptr rootfs; /* untrusted mapping of the EROFS image; size = descriptor->rootfs_size */
+    struct uptr verity; /* untrusted mapping of the tree */
     uint64_t verity_size;
     uint32_t host_argument_count;
-    const char *const *host_arguments;      /* untrusted, copied; NULL-ended; not yet checked against policy */
+    const char *const
+        *host_arguments; /* untrusted, copied; NULL-ended; not yet checked against policy */
     uint32_t host_environment_count;
     const char *const *host_environment;
     uint32_t stdio_tty;
-    uint32_t flags;             /* START_* */
-    uint32_t cpu_count;         /* 1 to 1024 */
+    uint32_t flags;     /* START_* */
+    uint32_t cpu_count; /* 1 to 1024 */
     uint64_t elrange_size;
     bool has_edmm;
 };

@@ -33,10 +33,10 @@
 #define TCB_FLAG_INTERRUPTED 0x1
 
 /* tcb->phase: which entries at CSSA 0 are expected. */
-#define TCB_PHASE_IDLE 0    /* no thread: ENTER_START or ENTER_THREAD */
-#define TCB_PHASE_INSIDE 1  /* none */
-#define TCB_PHASE_OCALL 2   /* ENTER_OCALL_RETURN */
-#define TCB_PHASE_DEAD 3    /* none, for good */
+#define TCB_PHASE_IDLE 0   /* no thread: ENTER_START or ENTER_THREAD */
+#define TCB_PHASE_INSIDE 1 /* none */
+#define TCB_PHASE_OCALL 2  /* ENTER_OCALL_RETURN */
+#define TCB_PHASE_DEAD 3   /* none, for good */
 
 #define REGS_SIZE 0xa8
 #define REGS_R15 0x00
@@ -68,37 +68,37 @@ struct thread; /* tee/libos/task/task.h */
 struct regs {
     uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8;
     uint64_t rax, rcx, rdx, rsi, rdi;
-    uint64_t orig_rax;  /* system call number, or -1 when a fault or signal brought us here */
+    uint64_t orig_rax; /* system call number, or -1 when a fault or signal brought us here */
     uint64_t rip, rflags, rsp;
-    uint64_t fs_base;   /* valid for faults and signals; set through thread_set_fs_base() */
-    uint64_t trapped;   /* 1: this system call came by a trap: its site may be rewritten */
+    uint64_t fs_base; /* valid for faults and signals; set through thread_set_fs_base() */
+    uint64_t trapped; /* 1: this system call came by a trap: its site may be rewritten */
 };
 _Static_assert(sizeof(struct regs) == REGS_SIZE, "REGS_SIZE");
 
 struct tcb {
     struct tcb *self;
-    uint64_t user_rsp;          /* scratch of the system-call entry */
-    uint64_t stack_top;         /* where struct regs ends */
-    uint64_t syscall_entry;     /* address; trampolines do `jmp *%gs:TCB_SYSCALL_ENTRY`, RCX = return */
-    uint64_t resume_rip;        /* scratch of the return path */
-    uint64_t canary;            /* -mstack-protector-guard-offset */
-    struct thread *current;     /* NULL before the library OS has a thread here */
+    uint64_t user_rsp;      /* scratch of the system-call entry */
+    uint64_t stack_top;     /* where struct regs ends */
+    uint64_t syscall_entry; /* address; trampolines do `jmp *%gs:TCB_SYSCALL_ENTRY`, RCX = return */
+    uint64_t resume_rip;    /* scratch of the return path */
+    uint64_t canary;        /* -mstack-protector-guard-offset */
+    struct thread *current; /* NULL before the library OS has a thread here */
     uint64_t exc_stack_top;
-    uint64_t frame;             /* untrusted address of this thread's struct ocall_frame, checked */
-    uint64_t ocall_rsp;         /* library-OS stack during an OCALL */
-    uint32_t slot;              /* index of the thread slot */
-    uint32_t flags;             /* TCB_FLAG_*; changed by this thread alone */
-    uint64_t host_rsp, host_rbp, host_ret;  /* untrusted; given back at the next EEXIT from CSSA 0 */
-    uint64_t exc_host_rsp, exc_host_rbp, exc_host_ret;  /* the same for CSSA 1 */
-    uint32_t phase;             /* TCB_PHASE_* */
-    uint32_t fault_vector;      /* the exception that is being handed to the thread */
+    uint64_t frame;     /* untrusted address of this thread's struct ocall_frame, checked */
+    uint64_t ocall_rsp; /* library-OS stack during an OCALL */
+    uint32_t slot;      /* index of the thread slot */
+    uint32_t flags;     /* TCB_FLAG_*; changed by this thread alone */
+    uint64_t host_rsp, host_rbp, host_ret; /* untrusted; given back at the next EEXIT from CSSA 0 */
+    uint64_t exc_host_rsp, exc_host_rbp, exc_host_ret; /* the same for CSSA 1 */
+    uint32_t phase;                                    /* TCB_PHASE_* */
+    uint32_t fault_vector; /* the exception that is being handed to the thread */
     uint32_t fault_error_code;
     uint32_t fault_has_address;
     uint64_t fault_address;
-    uint64_t panic_rip;         /* fault in the library OS: where, with rsp for the trace */
+    uint64_t panic_rip; /* fault in the library OS: where, with rsp for the trace */
     uint64_t panic_rsp;
     uint8_t reserved[0x400 - 0xb0];
-    uint8_t xstate[2752];       /* the program's vector state during an OCALL, XSAVE format */
+    uint8_t xstate[2752]; /* the program's vector state during an OCALL, XSAVE format */
     uint8_t reserved2[0x1000 - 0x400 - 2752];
 } ALIGNED(64);
 _Static_assert(sizeof(struct tcb) == 4096, "one page");

@@ -19,7 +19,7 @@
 enum slot_state { SLOT_ABSENT, SLOT_FREE, SLOT_CLAIMED, SLOT_RUNNING };
 
 struct slot {
-    uint32_t state;             /* enum slot_state; under g_slots_lock */
+    uint32_t state; /* enum slot_state; under g_slots_lock */
     void *arg;
 };
 
@@ -27,8 +27,8 @@ uint32_t enclave_dead;
 static uint32_t g_started;
 static struct spin g_slots_lock;
 static struct slot g_slots[LIBOS_SLOT_COUNT_MAX];
-static uint32_t g_slot_count;   /* slots that exist */
-static uint32_t g_slot_limit;   /* that the host serves */
+static uint32_t g_slot_count; /* slots that exist */
+static uint32_t g_slot_limit; /* that the host serves */
 
 static uint64_t slot_addr(uint32_t slot)
 {
@@ -54,7 +54,7 @@ static const struct {
     { SLOT_EXC_STACK_OFF, SLOT_EXC_STACK_SIZE },
     { SLOT_TCB_OFF, PAGE_SIZE },
     { SLOT_TCS_OFF, PAGE_SIZE },
-    { SLOT_SSA_OFF, SLOT_SSA_COUNT * SLOT_SSA_FRAME_PAGES * PAGE_SIZE },
+    { SLOT_SSA_OFF, SLOT_SSA_COUNT *SLOT_SSA_FRAME_PAGES *PAGE_SIZE },
 };
 
 /* A TCS is written as an ordinary page, then turned into one (SDM vol. 3D, EMODT). */
@@ -227,7 +227,8 @@ void enclave_panic(const char *text)
     __atomic_store_n(&enclave_dead, 1, __ATOMIC_SEQ_CST);
     memcpy(words, text, size);
     if (tcb->frame != 0 &&
-        uptr_write(uptr_add(frame, offsetof(struct ocall_frame, buffer)), words, sizeof words) == 0 &&
+        uptr_write(uptr_add(frame, offsetof(struct ocall_frame, buffer)), words, sizeof words) ==
+            0 &&
         uptr_write(frame, request, sizeof request) == 0)
         ocall_leave();
     for (;;)

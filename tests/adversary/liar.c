@@ -52,12 +52,24 @@ static void lie_stat(struct ocall_frame *f)
     struct ocall_stat good = { .mode = 0100644, .nlink = 1 };
 
     switch (g_calls++) {
-    case 0: good.mode = 0x12345678; break;
-    case 1: good.mode = 0; break;
-    case 2: good.atime_ns = 1000000000; break;
-    case 3: good.mtime_ns = UINT32_MAX; break;
-    case 4: good.size = 1ull << 63; break;
-    default: good.blocks = UINT64_MAX; break;
+    case 0:
+        good.mode = 0x12345678;
+        break;
+    case 1:
+        good.mode = 0;
+        break;
+    case 2:
+        good.atime_ns = 1000000000;
+        break;
+    case 3:
+        good.mtime_ns = UINT32_MAX;
+        break;
+    case 4:
+        good.size = 1ull << 63;
+        break;
+    default:
+        good.blocks = UINT64_MAX;
+        break;
     }
     memcpy(f->buffer + OCALL_STAT_OFF, &good, sizeof good);
     f->result = 0;
@@ -76,14 +88,30 @@ static void lie_entries(struct ocall_frame *f)
 
     f->result = sizeof e;
     switch (g_calls++) {
-    case 0: e.reclen = 0; break;
-    case 1: e.reclen = 40; break;
-    case 2: e.reclen = 16; break;
-    case 3: e.name[0] = 0; break;
-    case 4: memcpy(e.name, "../../../etc/", 13); break;
-    case 5: memcpy(e.name, "a/b", 4); break;
-    case 6: f->result = 20; break;
-    default: e.reclen = 31; break;
+    case 0:
+        e.reclen = 0;
+        break;
+    case 1:
+        e.reclen = 40;
+        break;
+    case 2:
+        e.reclen = 16;
+        break;
+    case 3:
+        e.name[0] = 0;
+        break;
+    case 4:
+        memcpy(e.name, "../../../etc/", 13);
+        break;
+    case 5:
+        memcpy(e.name, "a/b", 4);
+        break;
+    case 6:
+        f->result = 20;
+        break;
+    default:
+        e.reclen = 31;
+        break;
     }
     memcpy(f->buffer, &e, sizeof e);
 }
@@ -186,8 +214,9 @@ static unsigned enter(struct loader *l, uint64_t event, uint64_t arg, void *fram
 static void wrong_entries(struct loader *l)
 {
     struct ocall_frame *frame = l->ocall.threads[1].frame;
-    static const uint64_t events[] = { ENTER_THREAD, ENTER_OCALL_RETURN, ENTER_EXCEPTION,
-                                       ENTER_SIGNAL, 0, 77, UINT64_MAX };
+    static const uint64_t events[] = {
+        ENTER_THREAD, ENTER_OCALL_RETURN, ENTER_EXCEPTION, ENTER_SIGNAL, 0, 77, UINT64_MAX
+    };
 
     if (l->backend->thread_init(l->ocall.enclave) < 0)
         exit(3);
@@ -345,7 +374,7 @@ static void lie_start(struct loader *l)
 static const struct {
     const char *name, *scenario;
     int status;
-    const char *text;   /* what the operator must read */
+    const char *text; /* what the operator must read */
 } g_table[] = {
     { "results", "results", HARMLESS, "" },
     { "count", "count", PANIC, "more than was asked for" },

@@ -169,9 +169,17 @@ int main(int argc, char **argv)
     static uint8_t empty[8192];
     static char json[65536];
     struct descriptor d = {
-        .version = DESCRIPTOR_VERSION, .name = "test", .rootfs_size = 8192, .workdir = "/",
-        .hostname = "test", .mounts = mounts, .env = env, .memory_size = 1ull << 30,
-        .threads_max = 64, .elrange_size = ELRANGE_SIZE_DEFAULT, .stop_signal = "SIGTERM",
+        .version = DESCRIPTOR_VERSION,
+        .name = "test",
+        .rootfs_size = 8192,
+        .workdir = "/",
+        .hostname = "test",
+        .mounts = mounts,
+        .env = env,
+        .memory_size = 1ull << 30,
+        .threads_max = 64,
+        .elrange_size = ELRANGE_SIZE_DEFAULT,
+        .stop_signal = "SIGTERM",
         .args_from_host = true,
     };
     struct enclave_plan plan = { .static_slots = ENCLAVE_PLAN_STATIC_SLOTS };

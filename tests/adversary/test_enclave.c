@@ -76,7 +76,7 @@ void libos_fault(struct regs *regs, const struct fault *fault)
 {
     if (fault->vector == VECTOR_PF && fault->address == 0x10 && regs->rip >= PROGRAM_ADDR &&
         regs->rip < PROGRAM_ADDR + PROGRAM_SIZE) {
-        regs->rip += 4;     /* size of the faulting instruction */
+        regs->rip += 4; /* size of the faulting instruction */
         regs->rax = 0xfa017;
         return;
     }
@@ -171,11 +171,13 @@ static void check_threads(void)
 NORETURN static void run_program(const uint8_t *entry)
 {
     struct regs regs = { .rip = PROGRAM_ADDR + (uint64_t)(entry - test_program_start),
-                         .rsp = PROGRAM_STACK, .rflags = 0x202 };
+                         .rsp = PROGRAM_STACK,
+                         .rflags = 0x202 };
 
     CHECK(enclave_commit(PROGRAM_ADDR, 1, PROT_READ | PROT_WRITE) == 0);
     CHECK(enclave_commit(PROGRAM_STACK - PAGE_SIZE, 1, PROT_READ | PROT_WRITE) == 0);
-    memcpy((void *)PROGRAM_ADDR, test_program_start, (size_t)(test_program_end - test_program_start));
+    memcpy((void *)PROGRAM_ADDR, test_program_start,
+           (size_t)(test_program_end - test_program_start));
     CHECK(enclave_protect(PROGRAM_ADDR, 1, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC) == 0);
     regs_resume(&regs, true);
 }

@@ -87,7 +87,7 @@ static void setup(void)
 
 static void check_files(unsigned which)
 {
-    char *bytes = malloc(SMALL);    /* on the heap: the sanitizer sees one byte too many */
+    char *bytes = malloc(SMALL); /* on the heap: the sanitizer sees one byte too many */
     struct ocall_stat st;
     uint16_t rows, columns;
     int64_t n = 0;
@@ -95,13 +95,27 @@ static void check_files(unsigned which)
     if (!bytes)
         return;
     switch (which) {
-    case 0: n = ocall_read(1, bytes, SMALL); break;
-    case 1: n = ocall_write(1, bytes, SMALL); break;
-    case 2: n = ocall_file_pread(1, bytes, SMALL, 5); break;
-    case 3: n = ocall_file_pwrite(1, bytes, SMALL, 5); break;
-    case 4: n = ocall_file_getdents(1, bytes, SMALL, true); break;
-    case 5: n = ocall_mount_readlink(1, "path", bytes, SMALL); break;
-    case 6: n = ocall_host_file("hosts", bytes, SMALL); break;
+    case 0:
+        n = ocall_read(1, bytes, SMALL);
+        break;
+    case 1:
+        n = ocall_write(1, bytes, SMALL);
+        break;
+    case 2:
+        n = ocall_file_pread(1, bytes, SMALL, 5);
+        break;
+    case 3:
+        n = ocall_file_pwrite(1, bytes, SMALL, 5);
+        break;
+    case 4:
+        n = ocall_file_getdents(1, bytes, SMALL, true);
+        break;
+    case 5:
+        n = ocall_mount_readlink(1, "path", bytes, SMALL);
+        break;
+    case 6:
+        n = ocall_host_file("hosts", bytes, SMALL);
+        break;
     case 7:
         if (ocall_file_stat(1, &st) == 0)
             assert(st.atime_ns < 1000000000 && st.mode <= 0177777 && st.size <= INT64_MAX);
@@ -110,9 +124,14 @@ static void check_files(unsigned which)
         if (ocall_mount_stat(1, "path", &st) == 0)
             assert(st.ctime_ns < 1000000000);
         break;
-    case 9: assert(ocall_mount_open(1, "path", 0, 0) <= (int)OCALL_DESCRIPTOR_MAX); break;
-    case 10: assert(ocall_tty_size(1, &rows, &columns) <= 0); break;
-    default: assert(ocall_close(1) <= 0);
+    case 9:
+        assert(ocall_mount_open(1, "path", 0, 0) <= (int)OCALL_DESCRIPTOR_MAX);
+        break;
+    case 10:
+        assert(ocall_tty_size(1, &rows, &columns) <= 0);
+        break;
+    default:
+        assert(ocall_close(1) <= 0);
     }
     assert(n <= (int64_t)SMALL && n >= -4095);
     free(bytes);
@@ -129,9 +148,15 @@ static void check_sockets(unsigned which)
     if (!address || !bytes)
         return;
     switch (which) {
-    case 0: assert(ocall_socket(2, 1, 0) <= (int)OCALL_DESCRIPTOR_MAX); break;
-    case 1: assert(ocall_accept(1, address, &size) <= (int)OCALL_DESCRIPTOR_MAX); break;
-    case 2: assert(ocall_sendto(1, bytes, SMALL, 0, NULL, 0) <= (int64_t)SMALL); break;
+    case 0:
+        assert(ocall_socket(2, 1, 0) <= (int)OCALL_DESCRIPTOR_MAX);
+        break;
+    case 1:
+        assert(ocall_accept(1, address, &size) <= (int)OCALL_DESCRIPTOR_MAX);
+        break;
+    case 2:
+        assert(ocall_sendto(1, bytes, SMALL, 0, NULL, 0) <= (int64_t)SMALL);
+        break;
     case 3:
         assert(ocall_recvfrom(1, bytes, SMALL, 0, address, &size, &flags) <= (int64_t)SMALL);
         break;
@@ -139,12 +164,15 @@ static void check_sockets(unsigned which)
         if (ocall_getsockopt(1, 1, 1, bytes, &size) == 0)
             assert(size <= SMALL);
         break;
-    case 5: assert(ocall_getpeername(1, address, &size) <= 0); break;
+    case 5:
+        assert(ocall_getpeername(1, address, &size) <= 0);
+        break;
     case 6:
         if (ocall_socket_queued(1, &queued) == 0)
             assert(queued <= INT32_MAX);
         break;
-    default: assert(ocall_connect(1, address, 16) <= 0);
+    default:
+        assert(ocall_connect(1, address, 16) <= 0);
     }
     assert(size <= OCALL_ADDR_SIZE);
     free(address);
@@ -178,7 +206,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_size = size;
     take(&which, 1);
     if (setjmp(g_panic))
-        return 0;       /* what was allocated is lost with the "enclave" */
+        return 0; /* what was allocated is lost with the "enclave" */
     if (which < 12)
         check_files(which);
     else if (which < 20)

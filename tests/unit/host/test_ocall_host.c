@@ -189,9 +189,9 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_reads_file), cmocka_unit_test(test_paths_stay_inside),
-        cmocka_unit_test(test_unknown_mount),   cmocka_unit_test(test_names),
-        cmocka_unit_test(test_unknown_number),  cmocka_unit_test(test_host_file_names),
+        cmocka_unit_test(test_open_reads_file),   cmocka_unit_test(test_paths_stay_inside),
+        cmocka_unit_test(test_unknown_mount),     cmocka_unit_test(test_names),
+        cmocka_unit_test(test_unknown_number),    cmocka_unit_test(test_host_file_names),
         cmocka_unit_test(test_wake_before_sleep), cmocka_unit_test(test_seccomp_list),
     };
 
