@@ -5,11 +5,11 @@
 #include <asm/errno.h>
 #include <linux/fcntl.h>
 #include <linux/mount.h>
-#include <linux/stat.h>
 
 #include "lib/checked.h"
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/vfs/mode.h"
 
 #define HOSTFS_MAGIC 0x01021997u    /* as 9p: a folder of somebody else */
 #define LISTING_STEP 65536u

@@ -3,11 +3,11 @@
 #include <asm/errno.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
-#include <linux/stat.h>
 
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/host/hostfs.h"
+#include "tee/libos/fs/vfs/mode.h"
 
 #define PIECE_SIZE 65536u
 
