@@ -197,6 +197,10 @@ static bool is_beyond_limits(struct mm *mm, size_t size, int prot, int flags)
 {
     uint64_t limit = limit_get(RLIMIT_AS), pages = size >> PAGE_SHIFT;
 
+    /* As Linux by default: more at once than the machine has is an obvious mistake. */
+    if ((prot & PROT_WRITE) && (flags & MAP_PRIVATE) && !(flags & MAP_NORESERVE) &&
+        pages > enclave_pages_limit())
+        return true;
     if (limit != RLIM64_INFINITY && (mm->total_pages + pages) > limit >> PAGE_SHIFT)
         return true;
     limit = limit_get(RLIMIT_DATA);

@@ -387,7 +387,11 @@ static void test_memory_limit(void **state)
     assert_in_range(enclave_pages_used(), 38, 40);
     assert_int_equal(mm_fault(g_mm, (uintptr_t)p + (32 << 20), 2, &code), -ENOMEM);
     assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 64 << 20), 0);
-    fake_enclave_process()->limits[9].current = 1 << 20; /* RLIMIT_AS */
+    assert_null(map_anon(64 << 20)); /* more than there is */
+    assert_non_null(map(64 << 20, PROT_NONE, MAP_PRIVATE, NULL, 0));
+    assert_non_null(map(64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, NULL, 0));
+    fake_enclave_set_limit(LIMIT_PAGES);
+    fake_enclave_process()->limits[9].current = 129 << 20; /* RLIMIT_AS */
     assert_null(map_anon(2 << 20));
     assert_non_null(map_anon(1 << 19));
     fake_enclave_process()->limits[9].current = UINT64_MAX;
