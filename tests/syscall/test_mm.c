@@ -210,6 +210,26 @@ TEST(mm_file_shared)
     CHECK_EQ(q[0], 'X');
 }
 
+TEST(mm_file_shared_needs_write_access)
+{
+    int fd = file_with("f", "abc"), reader = OK(open("f", O_RDONLY)), sealed;
+    char *p = OK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, reader, 0));
+
+    FAILS(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, reader, 0), EACCES);
+    FAILS(mprotect(p, PAGE, PROT_READ | PROT_WRITE), EACCES);
+    CHECK_EQ(p[0], 'a');
+    OK(close(fd));
+    sealed = OK(memfd_create("sealed", MFD_ALLOW_SEALING));
+    OK(ftruncate(sealed, PAGE));
+    p = OK(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, sealed, 0));
+    p[0] = 'x';
+    FAILS(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE), EBUSY);
+    OK(munmap(p, PAGE));
+    OK(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE));
+    FAILS(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, sealed, 0), EPERM);
+    FAILS(write(sealed, "y", 1), EPERM);
+}
+
 TEST(mm_file_past_end_is_sigbus)
 {
     int fd = file_with("f", "x");

@@ -267,6 +267,12 @@ int map_range(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags, 
     return rc;
 }
 
+bool file_may_share_write(struct file *file)
+{
+    return (file->flags & O_ACCMODE) == O_RDWR &&
+           !(file->ops->write_sealed && file->ops->write_sealed(file));
+}
+
 /* Flags that file mappings need of the descriptor. */
 static int file_check(struct file *file, int prot, int flags, enum area_kind *ret_kind)
 {
@@ -275,6 +281,8 @@ static int file_check(struct file *file, int prot, int flags, enum area_kind *re
 
     if (access == O_WRONLY || (shared && (prot & PROT_WRITE) && access != O_RDWR))
         return -EACCES;
+    if (shared && (prot & PROT_WRITE) && !file_may_share_write(file))
+        return -EPERM;
     if (!file->ops->map_page && !file->ops->share_page)
         return -ENODEV;
     if (shared && file->ops->share_page && file->ops->unshare_page) {

@@ -173,3 +173,6 @@ void area_unshare(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end)
 /* As user_copy_* (kernel -> user when out; zeros when zero), and tells how far it came, also on error. */
 MUST_CHECK int user_move_part(bool out, bool zero, void *kernel, uintptr_t user, size_t size,
                               size_t *ret_done);
+
+/* A shared mapping of the file may be writable: it was opened so, and is not sealed. */
+bool file_may_share_write(struct file *file);

@@ -39,6 +39,8 @@ static int range_check(struct mm *mm, uintptr_t start, uintptr_t end, int prot)
             return -EACCES;
         if ((prot & PROT_WRITE) && a->kind == AREA_FILE && (a->flags & MAP_SHARED))
             return -EACCES;
+        if ((prot & PROT_WRITE) && a->kind == AREA_FILE_SHARED && !file_may_share_write(a->file))
+            return -EACCES;
         if (a->node.end >= end)
             return 0;
     }

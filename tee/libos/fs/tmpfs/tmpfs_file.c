@@ -353,6 +353,7 @@ const struct file_ops tmpfs_file_ops = {
     .map_page = tmpfs_map_page,
     .share_page = tmpfs_share_page,
     .shared_page = tmpfs_shared_page,
+    .write_sealed = tmpfs_write_sealed,
     .unshare_page = tmpfs_unshare_page,
 };
 

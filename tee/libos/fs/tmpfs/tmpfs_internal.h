@@ -152,4 +152,5 @@ void tmpfs_page_uncharge(struct tmpfs *fs);
 MUST_CHECK int tmpfs_map_page(struct file *f, uint64_t off, void *page);
 MUST_CHECK int tmpfs_share_page(struct file *f, uint64_t off, void *page);
 uintptr_t tmpfs_shared_page(struct file *f, uint64_t off);
+bool tmpfs_write_sealed(struct file *f);
 void tmpfs_unshare_page(struct file *f, uint64_t off, void *page);

@@ -95,6 +95,11 @@ int tmpfs_share_page(struct file *f, uint64_t off, void *page)
     return rc;
 }
 
+bool tmpfs_write_sealed(struct file *f)
+{
+    return (node_of_file(f)->file.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0;
+}
+
 uintptr_t tmpfs_shared_page(struct file *f, uint64_t off)
 {
     struct node *n = node_of_file(f);

@@ -126,6 +126,8 @@ struct file_ops {
      * writable mappings are refused with -ENODEV. */
     int (*share_page)(struct file *f, uint64_t off, void *page);
     uintptr_t (*shared_page)(struct file *f, uint64_t off);
+    bool (*write_sealed)(
+        struct file *f); /* F_SEAL_WRITE: no new writable shared mapping; optional */
     void (*unshare_page)(struct file *f, uint64_t off, void *page);
     /* A descriptor was closed by a process (POSIX locks, epoll); optional. */
     void (*flush)(struct file *f);
