@@ -114,6 +114,15 @@ static int poison(struct image *img, const char *what, uint64_t block)
     return -EIO;
 }
 
+/* The host's mapping of the image ended, or faults: the file was cut short after the start. */
+static int vanished(struct image *img)
+{
+    if (!__atomic_exchange_n(&img->poisoned, 1, __ATOMIC_ACQ_REL))
+        log_line("the host no longer has all of the root file system: its file was cut short or cannot "
+                 "be read. All further reads of it fail with an I/O error.");
+    return -EIO;
+}
+
 /* Loads block `index` of a tree level; its hash must be expect. */
 static int tree_load(struct image *img, unsigned level, uint64_t index, const uint8_t *expect,
                      struct cached_page **ret)
@@ -127,6 +136,8 @@ static int tree_load(struct image *img, unsigned level, uint64_t index, const ui
     if (!p)
         return -ENOMEM;
     rc = fetch(img, &src, 1, &p, hash);
+    if (rc == -EFAULT)
+        rc = vanished(img);
     if (rc == 0 && memcmp(hash[0], expect, SHA256_SIZE) != 0)
         rc = poison(img, "hash block", block);
     if (rc < 0) {
@@ -188,6 +199,8 @@ static int data_load(struct image *img, uint64_t block, unsigned count, const ui
     }
     if (rc == 0)
         rc = fetch(img, src, count, pages, hash);
+    if (rc == -EFAULT)
+        rc = vanished(img);
     for (unsigned i = 0; i < count && rc == 0; i++)
         if (memcmp(hash[i], hashes + ((block + i) & (VERITY_HASHES_PER_BLOCK - 1)) * SHA256_SIZE,
                    SHA256_SIZE) != 0)
