@@ -17,6 +17,7 @@
 
 #define SPIN_BUDGET_MIN 32u
 #define SPIN_BUDGET_MAX 2048u
+#define SPIN_PROBE_INTERVAL 16u
 
 _Static_assert(LIBOS_SLOT_COUNT_MAX <= 64 * 64, "wake_batch.more holds a bit for each slot");
 _Static_assert(sizeof(struct wait_host) == sizeof(struct ocall_pollfd) &&
@@ -183,13 +184,19 @@ static bool spin_pays(void)
     return g_cpu_count > 1 && threads - MIN(asleep, threads) <= g_cpu_count;
 }
 
-/* Spins for a token. The budget grows while that succeeds and shrinks while it does not. */
+/*
+ * Spins for a token. The budget grows while that succeeds and shrinks while it does not. Two threads
+ * that both park answer each other too late for a small budget for ever, so now and then a large one
+ * is tried.
+ */
 static bool spin_for_token(struct thread *t)
 {
-    uint32_t budget = t->spin_budget ? t->spin_budget : SPIN_BUDGET_MAX / 2;
+    uint32_t budget = t->spin_budget;
 
     if (!spin_pays())
         return false;
+    if (t->spin_count++ % SPIN_PROBE_INTERVAL == 0)
+        budget = MAX(budget, SPIN_BUDGET_MAX / 2);
     for (uint32_t i = 0; i < budget; i++) {
         if (take_token(t)) {
             t->spin_budget = MIN(budget * 2, SPIN_BUDGET_MAX);
@@ -197,7 +204,7 @@ static bool spin_for_token(struct thread *t)
         }
         __builtin_ia32_pause();
     }
-    t->spin_budget = MAX(budget / 2, SPIN_BUDGET_MIN);
+    t->spin_budget = MAX(t->spin_budget / 2, SPIN_BUDGET_MIN);
     return false;
 }
 
