@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import subprocess
 import tarfile
 
 import pytest
@@ -98,6 +99,21 @@ def test_truncated_image_is_refused(world, tmp_path):
     os.truncate(out, os.path.getsize(out) // 2)
     got = run(str(out), ['/bin/true'])
     assert got.status != 0 and got.err
+
+
+def test_image_cut_short_while_it_runs(world, tmp_path):
+    """Pages of the host's mapping that are gone: an error in the program and one line for the operator."""
+    out = tmp_path / 'i.tar'
+    shutil.copy(world.image, out)
+    with open(out, 'rb') as file:
+        at = file.read().find(b'the owner wrote')
+    command = [CLOCHE, 'run', str(out), '/bin/sh', '-c', 'echo ready; read x; exec cat /opt/letter']
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b'ready\n'
+        os.truncate(out, at // 4096 * 4096)
+        got, said = child.communicate(b'go\n', timeout=30)
+    assert child.returncode != 0 and b'owner' not in got
+    assert b'cut short' in said
 
 
 def test_inspect_refuses_a_changed_image(world, tmp_path):
