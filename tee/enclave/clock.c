@@ -13,6 +13,8 @@
 #define RESYNC_NS NS_PER_S
 #define MEASURE_NS_MAX (1ull << 39) /* ns << SHIFT fits 64 bits */
 #define FIRST_RESYNC_NS (NS_PER_S / 20)
+/* No host's clock gets here; from it on, a century fits 64 bits. */
+#define HOST_NS_MAX (1ull << 62)
 /* A host that says its TSC runs outside this is not believed: every look at the clock asks it then. */
 #define TSC_HZ_MIN 100000000ull
 #define TSC_HZ_MAX 20000000000ull
@@ -22,6 +24,11 @@ static struct {
     struct clock_data data;
     uint8_t pad[PAGE_SIZE - sizeof(struct clock_data)];
 } g_page ALIGNED(4096);
+
+/* One look at the clock. */
+struct reading {
+    uint64_t mono, real_off, boot_off; /* ns */
+};
 
 static struct spin g_lock;  /* writers */
 static uint64_t g_floor_ns; /* atomic: latest monotonic time shown while asking the host */
@@ -65,24 +72,6 @@ static bool mult_is_sane(uint64_t mult)
     return mult >= (NS_PER_S << SHIFT) / TSC_HZ_MAX && mult <= (NS_PER_S << SHIFT) / TSC_HZ_MIN;
 }
 
-static void publish(uint64_t tsc, uint64_t shown, const struct ocall_time *host, uint64_t mult,
-                    uint64_t valid_ns)
-{
-    struct clock_data *d = &g_page.data;
-
-    __atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    d->shift = SHIFT;
-    d->tsc_base = tsc;
-    d->mult = mult;
-    d->mono_base_ns = shown;
-    d->real_off_ns = host->realtime - shown;
-    d->boot_off_ns = host->boottime > shown ? host->boottime - shown : 0;
-    d->valid_until_tsc = mult == 0 ? 0 : tsc + (valid_ns << SHIFT) / mult;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    __atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELEASE);
-}
-
 /* What the clock shows at this tick of the TSC by the present rate; 0 before the first look. */
 static uint64_t shown_at(uint64_t tsc)
 {
@@ -93,22 +82,55 @@ static uint64_t shown_at(uint64_t tsc)
     return d->mono_base_ns + scale(MIN(tsc, d->valid_until_tsc) - d->tsc_base, d->mult);
 }
 
-/* Asks the host and sets the clock by it: forwards at once, backwards by running slower. */
-static void resync(void)
+/*
+ * Shows the host's answer, which held at `tsc`, from now on. Now is read while seq is odd: no reader whose tick is
+ * later goes by the old rate, so a slower one never takes back what was shown.
+ */
+static void publish(uint64_t tsc, const struct ocall_time *host, uint64_t mult)
 {
+    struct clock_data *d = &g_page.data;
+    uint64_t now = tsc, passed = 0, host_ns, shown;
+
+    __atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (g_has_tsc)
+        g_has_tsc = tsc_read(&now);
+    if (mult != 0 && now > tsc)
+        passed = scale(now - tsc, mult);
+    host_ns = host->monotonic + passed;
+    shown = floor_raise(MAX(shown_at(now), host_ns));
+    /* Ahead of the host: lose it over the next period. */
+    if (mult != 0 && shown > host_ns)
+        mult -= mult / (RESYNC_NS / 1000) * (MIN(shown - host_ns, RESYNC_NS / 2) / 1000);
+    d->shift = SHIFT;
+    d->tsc_base = now;
+    d->mult = mult;
+    d->mono_base_ns = shown;
+    d->real_off_ns = host->realtime + passed - shown;
+    d->boot_off_ns = host->boottime + passed > shown ? host->boottime + passed - shown : 0;
+    d->valid_until_tsc = mult == 0 ? 0 : now + (RESYNC_NS << SHIFT) / mult;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELEASE);
+}
+
+/* Asks the host and sets the clock by it: forwards at once, backwards by running slower. returns: the time now. */
+static struct reading resync(void)
+{
+    struct reading ret;
     struct ocall_time host;
-    uint64_t before = 0, after = 0, tsc, shown, mult;
+    uint64_t before = 0, after = 0, tsc, mult;
 
     if (g_has_tsc)
         g_has_tsc = tsc_read(&before);
     ocall_clock(&host);
+    host.monotonic = MIN(host.monotonic, HOST_NS_MAX);
+    host.realtime = MIN(host.realtime, HOST_NS_MAX);
+    host.boottime = MIN(host.boottime, HOST_NS_MAX);
     if (g_has_tsc)
         g_has_tsc = tsc_read(&after);
-    if (!spin_try(&g_lock))
-        return; /* another thread is at it */
+    /* Waits: who comes second must not show a time from before the first one's. */
+    spin_lock(&g_lock);
     tsc = before + (after - before) / 2;
-    shown = MAX(shown_at(tsc), host.monotonic);
-    shown = floor_raise(shown);
     mult = measured_mult(tsc, host.monotonic);
     if (mult == 0)
         mult = g_page.data.mult;
@@ -118,76 +140,59 @@ static void resync(void)
         g_last_tsc = tsc;
         g_last_ns = host.monotonic;
     }
-    /* Ahead of the host: lose it over the next period. */
-    if (mult != 0 && shown > host.monotonic) {
-        uint64_t ahead = MIN(shown - host.monotonic, RESYNC_NS / 2);
-
-        mult -= mult / (RESYNC_NS / 1000) * (ahead / 1000);
-    }
-    publish(tsc, shown, &host, mult, RESYNC_NS);
+    publish(tsc, &host, mult);
+    ret = (struct reading){ g_page.data.mono_base_ns, g_page.data.real_off_ns,
+                            g_page.data.boot_off_ns };
     spin_unlock(&g_lock);
+    return ret;
 }
 
-static bool read_fast(uint64_t *ret_mono, uint64_t *ret_real_off, uint64_t *ret_boot_off)
+static bool read_fast(struct reading *ret)
 {
     const struct clock_data *d = &g_page.data;
 
     for (int tries = 0; tries < 64; tries++) {
         uint32_t seq = __atomic_load_n(&d->seq, __ATOMIC_ACQUIRE);
-        uint64_t tsc, base = d->tsc_base, mult = d->mult, mono = d->mono_base_ns;
+        uint64_t tsc = 0, base = d->tsc_base, mult = d->mult, mono = d->mono_base_ns;
         uint64_t until = d->valid_until_tsc, real = d->real_off_ns, boot = d->boot_off_ns;
+        bool has_tsc = mult != 0 && tsc_read(&tsc);
 
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if ((seq & 1) || __atomic_load_n(&d->seq, __ATOMIC_RELAXED) != seq)
             continue;
-        if (mult == 0 || !tsc_read(&tsc) || tsc >= until)
+        if (!has_tsc || tsc >= until)
             return false;
-        *ret_mono = mono + (tsc > base ? scale(tsc - base, mult) : 0);
-        *ret_real_off = real;
-        *ret_boot_off = boot;
+        mono += tsc > base ? scale(tsc - base, mult) : 0;
+        *ret = (struct reading){ mono, real, boot };
         return true;
     }
     return false;
 }
 
-static uint64_t read_clock(uint64_t *ret_real_off, uint64_t *ret_boot_off)
+static struct reading read_clock(void)
 {
-    const struct clock_data *d = &g_page.data;
-    uint64_t mono;
+    struct reading r;
 
-    if (read_fast(&mono, ret_real_off, ret_boot_off))
-        return mono;
-    resync();
-    if (read_fast(&mono, ret_real_off, ret_boot_off))
-        return mono;
-    /* No TSC: the host's answer just now, never below what was shown before. */
-    mono = floor_raise(__atomic_load_n(&d->mono_base_ns, __ATOMIC_RELAXED));
-    *ret_real_off = d->real_off_ns;
-    *ret_boot_off = d->boot_off_ns;
-    return mono;
+    return read_fast(&r) ? r : resync();
 }
 
 uint64_t clock_monotonic_ns(void)
 {
-    uint64_t real_off, boot_off;
-
-    return read_clock(&real_off, &boot_off);
+    return read_clock().mono;
 }
 
 uint64_t clock_realtime_ns(void)
 {
-    uint64_t real_off, boot_off;
-    uint64_t mono = read_clock(&real_off, &boot_off);
+    struct reading r = read_clock();
 
-    return mono + real_off;
+    return r.mono + r.real_off;
 }
 
 uint64_t clock_boottime_ns(void)
 {
-    uint64_t real_off, boot_off;
-    uint64_t mono = read_clock(&real_off, &boot_off);
+    struct reading r = read_clock();
 
-    return mono + boot_off;
+    return r.mono + r.boot_off;
 }
 
 void clock_init(uint64_t tsc_hz_hint, bool has_tsc)
@@ -195,5 +200,5 @@ void clock_init(uint64_t tsc_hz_hint, bool has_tsc)
     g_has_tsc = has_tsc;
     if (tsc_hz_hint >= TSC_HZ_MIN && tsc_hz_hint <= TSC_HZ_MAX)
         g_page.data.mult = (NS_PER_S << SHIFT) / tsc_hz_hint;
-    resync();
+    (void)resync();
 }

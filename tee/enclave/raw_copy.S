@@ -145,10 +145,12 @@ FUNCTION(uptr_store_byte)
     ret
 END(uptr_store_byte)
 
-/* bool tsc_read(uint64_t *ret): false where RDTSC faults (SGX1). */
+/* bool tsc_read(uint64_t *ret): false where RDTSC faults (SGX1). Fenced: the seqlock of clock.c is read around it. */
 FUNCTION(tsc_read)
+    lfence
 1:  rdtsc
     EX_TABLE(1b, 1b + 1, 2f)
+    lfence
     shl $32, %rdx
     or %rdx, %rax
     mov %rax, (%rdi)
