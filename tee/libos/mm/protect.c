@@ -74,6 +74,7 @@ static int protect_locked(struct mm *mm, uintptr_t start, uintptr_t end, int pro
 int mm_protect(struct mm *mm, uintptr_t addr, size_t size, int prot)
 {
     struct area *doomed = NULL;
+    bool both;
     int rc;
 
     if (!IS_ALIGNED(addr, PAGE_SIZE) || (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)))
@@ -82,9 +83,10 @@ int mm_protect(struct mm *mm, uintptr_t addr, size_t size, int prot)
         return 0;
     if (size > space_end() || !user_range_ok(addr, ALIGN_UP(size, PAGE_SIZE)))
         return -ENOMEM;
-    mutex_lock(&mm->lock);
+    /* A shared file's page that comes or goes is being filled or read by its file system, without mm->lock. */
+    both = lock_for_unmap(mm);
     rc = protect_locked(mm, addr, addr + ALIGN_UP(size, PAGE_SIZE), prot, &doomed);
-    mutex_unlock(&mm->lock);
+    unlock_after_unmap(mm, both);
     area_free_doomed(doomed);
     return rc;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -45,6 +46,7 @@ static int fake_map_page(struct file *f, uint64_t off, void *page)
 
 static char g_storage[64][PAGE_SIZE];
 static void *g_shared_at[64];
+static void (*g_on_share)(void *page); /* runs once, before a page is filled */
 
 static int fake_share_page(struct file *f, uint64_t off, void *page)
 {
@@ -53,6 +55,12 @@ static int fake_share_page(struct file *f, uint64_t off, void *page)
     if (g_shared_at[off / PAGE_SIZE])
         return -EBUSY;
     g_shared_at[off / PAGE_SIZE] = page;
+    if (g_on_share) {
+        void (*run)(void *page) = g_on_share;
+
+        g_on_share = NULL;
+        run(page);
+    }
     memcpy(page, g_storage[off / PAGE_SIZE], PAGE_SIZE);
     g_shared_now++;
     return 0;
@@ -195,15 +203,16 @@ static void test_fixed(void **state)
     assert_int_equal(
         mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, NULL, 0),
         -EEXIST);
-    assert_int_equal(mm_map(g_mm, &at, 3 * PAGE_SIZE, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_FIXED, NULL, 0), 0);
+    assert_int_equal(
+        mm_map(g_mm, &at, 3 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, NULL, 0),
+        0);
     assert_int_equal(user_zero(at, 3 * PAGE_SIZE), 0);
     at = 0x401000;
     assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, NULL, 0), 0);
     assert_int_equal(enclave_pages_used(), 2);
     at = LIBOS_BASE - PAGE_SIZE;
-    assert_int_equal(
-        mm_map(g_mm, &at, 2 * PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, NULL, 0), -ENOMEM);
+    assert_int_equal(mm_map(g_mm, &at, 2 * PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, NULL, 0),
+                     -ENOMEM);
     at = PAGE_SIZE;
     assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED, NULL, 0),
                      -EPERM);
@@ -269,7 +278,8 @@ static void test_merge(void **state)
     assert_int_equal(area_total(), 1);
     assert_int_equal(mm_protect(g_mm, (uintptr_t)p + PAGE_SIZE, PAGE_SIZE, PROT_READ), 0);
     assert_int_equal(area_total(), 3);
-    assert_int_equal(mm_protect(g_mm, (uintptr_t)p + PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p + PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE),
+                     0);
     assert_int_equal(area_total(), 1);
     for (unsigned i = 0; i < 50; i++)
         assert_non_null(map_anon(PAGE_SIZE));
@@ -278,7 +288,9 @@ static void test_merge(void **state)
 
 static void test_file_private(void **state)
 {
-    struct file f = { .ops = &g_private_ops, .refs = 1, .flags = O_RDONLY,
+    struct file f = { .ops = &g_private_ops,
+                      .refs = 1,
+                      .flags = O_RDONLY,
                       .private_data = (void *)(20 * PAGE_SIZE + 100) };
     char *p = map(40 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, &f, 0);
     char byte;
@@ -308,10 +320,49 @@ static void test_file_private(void **state)
     assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, PAGE_SIZE), 0);
 }
 
+static void *protect_page(void *page)
+{
+    fake_enclave_thread_init();
+    return (void *)(intptr_t)mm_protect(g_mm, (uintptr_t)page, PAGE_SIZE, PROT_NONE);
+}
+
+static pthread_t g_protector;
+
+static void protect_meanwhile(void *page)
+{
+    assert_int_equal(pthread_create(&g_protector, NULL, protect_page, page), 0);
+    usleep(100000); /* enough to get in between if nothing holds it back */
+}
+
+/* One thread touches a page of a shared file while another takes its permissions away. */
+static void test_file_shared_protect(void **state)
+{
+    struct file f = {
+        .ops = &g_shared_ops, .refs = 1, .flags = O_RDWR, .private_data = (void *)(10 * PAGE_SIZE)
+    };
+    char *p = map(10 * PAGE_SIZE, PROT_NONE, MAP_SHARED, &f, 0);
+    unsigned before = g_shared_now;
+    void *rc;
+    int code;
+
+    assert_non_null(p);
+    assert_int_equal(mm_protect(g_mm, (uintptr_t)p, 10 * PAGE_SIZE, PROT_READ), 0);
+    g_on_share = protect_meanwhile;
+    assert_int_equal(mm_fault(g_mm, (uintptr_t)p, 0, &code), 0);
+    assert_int_equal(pthread_join(g_protector, &rc), 0);
+    assert_null(rc);
+    assert_int_equal(g_shared_now, before + 1);
+    assert_int_equal(mm_fault(g_mm, (uintptr_t)p, 0, &code), -EFAULT);
+    assert_int_equal(page_state((uintptr_t)p) & PAGE_PROT, 0);
+    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 10 * PAGE_SIZE), 0);
+    assert_int_equal(g_shared_now, before);
+}
+
 static void test_file_shared(void **state)
 {
-    struct file f = { .ops = &g_shared_ops, .refs = 1, .flags = O_RDWR,
-                      .private_data = (void *)(10 * PAGE_SIZE) };
+    struct file f = {
+        .ops = &g_shared_ops, .refs = 1, .flags = O_RDWR, .private_data = (void *)(10 * PAGE_SIZE)
+    };
     uintptr_t moved = 0;
     char *p = map(10 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, &f, 0);
 
@@ -324,7 +375,8 @@ static void test_file_shared(void **state)
     assert_int_equal(mm_unmap(g_mm, (uintptr_t)p + 2 * PAGE_SIZE, PAGE_SIZE), 0);
     assert_string_equal(g_storage[2], "shared");
     assert_int_equal(g_shared_now, 9);
-    assert_int_equal(mm_remap(g_mm, (uintptr_t)p, 2 * PAGE_SIZE, 20 * PAGE_SIZE, MREMAP_MAYMOVE, &moved), 0);
+    assert_int_equal(
+        mm_remap(g_mm, (uintptr_t)p, 2 * PAGE_SIZE, 20 * PAGE_SIZE, MREMAP_MAYMOVE, &moved), 0);
     assert_int_equal(mm_protect(g_mm, moved, 20 * PAGE_SIZE, PROT_READ), 0);
     fault_read((char *)moved + 2 * PAGE_SIZE, 0);
     assert_string_equal((char *)moved + 2 * PAGE_SIZE, "shared");
@@ -344,7 +396,8 @@ static void test_remap(void **state)
     /* Blocked above by an area of another kind. */
     assert_int_equal(mm_protect(g_mm, (uintptr_t)p + 3 * PAGE_SIZE, PAGE_SIZE, PROT_READ), 0);
     assert_int_equal(mm_remap(g_mm, (uintptr_t)p, 3 * PAGE_SIZE, 30 * PAGE_SIZE, 0, &to), -ENOMEM);
-    assert_int_equal(mm_remap(g_mm, (uintptr_t)p, 3 * PAGE_SIZE, 30 * PAGE_SIZE, MREMAP_MAYMOVE, &to), 0);
+    assert_int_equal(
+        mm_remap(g_mm, (uintptr_t)p, 3 * PAGE_SIZE, 30 * PAGE_SIZE, MREMAP_MAYMOVE, &to), 0);
     q = (char *)to;
     assert_ptr_not_equal(p, q);
     assert_string_equal(q + PAGE_SIZE, "hello");
@@ -355,7 +408,9 @@ static void test_remap(void **state)
     assert_int_equal(mm_remap(g_mm, to, 2 * PAGE_SIZE, 4 * PAGE_SIZE, 0, &to), 0);
     assert_ptr_equal(q, to);
     to = 0x10000000;
-    assert_int_equal(mm_remap(g_mm, (uintptr_t)q, 4 * PAGE_SIZE, 4 * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, &to), 0);
+    assert_int_equal(mm_remap(g_mm, (uintptr_t)q, 4 * PAGE_SIZE, 4 * PAGE_SIZE,
+                              MREMAP_MAYMOVE | MREMAP_FIXED, &to),
+                     0);
     assert_string_equal((char *)0x10001000, "hello");
     assert_int_equal(mm_remap(g_mm, 0x20000000, PAGE_SIZE, PAGE_SIZE, 0, &to), -EFAULT);
 }
@@ -498,9 +553,12 @@ static void *stress(void *arg)
             wrong += user_copy_in(&word, last, 4) != 0 || word != i + 1;
             switch (rand_r(&seed) % 4) {
             case 0:
-                wrong += mm_remap(g_mm, at[i], pages[i] * PAGE_SIZE, (pages[i] + 5) * PAGE_SIZE, 1, &moved) != 0;
-                wrong += user_copy_in(&word, moved + (pages[i] - 1) * PAGE_SIZE, 4) != 0 || word != i + 1;
-                wrong += user_copy_in(&word, moved + (pages[i] + 4) * PAGE_SIZE, 4) != 0 || word != 0;
+                wrong += mm_remap(g_mm, at[i], pages[i] * PAGE_SIZE, (pages[i] + 5) * PAGE_SIZE, 1,
+                                  &moved) != 0;
+                wrong += user_copy_in(&word, moved + (pages[i] - 1) * PAGE_SIZE, 4) != 0 ||
+                         word != i + 1;
+                wrong +=
+                    user_copy_in(&word, moved + (pages[i] + 4) * PAGE_SIZE, 4) != 0 || word != 0;
                 at[i] = moved;
                 pages[i] += 5;
                 break;
@@ -545,10 +603,21 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tree_random), TEST(test_anon), TEST(test_fixed), TEST(test_protect),
-        TEST(test_merge), TEST(test_file_private), TEST(test_file_shared), TEST(test_remap),
-        TEST(test_brk), TEST(test_memory_limit), TEST(test_strings_and_uio), TEST(test_many_areas),
-        TEST(test_trampoline), TEST(test_threads),
+        cmocka_unit_test(test_tree_random),
+        TEST(test_anon),
+        TEST(test_fixed),
+        TEST(test_protect),
+        TEST(test_merge),
+        TEST(test_file_private),
+        TEST(test_file_shared),
+        TEST(test_file_shared_protect),
+        TEST(test_remap),
+        TEST(test_brk),
+        TEST(test_memory_limit),
+        TEST(test_strings_and_uio),
+        TEST(test_many_areas),
+        TEST(test_trampoline),
+        TEST(test_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
