@@ -129,6 +129,7 @@ struct thread {
     void *xstate_block;
     uint32_t pdeath_signal;
     bool exiting; /* thread_exit has begun */
+    bool leaving; /* has been counted out of its process; under process->lock */
     /* signal.c: the last synchronous fault, for the signal frame */
     uint64_t fault_vector, fault_error_code, fault_address;
 };

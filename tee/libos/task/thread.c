@@ -57,6 +57,16 @@ NORETURN void libos_thread_start(void *arg)
     regs_resume(&regs, false);
 }
 
+/* Decided once, as a thread goes: those that go at the same time are still on the list. Under p->lock. */
+static bool is_last_to_leave(struct process *p, struct thread *t)
+{
+    t->leaving = true;
+    for (const struct thread *other = p->threads; other; other = other->next)
+        if (!other->leaving)
+            return false;
+    return true;
+}
+
 NORETURN void thread_exit(int status)
 {
     struct thread *t = current();
@@ -68,7 +78,7 @@ NORETURN void thread_exit(int status)
     mutex_lock(&p->lock);
     if (!p->exiting && t->tid == p->pid)
         p->exit_status = status;
-    is_last = p->thread_count == 1;
+    is_last = is_last_to_leave(p, t);
     mutex_unlock(&p->lock);
     if (is_last)
         process_finish(p);

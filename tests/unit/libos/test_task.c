@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tee/enclave/clock.h"
+#include "tee/enclave/ocall.h"
 #include "tee/libos/syscall/report.h"
 #include "tee/libos/task/futex_private.h"
 #include "tee/libos/task/timer.h"
@@ -468,6 +469,47 @@ static void test_nanosleep(void **state)
     assert_int_equal(SYS(nanosleep, 8, 0), -EFAULT);
 }
 
+/* ---- the end ---- */
+
+#define LEAVING_COUNT 8u
+
+static unsigned g_leaving;
+
+static void leave_together(void *arg)
+{
+    (void)arg;
+    __atomic_add_fetch(&g_leaving, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&g_leaving, __ATOMIC_SEQ_CST) < LEAVING_COUNT)
+        ocall_yield();
+    thread_exit(0);
+}
+
+/* The last threads of a process leave at the same moment: one of them ends the process. */
+static void test_last_threads_leave_together(void **state)
+{
+    for (unsigned round = 0; round < 60; round++) {
+        struct process *p;
+
+        assert_int_equal(process_new(process_current(), &p), 0);
+        g_leaving = 0;
+        for (unsigned i = 0; i < LEAVING_COUNT; i++) {
+            struct thread *t;
+
+            assert_int_equal(thread_new(p, i == 0, &t), 0);
+            t->kernel_fn = leave_together;
+            if (i == LEAVING_COUNT - 1)
+                mutex_lock(&p->lock); /* all of them wait here */
+            assert_int_equal(thread_slot_start(t), 0);
+        }
+        usleep(5000);
+        mutex_unlock(&p->lock);
+        while (__atomic_load_n(&p->thread_count, __ATOMIC_ACQUIRE) > 0)
+            usleep(10);
+        assert_true(__atomic_load_n(&p->zombie, __ATOMIC_ACQUIRE));
+        process_unref(p);
+    }
+}
+
 static int init(void **state)
 {
     fake_task_init();
@@ -496,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_sleeping_threads_use_no_cpu),
         cmocka_unit_test(test_reports_are_bounded),
         cmocka_unit_test(test_nanosleep),
+        cmocka_unit_test(test_last_threads_leave_together),
     };
 
     return cmocka_run_group_tests(tests, init, NULL);
