@@ -21,6 +21,7 @@ enum slot_state { SLOT_ABSENT, SLOT_FREE, SLOT_CLAIMED, SLOT_RUNNING };
 struct slot {
     uint32_t state; /* enum slot_state; under g_slots_lock */
     void *arg;
+    uint64_t claims; /* tells one claim from the next */
 };
 
 uint32_t enclave_dead;
@@ -95,7 +96,7 @@ static int slot_make(uint32_t slot)
 }
 
 /* A free slot, or the number of one to make: then *ret_make. */
-static int slot_take(bool *ret_make)
+static int slot_take(bool *ret_make, uint64_t *ret_claim)
 {
     int slot = -EAGAIN;
 
@@ -108,8 +109,10 @@ static int slot_take(bool *ret_make)
         slot = (int)g_slot_count++;
         *ret_make = true;
     }
-    if (slot >= 0)
+    if (slot >= 0) {
         g_slots[slot].state = SLOT_CLAIMED;
+        *ret_claim = ++g_slots[slot].claims;
+    }
     spin_unlock(&g_slots_lock);
     return slot;
 }
@@ -122,10 +125,27 @@ static void slot_set(uint32_t slot, enum slot_state state, void *arg)
     spin_unlock(&g_slots_lock);
 }
 
+/* The claim was in vain. returns: false when a thread has taken it all the same. */
+static bool slot_unclaim(uint32_t slot, uint64_t claim)
+{
+    struct slot *s = &g_slots[slot];
+    bool is_ours;
+
+    spin_lock(&g_slots_lock);
+    is_ours = s->state == SLOT_CLAIMED && s->claims == claim;
+    if (is_ours) {
+        s->state = SLOT_FREE;
+        s->arg = NULL;
+    }
+    spin_unlock(&g_slots_lock);
+    return is_ours;
+}
+
 int thread_slot_start(void *arg)
 {
     bool make;
-    int slot = slot_take(&make);
+    uint64_t claim = 0;
+    int slot = slot_take(&make, &claim);
 
     if (slot < 0)
         return slot;
@@ -136,7 +156,9 @@ int thread_slot_start(void *arg)
     }
     slot_set((uint32_t)slot, SLOT_CLAIMED, arg);
     if (ocall_thread_start((uint32_t)slot) < 0) {
-        slot_set((uint32_t)slot, SLOT_FREE, NULL);
+        /* The caller frees arg now: a thread must not be running with it. */
+        if (!slot_unclaim((uint32_t)slot, claim))
+            enclave_panic("the host denies a thread that it started");
         return -EAGAIN;
     }
     return slot;

@@ -195,6 +195,10 @@ static bool serve(struct ocall_thread *t)
         return false;
     if (strncmp(g_lie, "time", 4) == 0 && is_ocall(f, OCALL_clock))
         lie_time(f);
+    if (is_lie("thread-denied") && is_ocall(f, OCALL_thread_start)) {
+        usleep(300000); /* it runs by now */
+        f->result = -EAGAIN;
+    }
     if (is_lie("signals"))
         __atomic_store_n(&t->host->signals, UINT64_MAX, __ATOMIC_SEQ_CST);
     return true;
@@ -392,6 +396,7 @@ static const struct {
     { "edmm-trim", "edmm-trim", PANIC, "did not take pages back" },
     { "signals", "signals", HARMLESS, "" },
     { "thread", "thread", HARMLESS, "" },
+    { "thread-denied", "thread-denied", PANIC, "denies a thread" },
     { "wrong-entries", "log", 0, "hello from inside" },
     { "second-start", "log", 0, "hello from inside" },
     { "start-rootfs-inside", "log", PANIC, "points into the enclave" },

@@ -327,6 +327,15 @@ static void check_thread_lie(void)
     CHECK(word == 0);
 }
 
+/* The host starts the thread, and says that it did not. */
+static void check_thread_denied(void)
+{
+    uint32_t word = 0;
+
+    CHECK(thread_slot_start(&word) < 0);
+    CHECK(!"the host was believed");
+}
+
 static const struct {
     const char *name;
     void (*check)(void);
@@ -347,6 +356,7 @@ static const struct {
     { "edmm-trim", check_edmm_trim },
     { "signals", check_signals },
     { "thread", check_thread_lie },
+    { "thread-denied", check_thread_denied },
 };
 
 void libos_start(const struct start_info *start)
