@@ -89,7 +89,8 @@ void syscall_explain(void)
     if (!g_report.explain)
         return;
     rewrite_stats(&stats);
-    log_line("system-call sites: %lu by jump, %lu by jump through padding, %lu by jump before, %lu by trap; "
+    log_line("system-call sites: %lu by jump, %lu by jump through padding, %lu by jump before, %lu "
+             "by trap; "
              "%lu calls trapped",
              stats.punned, stats.caved, stats.lifted, stats.trapping, stats.traps);
     if (!g_report.row_count) {
