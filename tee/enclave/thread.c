@@ -28,7 +28,7 @@ uint32_t enclave_dead;
 static uint32_t g_started;
 static struct spin g_slots_lock;
 static struct slot g_slots[LIBOS_SLOT_COUNT_MAX];
-static uint32_t g_slot_count; /* slots that exist */
+static uint32_t g_slot_count; /* no slot from here on exists */
 static uint32_t g_slot_limit; /* that the host serves */
 
 static uint64_t slot_addr(uint32_t slot)
@@ -79,19 +79,20 @@ static int make_tcs(uint64_t base)
 static int slot_make(uint32_t slot)
 {
     uint64_t base = slot_addr(slot);
-    unsigned done;
+    unsigned done = 0;
     int rc = 0;
 
-    for (done = 0; done < ARRAY_COUNT(g_slot_parts) && rc == 0; done++)
+    while (done < ARRAY_COUNT(g_slot_parts) && rc == 0) {
         rc = enclave_commit(base + g_slot_parts[done].off, g_slot_parts[done].size / PAGE_SIZE,
                             PROT_READ | PROT_WRITE);
+        done += rc == 0;
+    }
     if (rc == 0)
         rc = make_tcs(base);
     if (rc == 0)
         return 0;
     while (done-- > 0)
-        if (done + 1 < ARRAY_COUNT(g_slot_parts) || rc != -ENOMEM)
-            enclave_decommit(base + g_slot_parts[done].off, g_slot_parts[done].size / PAGE_SIZE);
+        enclave_decommit(base + g_slot_parts[done].off, g_slot_parts[done].size / PAGE_SIZE);
     return rc;
 }
 
@@ -105,9 +106,12 @@ static int slot_take(bool *ret_make, uint64_t *ret_claim)
     for (uint32_t i = 0; i < g_slot_count && slot < 0; i++)
         if (g_slots[i].state == SLOT_FREE)
             slot = (int)i;
-    if (slot < 0 && g_slot_count < g_slot_limit && enclave_config()->pool_pages == 0) {
-        slot = (int)g_slot_count++;
-        *ret_make = true;
+    for (uint32_t i = 0; i < g_slot_limit && slot < 0 && enclave_config()->pool_pages == 0; i++) {
+        if (g_slots[i].state == SLOT_ABSENT) {
+            slot = (int)i;
+            g_slot_count = MAX(g_slot_count, i + 1);
+            *ret_make = true;
+        }
     }
     if (slot >= 0) {
         g_slots[slot].state = SLOT_CLAIMED;
@@ -150,8 +154,7 @@ int thread_slot_start(void *arg)
     if (slot < 0)
         return slot;
     if (make && slot_make((uint32_t)slot) < 0) {
-        /* Its pages may be half there; the number is not used again. */
-        slot_set((uint32_t)slot, SLOT_ABSENT, NULL);
+        slot_set((uint32_t)slot, SLOT_ABSENT, NULL); /* all its pages were given back */
         return -EAGAIN;
     }
     slot_set((uint32_t)slot, SLOT_CLAIMED, arg);

@@ -14,6 +14,7 @@
 #include "tee/enclave/log.h"
 #include "tee/enclave/ocall.h"
 #include "tee/enclave/random.h"
+#include "tee/enclave/runtime.h"
 #include "tee/enclave/start.h"
 #include "tee/enclave/string.h"
 
@@ -85,8 +86,12 @@ void libos_fault(struct regs *regs, const struct fault *fault)
     enclave_exit(1);
 }
 
+static uint32_t g_hold; /* threads wait before they say that they run */
+
 void libos_thread_start(void *arg)
 {
+    while (__atomic_load_n(&g_hold, __ATOMIC_SEQ_CST))
+        ocall_yield();
     __atomic_store_n((uint32_t *)arg, tcb_self()->slot + 100, __ATOMIC_SEQ_CST);
     ocall_unpark(0);
     thread_slot_exit();
@@ -166,6 +171,33 @@ static void check_threads(void)
             while (__atomic_load_n(&words[j], __ATOMIC_SEQ_CST) == 0)
                 (void)!ocall_park(OCALL_FOREVER);
     }
+}
+
+/* No memory for one more thread: an error, whichever part of it did not fit, and nothing is lost. */
+static void check_threads_without_memory(void)
+{
+    size_t limit = enclave_pages_limit(), used = enclave_pages_used();
+    uint32_t words[64] = { 0 };
+    unsigned count = 0;
+
+    g_hold = 1;
+    for (size_t more = 0; more < 22; more++) {
+        int rc;
+
+        commit_init(used + more);
+        /* Slots that exist come first; those of the last test's threads may become free only now. */
+        while ((rc = thread_slot_start(&words[count])) > 0)
+            CHECK(++count < ARRAY_COUNT(words));
+        CHECK(rc == -EAGAIN);
+        CHECK(enclave_pages_used() == used);
+    }
+    commit_init(limit);
+    CHECK(thread_slot_start(&words[count]) > 0);
+    count++;
+    __atomic_store_n(&g_hold, 0, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < count; i++)
+        while (__atomic_load_n(&words[i], __ATOMIC_SEQ_CST) == 0)
+            (void)!ocall_park(OCALL_FOREVER);
 }
 
 NORETURN static void run_program(const uint8_t *entry)
@@ -369,6 +401,7 @@ void libos_start(const struct start_info *start)
         check_digests();
         check_time();
         check_threads();
+        check_threads_without_memory();
         enclave_exit(42);
     }
     if (strcmp(name, "spin") == 0)
