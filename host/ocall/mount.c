@@ -36,29 +36,61 @@ static char *path_at(struct ocall_frame *f, size_t off)
     return (char *)f->buffer + off;
 }
 
-/* The folder that holds the last part of path, opened; *ret_name is that part. -1: errno. */
-static int open_parent(const struct ocall_thread *t, uint64_t mount, char *path,
-                       const char **ret_name)
+/* Where a path's last part lies. The path is a copy: the enclave can write to the frame at any time. */
+struct place {
+    int dir;          /* the folder that holds it, opened; -1 */
+    const char *name; /* one part of a path; never ".." */
+    char path[OCALL_PATH_SIZE];
+};
+
+/* The path at off in the frame. returns: 0; -1 and errno, p->dir is then -1. */
+static int place_open(const struct ocall_thread *t, struct ocall_frame *f, size_t off,
+                      struct place *p)
 {
     char *slash;
 
-    for (slash = strrchr(path, '/'); slash && !slash[1] && slash > path; slash = strrchr(path, '/'))
+    p->dir = -1;
+    snprintf(p->path, sizeof p->path, "%s", path_at(f, off));
+    for (slash = strrchr(p->path, '/'); slash && !slash[1] && slash > p->path;
+         slash = strrchr(p->path, '/'))
         *slash = 0; /* trailing slashes */
-    *ret_name = slash ? slash + 1 : path;
-    if (!slash)
-        return resolve(root_of(t, mount), ".", O_PATH | O_DIRECTORY, 0);
-    *slash = 0;
-    return resolve(root_of(t, mount), *path ? path : ".", O_PATH | O_DIRECTORY, 0);
+    p->name = slash ? slash + 1 : p->path;
+    if (strcmp(p->name, "..") == 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (slash)
+        *slash = 0;
+    p->dir =
+        resolve(root_of(t, f->args[0]), slash && *p->path ? p->path : ".", O_PATH | O_DIRECTORY, 0);
+    if (!*p->name)
+        p->name = "."; /* the folder itself */
+    return p->dir < 0 ? -1 : 0;
 }
 
-/* Runs `call` with `dir` and `name` of the path in the frame. */
-#define AT_PARENT(call)                                                                            \
+static void place_close(struct place *p)
+{
+    if (p->dir >= 0)
+        close(p->dir);
+}
+
+/* Runs `call` with the place `at` of the path that the frame begins with. */
+#define AT_PLACE(call)                                                                             \
     do {                                                                                           \
-        const char *name;                                                                          \
-        int dir = open_parent(t, f->args[0], path_at(f, 0), &name);                                \
-        f->result = ocall_answer(dir < 0 ? -1 : (call));                                           \
-        if (dir >= 0)                                                                              \
-            close(dir);                                                                            \
+        struct place at;                                                                           \
+        f->result = ocall_answer(place_open(t, f, 0, &at) < 0 ? -1 : (call));                      \
+        place_close(&at);                                                                          \
+    } while (0)
+
+/* The same with a second path, whose place is `to`. */
+#define AT_PLACES(call)                                                                            \
+    do {                                                                                           \
+        struct place to;                                                                           \
+        if (place_open(t, f, OCALL_PATH_SIZE, &to) < 0)                                            \
+            f->result = ocall_answer(-1);                                                          \
+        else                                                                                       \
+            AT_PLACE(call);                                                                        \
+        place_close(&to);                                                                          \
     } while (0)
 
 void ocall_serve_mount_open(struct ocall_thread *t, struct ocall_frame *f)
@@ -84,56 +116,40 @@ void ocall_serve_mount_readlink(struct ocall_thread *t, struct ocall_frame *f)
 {
     size_t size = MIN(f->args[1], OCALL_PATH_SIZE);
 
-    AT_PARENT(readlinkat(dir, name, (char *)f->buffer + OCALL_PATH_SIZE, size));
+    AT_PLACE(readlinkat(at.dir, at.name, (char *)f->buffer + OCALL_PATH_SIZE, size));
     if (f->result > 0)
         memcpy(f->buffer, f->buffer + OCALL_PATH_SIZE, (size_t)f->result);
 }
 
 void ocall_serve_mount_mkdir(struct ocall_thread *t, struct ocall_frame *f)
 {
-    AT_PARENT(mkdirat(dir, name, (mode_t)f->args[1]));
+    AT_PLACE(mkdirat(at.dir, at.name, (mode_t)f->args[1]));
 }
 
 void ocall_serve_mount_unlink(struct ocall_thread *t, struct ocall_frame *f)
 {
-    AT_PARENT(unlinkat(dir, name, f->args[1] ? AT_REMOVEDIR : 0));
+    AT_PLACE(unlinkat(at.dir, at.name, f->args[1] ? AT_REMOVEDIR : 0));
 }
 
 void ocall_serve_mount_rename(struct ocall_thread *t, struct ocall_frame *f)
 {
-    const char *to_name;
-    int to = open_parent(t, f->args[0], path_at(f, OCALL_PATH_SIZE), &to_name);
-
-    if (to < 0) {
-        f->result = ocall_answer(-1);
-        return;
-    }
     /* The C library makes another call of it when there are no flags, which seccomp.c does not expect. */
-    AT_PARENT((int)syscall(SYS_renameat2, dir, name, to, to_name, (unsigned)f->args[1]));
-    close(to);
+    AT_PLACES((int)syscall(SYS_renameat2, at.dir, at.name, to.dir, to.name, (unsigned)f->args[1]));
 }
 
 void ocall_serve_mount_symlink(struct ocall_thread *t, struct ocall_frame *f)
 {
-    const char *name;
-    int dir = open_parent(t, f->args[0], path_at(f, OCALL_PATH_SIZE), &name);
+    struct place to;
 
-    f->result = ocall_answer(dir < 0 ? -1 : symlinkat(path_at(f, 0), dir, name));
-    if (dir >= 0)
-        close(dir);
+    f->result = ocall_answer(place_open(t, f, OCALL_PATH_SIZE, &to) < 0
+                                 ? -1
+                                 : symlinkat(path_at(f, 0), to.dir, to.name));
+    place_close(&to);
 }
 
 void ocall_serve_mount_link(struct ocall_thread *t, struct ocall_frame *f)
 {
-    const char *to_name;
-    int to = open_parent(t, f->args[0], path_at(f, OCALL_PATH_SIZE), &to_name);
-
-    if (to < 0) {
-        f->result = ocall_answer(-1);
-        return;
-    }
-    AT_PARENT(linkat(dir, name, to, to_name, 0));
-    close(to);
+    AT_PLACES(linkat(at.dir, at.name, to.dir, to.name, 0));
 }
 
 /* The file itself and not what a link in the last part points at. */
@@ -170,5 +186,5 @@ void ocall_serve_mount_utimens(struct ocall_thread *t, struct ocall_frame *f)
     struct timespec times[2] = { { (time_t)f->args[1], (long)f->args[2] },
                                  { (time_t)f->args[3], (long)f->args[4] } };
 
-    AT_PARENT(utimensat(dir, name, times, AT_SYMLINK_NOFOLLOW));
+    AT_PLACE(utimensat(at.dir, at.name, times, AT_SYMLINK_NOFOLLOW));
 }

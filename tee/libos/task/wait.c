@@ -254,15 +254,15 @@ static int sleep_hosts(struct thread *t, struct wait_host *hosts, unsigned count
                        uint64_t deadline_ns)
 {
     uint64_t since_ns;
+    bool asleep = sleep_begin(t, 2, &since_ns);
     int ready;
 
-    if (!sleep_begin(t, 2, &since_ns))
-        deadline_ns = 0; /* a token came: only look */
-    ready = ocall_poll((struct ocall_pollfd *)hosts, count, deadline_ns);
+    /* A token came: only look. */
+    ready = ocall_poll((struct ocall_pollfd *)hosts, count, asleep ? deadline_ns : 0);
     if (ready < 0)
         for (unsigned i = 0; i < count; i++)
             hosts[i].revents = POLLNVAL;
-    if (deadline_ns == 0)
+    if (!asleep)
         return 0;
     return sleep_end(t, since_ns) >= deadline_ns && ready == 0 ? -ETIMEDOUT : 0;
 }

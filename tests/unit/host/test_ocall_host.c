@@ -90,6 +90,10 @@ static void test_paths_stay_inside(void **state)
     assert_int_equal(call(OCALL_mount_open, "/../../../../etc/passwd", 0, O_RDONLY, 0), -ENOENT);
     assert_int_equal(call(OCALL_mount_unlink, "../outside", 0, 0, 0), -ENOENT);
     assert_int_equal(call(OCALL_mount_chmod, "up", 0, 0777, 0), -EOPNOTSUPP);
+    /* Nor the folder above, by a last part that openat2 never sees. */
+    assert_int_equal(call(OCALL_mount_utimens, "..", 0, 0, 0), -EINVAL);
+    assert_int_equal(call(OCALL_mount_utimens, "a/../..", 0, 0, 0), -EINVAL);
+    assert_int_equal(call(OCALL_mount_utimens, "", 0, 0, 0), 0);
 }
 
 static void test_unknown_mount(void **state)

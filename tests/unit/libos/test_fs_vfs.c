@@ -80,9 +80,9 @@ static int make_root(void **state)
     assert_int_equal(vfs_mount(super, "rootfs", "/"), 0);
     assert_int_equal(fs_context_initial(&p->fs), 0);
     assert_int_equal(fd_table_new(&p->fds), 0);
-    assert_int_equal(vfs_folder_make("/work/tmp"), 0);
+    assert_int_equal(vfs_folder_make("/desk/tmp"), 0);
     assert_int_equal(tmpfs_new(1 << 20, 01777, &super), 0);
-    assert_int_equal(vfs_mount(super, "tmpfs", "/work/tmp"), 0);
+    assert_int_equal(vfs_mount(super, "tmpfs", "/desk/tmp"), 0);
     return 0;
 }
 
@@ -313,24 +313,24 @@ static void test_mounts(void **state)
     long pages = fake_fs_pages();
 
     (void)state;
-    put("/work/tmp/f", "t");
-    assert_int_not_equal(stat_of("/work/tmp/f").st_dev, stat_of("/b").st_dev);
-    assert_int_equal(SYS2(rename, P("/work/tmp/f"), P("/f")), -EXDEV);
-    assert_int_equal(SYS2(link, P("/work/tmp/f"), P("/f")), -EXDEV);
-    assert_int_equal(SYS1(rmdir, P("/work/tmp")), -EBUSY);
-    assert_int_equal(SYS1(chdir, P("/work/tmp")), 0);
+    put("/desk/tmp/f", "t");
+    assert_int_not_equal(stat_of("/desk/tmp/f").st_dev, stat_of("/b").st_dev);
+    assert_int_equal(SYS2(rename, P("/desk/tmp/f"), P("/f")), -EXDEV);
+    assert_int_equal(SYS2(link, P("/desk/tmp/f"), P("/f")), -EXDEV);
+    assert_int_equal(SYS1(rmdir, P("/desk/tmp")), -EBUSY);
+    assert_int_equal(SYS1(chdir, P("/desk/tmp")), 0);
     assert_int_equal(SYS2(getcwd, P(path), sizeof path), 10);
-    assert_string_equal(path, "/work/tmp");
-    assert_string_equal(names("../..", 2048), "b dir fifo hard link null work");
+    assert_string_equal(path, "/desk/tmp");
+    assert_string_equal(names("../..", 2048), "b desk dir fifo hard link null");
     assert_int_equal(SYS1(chdir, P("/")), 0);
-    assert_int_equal(SYS1(unlink, P("/work/tmp/f")), 0);
+    assert_int_equal(SYS1(unlink, P("/desk/tmp/f")), 0);
     assert_true(fake_fs_pages() <= pages + 1); /* one bounce page stays */
 }
 
 static void test_size_limit(void **state)
 {
     static char megabyte[1 << 20];
-    int fd = open_at("/work/tmp/big", O_CREAT | O_RDWR);
+    int fd = open_at("/desk/tmp/big", O_CREAT | O_RDWR);
     long pages;
 
     (void)state;
@@ -342,7 +342,7 @@ static void test_size_limit(void **state)
     assert_int_equal(fake_fs_pages(), pages); /* what it took before it failed is given back */
     assert_int_equal(SYS4(pwrite64, fd, P(megabyte), 4096, 1 << 30), 4096); /* sparse */
     assert_int_equal(SYS1(close, fd), 0);
-    assert_int_equal(SYS1(unlink, P("/work/tmp/big")), 0);
+    assert_int_equal(SYS1(unlink, P("/desk/tmp/big")), 0);
 }
 
 static void test_symlinks(void **state)
@@ -350,17 +350,17 @@ static void test_symlinks(void **state)
     struct stat st;
 
     (void)state;
-    assert_int_equal(SYS2(symlink, P("l2"), P("/work/l1")), 0);
-    assert_int_equal(SYS2(symlink, P("l1"), P("/work/l2")), 0);
-    assert_int_equal(SYS2(stat, P("/work/l1"), P(&st)), -ELOOP);
-    assert_int_equal(SYS2(symlink, P("../dir/./new"), P("/work/l3")), 0);
-    assert_string_equal(get("/work/l3"), "n");
-    assert_int_equal(SYS2(symlink, P("/work/made"), P("/work/l4")), 0);
-    put("/work/l4", "through");
-    assert_string_equal(get("/work/made"), "through");
-    assert_int_equal(SYS3(open, P("/work/l4"), O_RDONLY | O_NOFOLLOW, 0), -ELOOP);
-    assert_int_equal(SYS3(open, P("/work/l4"), O_CREAT | O_EXCL | O_WRONLY, 0), -EEXIST);
-    assert_int_equal(SYS2(stat, P("/work/made/"), P(&st)), -ENOTDIR);
+    assert_int_equal(SYS2(symlink, P("l2"), P("/desk/l1")), 0);
+    assert_int_equal(SYS2(symlink, P("l1"), P("/desk/l2")), 0);
+    assert_int_equal(SYS2(stat, P("/desk/l1"), P(&st)), -ELOOP);
+    assert_int_equal(SYS2(symlink, P("../dir/./new"), P("/desk/l3")), 0);
+    assert_string_equal(get("/desk/l3"), "n");
+    assert_int_equal(SYS2(symlink, P("/desk/made"), P("/desk/l4")), 0);
+    put("/desk/l4", "through");
+    assert_string_equal(get("/desk/made"), "through");
+    assert_int_equal(SYS3(open, P("/desk/l4"), O_RDONLY | O_NOFOLLOW, 0), -ELOOP);
+    assert_int_equal(SYS3(open, P("/desk/l4"), O_CREAT | O_EXCL | O_WRONLY, 0), -EEXIST);
+    assert_int_equal(SYS2(stat, P("/desk/made/"), P(&st)), -ENOTDIR);
 }
 
 static void test_openat2_stays_beneath(void **state)
@@ -368,7 +368,7 @@ static void test_openat2_stays_beneath(void **state)
     struct {
         uint64_t flags, mode, resolve;
     } beneath = { O_RDONLY, 0, 8 }, in_root = { O_RDONLY, 0, 16 };
-    int dir = open_at("/work", O_RDONLY | O_DIRECTORY), fd;
+    int dir = open_at("/desk", O_RDONLY | O_DIRECTORY), fd;
 
     (void)state;
     assert_int_equal(SYS4(openat2, dir, P("../b"), P(&beneath), 24), -EXDEV);
@@ -398,22 +398,22 @@ static void test_permissions(void **state)
     struct cred *root = p->cred;
 
     (void)state;
-    put("/work/secret", "s");
-    assert_int_equal(SYS2(chmod, P("/work/secret"), 0600), 0);
-    assert_int_equal(SYS2(mkdir, P("/work/closed"), 0700), 0);
-    put("/work/tmp/roots", "r");
+    put("/desk/secret", "s");
+    assert_int_equal(SYS2(chmod, P("/desk/secret"), 0600), 0);
+    assert_int_equal(SYS2(mkdir, P("/desk/closed"), 0700), 0);
+    put("/desk/tmp/roots", "r");
     p->cred = &user;
-    assert_int_equal(open_at("/work/secret", O_RDONLY), -EACCES);
-    assert_int_equal(open_at("/work/closed/x", O_RDONLY), -EACCES);
-    assert_int_equal(SYS3(open, P("/work/mine"), O_CREAT | O_WRONLY, 0644), -EACCES);
-    assert_int_equal(SYS1(unlink, P("/work/tmp/roots")), -EPERM); /* sticky */
-    assert_int_equal(SYS2(chmod, P("/work/secret"), 0666), -EPERM);
-    assert_int_equal(SYS2(access, P("/work/secret"), 4), -EACCES);
-    put("/work/tmp/mine", "m");
-    assert_int_equal(stat_of("/work/tmp/mine").st_uid, 1000);
-    assert_int_equal(SYS1(unlink, P("/work/tmp/mine")), 0);
+    assert_int_equal(open_at("/desk/secret", O_RDONLY), -EACCES);
+    assert_int_equal(open_at("/desk/closed/x", O_RDONLY), -EACCES);
+    assert_int_equal(SYS3(open, P("/desk/mine"), O_CREAT | O_WRONLY, 0644), -EACCES);
+    assert_int_equal(SYS1(unlink, P("/desk/tmp/roots")), -EPERM); /* sticky */
+    assert_int_equal(SYS2(chmod, P("/desk/secret"), 0666), -EPERM);
+    assert_int_equal(SYS2(access, P("/desk/secret"), 4), -EACCES);
+    put("/desk/tmp/mine", "m");
+    assert_int_equal(stat_of("/desk/tmp/mine").st_uid, 1000);
+    assert_int_equal(SYS1(unlink, P("/desk/tmp/mine")), 0);
     p->cred = root;
-    assert_int_equal(SYS1(unlink, P("/work/tmp/roots")), 0);
+    assert_int_equal(SYS1(unlink, P("/desk/tmp/roots")), 0);
 }
 
 static void test_descriptors(void **state)
@@ -442,7 +442,7 @@ static void test_record_locks(void **state)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_start = 10, .l_len = 10 };
     struct fd_table *mine = fake_fs_process()->fds, *other;
-    int fd = open_at("/work/secret", O_RDWR);
+    int fd = open_at("/desk/secret", O_RDWR);
 
     (void)state;
     assert_int_equal(SYS3(fcntl, fd, F_SETLK, P(&lock)), 0);
@@ -553,7 +553,7 @@ static void test_dentry_cache_is_bounded(void **state)
     for (int i = 0; i < 40000; i++) {
         struct stat st;
 
-        snprintf(path, sizeof path, "/work/absent-%d", i);
+        snprintf(path, sizeof path, "/desk/absent-%d", i);
         assert_int_equal(SYS2(stat, P(path), P(&st)), -ENOENT);
     }
     assert_string_equal(get("/dir/new"), "kept");
@@ -567,20 +567,20 @@ static void test_without_memory(void **state)
 
     (void)state;
     for (long i = 0; i < 40; i++) {
-        snprintf(path, sizeof path, "/work/oom-%ld", i);
+        snprintf(path, sizeof path, "/desk/oom-%ld", i);
         fake_fs_fail_after(i);
         fd = open_at(path, O_CREAT | O_RDWR);
         if (fd >= 0) {
             (void)SYS3(write, fd, P("hello"), 5);
             (void)SYS2(rename, P(path),
-                       P("/work/oom-target-with-a-name-that-is-longer-than-the-inline-one"));
+                       P("/desk/oom-target-with-a-name-that-is-longer-than-the-inline-one"));
         }
         fake_fs_fail_after(-1);
         if (fd >= 0)
             assert_int_equal(SYS1(close, fd), 0);
     }
-    put("/work/oom", "fine");
-    assert_string_equal(get("/work/oom"), "fine");
+    put("/desk/oom", "fine");
+    assert_string_equal(get("/desk/oom"), "fine");
 }
 
 static void test_page_index(void **state)
