@@ -17,7 +17,8 @@
 #define IMAGE_FILE_SIGSTRUCT "enclave.sig"      /* 1808 bytes */
 #define IMAGE_FILE_DESCRIPTOR "descriptor.json" /* canonical JSON (RFC 8785) */
 #define IMAGE_FILE_ROOTFS "rootfs.erofs"        /* uncompressed EROFS, 4 KiB blocks */
-#define IMAGE_FILE_VERITY "rootfs.verity"       /* veritysetup format 1, superblock at 0, SHA-256, 4 KiB */
+#define IMAGE_FILE_VERITY                                                                          \
+    "rootfs.verity" /* veritysetup format 1, superblock at 0, SHA-256, 4 KiB */
 
 #define IMAGE_BLOCK_SIZE 4096u
 #define IMAGE_DESCRIPTOR_SIZE_MAX (256u * 1024)
@@ -50,13 +51,13 @@
  */
 #define LIBOS_SLOT_SIZE 0x20000ull
 #define LIBOS_SLOT_COUNT_MAX 4096u
-#define SLOT_STACK_OFF 0x1000ull        /* 16 pages: stack of the library OS */
+#define SLOT_STACK_OFF 0x1000ull /* 16 pages: stack of the library OS */
 #define SLOT_STACK_SIZE 0x10000ull
-#define SLOT_EXC_STACK_OFF 0x12000ull   /* 2 pages: stack of the handler at CSSA 1 */
+#define SLOT_EXC_STACK_OFF 0x12000ull /* 2 pages: stack of the handler at CSSA 1 */
 #define SLOT_EXC_STACK_SIZE 0x2000ull
-#define SLOT_TCB_OFF 0x15000ull         /* 1 page: struct tcb, GS base */
-#define SLOT_TCS_OFF 0x16000ull         /* 1 page */
-#define SLOT_SSA_OFF 0x17000ull         /* SLOT_SSA_COUNT frames of one page */
+#define SLOT_TCB_OFF 0x15000ull /* 1 page: struct tcb, GS base */
+#define SLOT_TCS_OFF 0x16000ull /* 1 page */
+#define SLOT_SSA_OFF 0x17000ull /* SLOT_SSA_COUNT frames of one page */
 #define SLOT_SSA_COUNT 2u
 #define SLOT_SSA_FRAME_PAGES 1u
 
@@ -64,10 +65,10 @@
 #define ENCLAVE_HEADER_MAGIC 0x4e45454843304c43ull
 struct enclave_header {
     uint64_t magic;
-    uint32_t version;           /* 1 */
-    uint32_t stub_count;        /* 8: leaf i's stub is at stubs_off + i * ENCLAVE_STUB_SIZE */
-    uint64_t stubs_off;         /* from the header */
-    uint64_t entry_off;         /* OENTRY, from the header */
+    uint32_t version;    /* 1 */
+    uint32_t stub_count; /* 8: leaf i's stub is at stubs_off + i * ENCLAVE_STUB_SIZE */
+    uint64_t stubs_off;  /* from the header */
+    uint64_t entry_off;  /* OENTRY, from the header */
 };
 /*
  * A stub is `enclu` followed by `ret` and int3 padding. It is called with EAX = leaf and the leaf's
@@ -79,11 +80,11 @@ struct enclave_header {
 #define ENCLAVE_CONFIG_MAGIC 0x31474643454c4fc3ull
 struct enclave_config {
     uint64_t magic;
-    uint32_t version;               /* 1 */
+    uint32_t version; /* 1 */
     uint32_t static_slots;
-    uint8_t app_digest[48];         /* SHA-384 of the descriptor's bytes */
-    uint64_t elrange_size;          /* bytes */
-    uint64_t pool_pages;            /* 0: memory comes from EDMM; else fixed RWX pool at USER_HIGH_BASE */
+    uint8_t app_digest[48]; /* SHA-384 of the descriptor's bytes */
+    uint64_t elrange_size;  /* bytes */
+    uint64_t pool_pages;    /* 0: memory comes from EDMM; else fixed RWX pool at USER_HIGH_BASE */
     uint8_t reserved[4016];
 };
 _Static_assert(sizeof(struct enclave_config) == 4096, "config is one page");

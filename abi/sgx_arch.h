@@ -96,9 +96,9 @@ struct sgx_secinfo {
 } ALIGNED(64);
 
 struct sgx_secs {
-    uint64_t size;              /* bytes, a power of two */
-    uint64_t base;              /* aligned to size */
-    uint32_t ssa_frame_pages;   /* SSAFRAMESIZE */
+    uint64_t size;            /* bytes, a power of two */
+    uint64_t base;            /* aligned to size */
+    uint32_t ssa_frame_pages; /* SSAFRAMESIZE */
     uint32_t misc_select;
     uint8_t cet_leg_bitmap_off[8];
     uint8_t cet_attributes;
@@ -117,9 +117,9 @@ struct sgx_secs {
 _Static_assert(sizeof(struct sgx_secs) == 4096, "SECS is one page");
 
 struct sgx_tcs {
-    uint64_t state;         /* zero when added */
-    uint64_t flags;         /* bit 0 DBGOPTIN; the rest zero */
-    uint64_t ossa;          /* offset of the SSA stack from the enclave base */
+    uint64_t state; /* zero when added */
+    uint64_t flags; /* bit 0 DBGOPTIN; the rest zero */
+    uint64_t ossa;  /* offset of the SSA stack from the enclave base */
     uint32_t cssa;
     uint32_t nssa;
     uint64_t oentry;
@@ -155,7 +155,7 @@ _Static_assert(sizeof(struct sgx_ssa_gpr) == 184, "GPRSGX");
 
 /* MISC region of the SSA with EXINFO selected: just below GPRSGX (SDM vol. 3D, 35.9.2). */
 struct sgx_exinfo {
-    uint64_t maddr;         /* faulting address; #PF and #GP only */
+    uint64_t maddr; /* faulting address; #PF and #GP only */
     uint32_t errcd;
     uint32_t reserved;
 };
@@ -237,14 +237,14 @@ _Static_assert(sizeof(struct sgx_keyrequest) == 512, "KEYREQUEST");
 /* SIGSTRUCT (SDM vol. 3D, table 35-19). Signed: bytes 0 to 127 and 900 to 1027. */
 struct sgx_sigstruct {
     uint8_t header[16];
-    uint32_t vendor;        /* 0 or 0x8086 */
-    uint32_t date;          /* yyyymmdd in BCD */
+    uint32_t vendor; /* 0 or 0x8086 */
+    uint32_t date;   /* yyyymmdd in BCD */
     uint8_t header2[16];
     uint32_t sw_defined;
     uint8_t reserved1[84];
-    uint8_t modulus[SGX_SIGSTRUCT_KEY_SIZE];    /* little-endian */
-    uint32_t exponent;                          /* 3 */
-    uint8_t signature[SGX_SIGSTRUCT_KEY_SIZE];  /* little-endian */
+    uint8_t modulus[SGX_SIGSTRUCT_KEY_SIZE];   /* little-endian */
+    uint32_t exponent;                         /* 3 */
+    uint8_t signature[SGX_SIGSTRUCT_KEY_SIZE]; /* little-endian */
     uint32_t misc_select;
     uint32_t misc_mask;
     uint8_t cet_attributes;
@@ -264,5 +264,11 @@ struct sgx_sigstruct {
 } PACKED;
 _Static_assert(sizeof(struct sgx_sigstruct) == 1808, "SIGSTRUCT");
 _Static_assert(offsetof(struct sgx_sigstruct, misc_select) == 900, "SIGSTRUCT body");
-#define SGX_SIGSTRUCT_HEADER {0x06, 0, 0, 0, 0xe1, 0, 0, 0, 0, 0, 0x01, 0, 0, 0, 0, 0}
-#define SGX_SIGSTRUCT_HEADER2 {0x01, 0x01, 0, 0, 0x60, 0, 0, 0, 0x60, 0, 0, 0, 0x01, 0, 0, 0}
+#define SGX_SIGSTRUCT_HEADER                                                                       \
+    {                                                                                              \
+        0x06, 0, 0, 0, 0xe1, 0, 0, 0, 0, 0, 0x01, 0, 0, 0, 0, 0                                    \
+    }
+#define SGX_SIGSTRUCT_HEADER2                                                                      \
+    {                                                                                              \
+        0x01, 0x01, 0, 0, 0x60, 0, 0, 0, 0x60, 0, 0, 0, 0x01, 0, 0, 0                              \
+    }

@@ -29,7 +29,8 @@ TEST(timerfd_once)
 
     OK(timerfd_settime(fd, 0, &in, NULL));
     OK(timerfd_gettime(fd, &left));
-    CHECK(left.it_value.tv_sec == 0 && left.it_value.tv_nsec > 0 && left.it_value.tv_nsec <= 20000000);
+    CHECK(left.it_value.tv_sec == 0 && left.it_value.tv_nsec > 0 &&
+          left.it_value.tv_nsec <= 20000000);
     CHECK_EQ(read(fd, &ticks, sizeof ticks), 8);
     CHECK_EQ(ticks, 1);
     CHECK(now_ms() - start >= 19);
@@ -40,7 +41,8 @@ TEST(timerfd_once)
 
 TEST(timerfd_interval_and_poll)
 {
-    struct itimerspec in = { .it_value = { 0, 5000000 }, .it_interval = { 0, 5000000 } }, off = { 0 }, old;
+    struct itimerspec in = { .it_value = { 0, 5000000 }, .it_interval = { 0, 5000000 } },
+                      off = { 0 }, old;
     struct pollfd p;
     uint64_t ticks = 0;
     int fd = OK(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));
@@ -65,7 +67,7 @@ TEST(timerfd_absolute)
     int fd = OK(timerfd_create(CLOCK_REALTIME, 0));
 
     OK(clock_gettime(CLOCK_REALTIME, &in.it_value));
-    in.it_value.tv_sec -= 5;    /* gone by: at once */
+    in.it_value.tv_sec -= 5; /* gone by: at once */
     OK(timerfd_settime(fd, TFD_TIMER_ABSTIME, &in, NULL));
     CHECK_EQ(read(fd, &ticks, sizeof ticks), 8);
     CHECK_EQ(ticks, 1);
@@ -152,7 +154,7 @@ TEST(epoll_edge_on_sockets)
     CHECK(e.events & EPOLLIN);
     CHECK_EQ(epoll_wait(ep, &e, 1, 0), 0);
     CHECK_EQ(read(s[0], text, 1), 1);
-    CHECK_EQ(write(s[1], "c", 1), 1);      /* more comes: a new edge though not all was read */
+    CHECK_EQ(write(s[1], "c", 1), 1); /* more comes: a new edge though not all was read */
     CHECK_EQ(epoll_wait(ep, &e, 1, 0), 1);
     OK(close(s[1]));
     CHECK_EQ(epoll_wait(ep, &e, 1, 0), 1);
@@ -246,7 +248,8 @@ TEST(socket_datagram_connected)
     int s[3];
 
     for (int i = 0; i < 2; i++) {
-        at[i] = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        at[i] = (struct sockaddr_in){ .sin_family = AF_INET,
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         s[i] = OK(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
         OK(bind(s[i], (struct sockaddr *)&at[i], sizeof at[i]));
         OK(getsockname(s[i], (struct sockaddr *)&at[i], &size));
@@ -260,6 +263,6 @@ TEST(socket_datagram_connected)
     CHECK_EQ(recv(s[1], text, 3, 0), 3);
     FAILS(recv(s[1], text, 3, 0), EAGAIN);
     CHECK_EQ(sendto(s[1], "yes", 3, 0, (struct sockaddr *)&at[0], sizeof at[0]), 3);
-    CHECK_EQ(recv(s[0], text, 8, 0), 3);    /* what came from elsewhere was dropped */
+    CHECK_EQ(recv(s[0], text, 8, 0), 3); /* what came from elsewhere was dropped */
     CHECK_EQ(memcmp(text, "yes", 3), 0);
 }

@@ -10,13 +10,13 @@
 /* An exec argument or environment list in library-OS memory: `count` strings, NUL-separated. */
 struct exec_strings {
     unsigned count;
-    size_t size;        /* bytes, NULs included */
-    char *bytes;        /* owned by the caller */
+    size_t size; /* bytes, NULs included */
+    char *bytes; /* owned by the caller */
 };
 
 struct exec_result {
-    uintptr_t entry, stack_pointer;     /* where the program starts */
-    char *exe_path;                     /* mem_alloc'd, for process->exe_path; the caller owns it */
+    uintptr_t entry, stack_pointer; /* where the program starts */
+    char *exe_path;                 /* mem_alloc'd, for process->exe_path; the caller owns it */
     uintptr_t arg_start, arg_end, env_start, env_end;
 };
 

@@ -11,7 +11,8 @@
 int elf_file_parse(struct file *f, struct elf_image *ret)
 {
     uint8_t head[ELF_EHDR_SIZE];
-    CLEANUP(mem_freep) uint8_t *phdrs = NULL;
+    CLEANUP(mem_freep)
+    uint8_t *phdrs = NULL;
     struct inode_attr attr;
     struct elf_header h;
     size_t size;
@@ -42,7 +43,8 @@ int elf_file_parse(struct file *f, struct elf_image *ret)
 /* Maps one segment: pages of the file, then zero pages. */
 static int segment_map(struct mm *mm, struct file *f, const struct elf_segment *s, uintptr_t bias)
 {
-    uintptr_t start = ALIGN_DOWN(s->vaddr + bias, PAGE_SIZE), file_end = s->vaddr + bias + s->file_size;
+    uintptr_t start = ALIGN_DOWN(s->vaddr + bias, PAGE_SIZE),
+              file_end = s->vaddr + bias + s->file_size;
     uintptr_t file_pages_end = s->file_size ? ALIGN_UP(file_end, PAGE_SIZE) : start;
     uintptr_t end = ALIGN_UP(s->vaddr + bias + s->mem_size, PAGE_SIZE), at = start;
     int rc = 0;
@@ -52,7 +54,8 @@ static int segment_map(struct mm *mm, struct file *f, const struct elf_segment *
                     ALIGN_DOWN(s->off, PAGE_SIZE));
     if (rc == 0 && s->mem_size > s->file_size && file_pages_end > file_end && s->file_size &&
         (s->prot & PROT_WRITE))
-        rc = user_zero_mm(mm, file_end, file_pages_end - file_end); /* all of it: ld.so relies on that */
+        rc = user_zero_mm(mm, file_end,
+                          file_pages_end - file_end); /* all of it: ld.so relies on that */
     at = file_pages_end;
     if (rc == 0 && end > file_pages_end)
         rc = mm_map(mm, &at, end - file_pages_end, s->prot, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS,
@@ -87,9 +90,12 @@ int elf_file_map(struct mm *mm, struct file *f, const struct elf_image *image,
     if (rc < 0)
         return rc;
     *ret = (struct elf_mapped){
-        .bias = bias, .entry = image->entry + bias, .end = image->high + bias,
+        .bias = bias,
+        .entry = image->entry + bias,
+        .end = image->high + bias,
         .phdrs = image->has_phdr_addr ? image->phdr_addr + bias : 0,
-        .phdr_count = image->phdr_count, .stack_exec = image->stack_exec,
+        .phdr_count = image->phdr_count,
+        .stack_exec = image->stack_exec,
     };
     return 0;
 }

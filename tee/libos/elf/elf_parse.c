@@ -28,16 +28,18 @@ int elf_header_parse(const uint8_t *head, size_t head_size, uint64_t file_size,
     if (e.e_phentsize != sizeof(Elf64_Phdr) || e.e_phnum == 0 || e.e_phnum > ELF_PHDRS_MAX ||
         !range_within(e.e_phoff, (uint64_t)e.e_phnum * sizeof(Elf64_Phdr), file_size))
         return -ENOEXEC;
-    *ret = (struct elf_header){ .is_fixed = e.e_type == ET_EXEC, .entry = e.e_entry,
-                                .phdrs_off = e.e_phoff, .phdr_count = e.e_phnum };
+    *ret = (struct elf_header){ .is_fixed = e.e_type == ET_EXEC,
+                                .entry = e.e_entry,
+                                .phdrs_off = e.e_phoff,
+                                .phdr_count = e.e_phnum };
     return 0;
 }
 
 /* Checks a PT_LOAD and appends it. */
 static int load_add(struct elf_image *image, const Elf64_Phdr *p, uint64_t file_size)
 {
-    struct elf_segment *last = image->segment_count ? &image->segments[image->segment_count - 1]
-                                                    : NULL;
+    struct elf_segment *last =
+        image->segment_count ? &image->segments[image->segment_count - 1] : NULL;
 
     if (p->p_memsz == 0)
         return 0;
@@ -51,7 +53,10 @@ static int load_add(struct elf_image *image, const Elf64_Phdr *p, uint64_t file_
     if (p->p_align > ALIGN_LIMIT || (p->p_align & (p->p_align - 1)))
         return -ENOEXEC;
     image->segments[image->segment_count++] = (struct elf_segment){
-        .vaddr = p->p_vaddr, .off = p->p_offset, .file_size = p->p_filesz, .mem_size = p->p_memsz,
+        .vaddr = p->p_vaddr,
+        .off = p->p_offset,
+        .file_size = p->p_filesz,
+        .mem_size = p->p_memsz,
         .prot = (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) |
                 (p->p_flags & PF_X ? PROT_EXEC : 0),
     };
@@ -80,8 +85,9 @@ int elf_phdrs_parse(const struct elf_header *h, const uint8_t *phdrs, uint64_t f
 {
     const struct elf_segment *last;
 
-    *ret = (struct elf_image){ .is_fixed = h->is_fixed, .entry = h->entry,
-                               .phdr_count = h->phdr_count, .align = PAGE_SIZE };
+    *ret = (struct elf_image){
+        .is_fixed = h->is_fixed, .entry = h->entry, .phdr_count = h->phdr_count, .align = PAGE_SIZE
+    };
     for (uint32_t i = 0; i < h->phdr_count; i++) {
         Elf64_Phdr p;
         int rc = 0;

@@ -25,10 +25,10 @@ MUST_CHECK int elf_file_map(struct mm *mm, struct file *f, const struct elf_imag
 /* What the initial stack tells the program. */
 struct stack_plan {
     const struct exec_strings *args, *env;
-    const char *exec_path;          /* AT_EXECFN */
+    const char *exec_path; /* AT_EXECFN */
     const struct elf_mapped *program;
-    uintptr_t interp_base;          /* 0: none */
-    uintptr_t vdso;                 /* 0: none */
+    uintptr_t interp_base; /* 0: none */
+    uintptr_t vdso;        /* 0: none */
 };
 /* Maps the stack and fills it; sets stack_pointer and the bounds of arguments and environment. returns: 0; -E2BIG, -ENOMEM. */
 MUST_CHECK int stack_build(struct mm *mm, const struct stack_plan *plan, struct exec_result *ret);

@@ -10,13 +10,14 @@
 #include "tee/libos/elf/elf_private.h"
 #include "tee/libos/fs/vfs/vfs.h"
 
-#define SCRIPT_DEPTH_MAX 5u    /* as Linux */
+#define SCRIPT_DEPTH_MAX 5u /* as Linux */
 #define MAY_EXEC 1u
 
 /* A program file, or an interpreter: a regular file that the caller may execute. */
 static int program_open(const char *path, struct file **ret)
 {
-    CLEANUP(file_unrefp) struct file *f = NULL;
+    CLEANUP(file_unrefp)
+    struct file *f = NULL;
     int rc = file_open(path, O_RDONLY, 0, &f);
 
     if (rc < 0)
@@ -46,8 +47,10 @@ static int script_args(const struct script_line *line, const char *path,
     p = mem_zalloc(size);
     if (!p)
         return -ENOMEM;
-    *ret = (struct exec_strings){ .count = 2 + (line->arg ? 1 : 0) + (old->count ? old->count - 1 : 0),
-                                  .size = size, .bytes = p };
+    *ret =
+        (struct exec_strings){ .count = 2 + (line->arg ? 1 : 0) + (old->count ? old->count - 1 : 0),
+                               .size = size,
+                               .bytes = p };
     memcpy(p, line->interp, line->interp_len);
     p += line->interp_len + 1;
     if (line->arg) {
@@ -61,8 +64,8 @@ static int script_args(const struct script_line *line, const char *path,
 
 /* Program and arguments after all scripts are resolved. */
 struct program {
-    struct file *file;          /* one reference */
-    struct exec_strings args;   /* bytes owned when owns_args */
+    struct file *file;        /* one reference */
+    struct exec_strings args; /* bytes owned when owns_args */
     bool owns_args;
 };
 
@@ -77,8 +80,10 @@ static void program_done(struct program *p)
 /* Opens path; while it is a script, goes on with its interpreter. */
 static int program_find(const char *path, const struct exec_strings *args, struct program *ret)
 {
-    CLEANUP(program_done) struct program p = { .args = *args };
-    CLEANUP(mem_freep) char *name = mem_strdup(path);
+    CLEANUP(program_done)
+    struct program p = { .args = *args };
+    CLEANUP(mem_freep)
+    char *name = mem_strdup(path);
 
     if (!name)
         return -ENOMEM;
@@ -122,9 +127,12 @@ static int program_find(const char *path, const struct exec_strings *args, struc
 static int interp_load(struct mm *mm, struct file *program, const struct elf_image *image,
                        struct elf_mapped *ret)
 {
-    CLEANUP(mem_freep) char *path = mem_zalloc(image->interp_size + 1);
-    CLEANUP(mem_freep) struct elf_image *interp = mem_alloc(sizeof *interp);
-    CLEANUP(file_unrefp) struct file *f = NULL;
+    CLEANUP(mem_freep)
+    char *path = mem_zalloc(image->interp_size + 1);
+    CLEANUP(mem_freep)
+    struct elf_image *interp = mem_alloc(sizeof *interp);
+    CLEANUP(file_unrefp)
+    struct file *f = NULL;
     int64_t n;
     int rc;
 
@@ -145,7 +153,8 @@ static int interp_load(struct mm *mm, struct file *program, const struct elf_ima
 
 static int exe_path_get(struct file *f, const char *fallback, char **ret)
 {
-    CLEANUP(mem_freep) char *path = mem_zalloc(PATH_MAX + 1);
+    CLEANUP(mem_freep)
+    char *path = mem_zalloc(PATH_MAX + 1);
     int64_t n;
 
     if (!path)
@@ -158,9 +167,12 @@ static int exe_path_get(struct file *f, const char *fallback, char **ret)
 int exec_load(struct mm *mm, const char *path, const struct exec_strings *args,
               const struct exec_strings *env, struct exec_result *ret)
 {
-    CLEANUP(program_done) struct program p = { 0 };
-    CLEANUP(mem_freep) struct elf_image *image = mem_alloc(sizeof *image);
-    CLEANUP(mem_freep) char *exe_path = NULL;
+    CLEANUP(program_done)
+    struct program p = { 0 };
+    CLEANUP(mem_freep)
+    struct elf_image *image = mem_alloc(sizeof *image);
+    CLEANUP(mem_freep)
+    char *exe_path = NULL;
     struct elf_mapped program, interp = { 0 };
     struct exec_result result = { 0 };
     struct stack_plan plan;
@@ -181,8 +193,12 @@ int exec_load(struct mm *mm, const char *path, const struct exec_strings *args,
     mm_brk_init(mm, program.end);
     if (vdso_map(mm, &vdso) < 0)
         vdso = 0; /* programs do without */
-    plan = (struct stack_plan){ .args = &p.args, .env = env, .exec_path = path, .program = &program,
-                                .interp_base = image->interp_off ? interp.bias : 0, .vdso = vdso };
+    plan = (struct stack_plan){ .args = &p.args,
+                                .env = env,
+                                .exec_path = path,
+                                .program = &program,
+                                .interp_base = image->interp_off ? interp.bias : 0,
+                                .vdso = vdso };
     rc = stack_build(mm, &plan, &result);
     if (rc == 0)
         rc = exe_path_get(p.file, path, &exe_path);

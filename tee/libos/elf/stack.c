@@ -17,14 +17,14 @@
 #define STACK_SIZE_DEFAULT (8ul << 20)
 #define STACK_SIZE_MIN (256ul << 10)
 #define STACK_SIZE_MAX (64ul << 20)
-#define STRING_SIZE_MAX (128ul << 10)       /* MAX_ARG_STRLEN of Linux */
+#define STRING_SIZE_MAX (128ul << 10) /* MAX_ARG_STRLEN of Linux */
 #define STRINGS_SIZE_MAX (6ul << 20)
 #define CLOCK_TICKS 100
 #define RANDOM_SIZE 16u
 /* CPUID.1:EDX of the features that x86-64 itself requires; programs ask CPUID for more. */
 #define HWCAP_X86_64 0x078bfbffu
 #define HWCAP2_FSGSBASE 0x2u
-#define SIGNAL_FRAME_SIZE 1024u             /* besides the vector state */
+#define SIGNAL_FRAME_SIZE 1024u /* besides the vector state */
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
 #endif
@@ -122,7 +122,8 @@ static int words_push(struct mm *mm, const struct stack_plan *plan, const struct
     size_t aux_size = aux->count * sizeof aux->pairs[0];
     size_t count = 1 + plan->args->count + 1 + plan->env->count + 1;
     size_t size = count * sizeof(uint64_t) + aux_size;
-    CLEANUP(mem_freep) uint64_t *words = mem_alloc(size);
+    CLEANUP(mem_freep)
+    uint64_t *words = mem_alloc(size);
     uint64_t *at;
 
     if (!words)

@@ -134,8 +134,8 @@ int area_split_at(struct mm *mm, uintptr_t addr)
 static bool is_continued_by(const struct area *a, const struct area *b)
 {
     return a->node.end == b->node.start && a->kind == b->kind && a->prot == b->prot &&
-           a->flags == b->flags && a->file == b->file && a->name == b->name &&
-           a->zone == b->zone && a->was_exec == b->was_exec && a->kind != AREA_TRAMPOLINE &&
+           a->flags == b->flags && a->file == b->file && a->name == b->name && a->zone == b->zone &&
+           a->was_exec == b->was_exec && a->kind != AREA_TRAMPOLINE &&
            (!a->file || a->off + (a->node.end - a->node.start) == b->off);
 }
 

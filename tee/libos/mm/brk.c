@@ -7,7 +7,7 @@
 #include "abi/image.h"
 #include "tee/libos/mm/mm_private.h"
 
-#define HEAP_CLAIM_SIZE (1ul << 30)     /* grows further while the addresses above are free */
+#define HEAP_CLAIM_SIZE (1ul << 30) /* grows further while the addresses above are free */
 
 void mm_brk_init(struct mm *mm, uintptr_t start)
 {

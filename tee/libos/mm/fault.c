@@ -18,13 +18,13 @@
 #define FAULT_WRITE 0x2u
 #define FAULT_FETCH 0x10u
 
-#define WINDOW_PAGES_MIN 16u        /* committed around a first fault */
-#define WINDOW_PAGES_MAX 256u       /* after a run of sequential faults */
+#define WINDOW_PAGES_MIN 16u  /* committed around a first fault */
+#define WINDOW_PAGES_MAX 256u /* after a run of sequential faults */
 #define FILE_WINDOW_PAGES 16u
 #define BOUNCE_CACHE_COUNT 4u
 
 /* Buffers for file pages on their way to program memory. */
-static struct spin g_bounce_lock;   /* guards the two below */
+static struct spin g_bounce_lock; /* guards the two below */
 static void *g_bounce[BOUNCE_CACHE_COUNT];
 static unsigned g_bounce_count;
 
@@ -125,7 +125,8 @@ void area_unshare(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end)
 /* How many pages to commit around a fault at `page`, an absent one; *page moves down for falling access. */
 static size_t window_choose(struct area *a, uintptr_t *page)
 {
-    size_t used = enclave_pages_used(), limit = enclave_pages_limit(), left = limit - MIN(used, limit);
+    size_t used = enclave_pages_used(), limit = enclave_pages_limit(),
+           left = limit - MIN(used, limit);
     size_t window = WINDOW_PAGES_MIN, count;
     uintptr_t at = *page;
 
@@ -160,9 +161,9 @@ static int fault_anon(struct mm *mm, struct area *a, uintptr_t page)
 
 /* What a file fault needs after mm->lock is gone. */
 struct file_fault {
-    struct file *file;      /* one reference */
-    uint64_t off;           /* of start in the file */
-    uintptr_t page;         /* that faulted */
+    struct file *file; /* one reference */
+    uint64_t off;      /* of start in the file */
+    uintptr_t page;    /* that faulted */
     uintptr_t start;
     size_t count;
 };
@@ -340,8 +341,9 @@ static struct area *grow_down(struct mm *mm, uintptr_t page)
 
 int mm_fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret_si_code)
 {
-    int want = pf_error_code & FAULT_FETCH ? PROT_EXEC
-               : pf_error_code & FAULT_WRITE ? PROT_WRITE : PROT_READ;
+    int want = pf_error_code & FAULT_FETCH   ? PROT_EXEC
+               : pf_error_code & FAULT_WRITE ? PROT_WRITE
+                                             : PROT_READ;
     uintptr_t page = ALIGN_DOWN(addr, PAGE_SIZE);
     struct area *a;
     uint8_t state;

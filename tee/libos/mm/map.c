@@ -16,10 +16,10 @@
 #define GENERAL_CLAIM_MIN (1ul << 30)
 #define GENERAL_CLAIM_MAX (16ul << 30)
 #define IMAGE_CLAIM_SIZE (8ul << 30)
-#define IMAGE_CLAIM_SMALL (1ul << 30)   /* when the address space is nearly used up */
-#define IMAGE_REACH (2ul << 30)         /* of a jump: kept free below and above the images */
-#define IMAGE_SPACING (32ul << 20)      /* room for trampolines after each image */
-#define LOW_LIMIT 0x80000000ul          /* MAP_32BIT: the first 2 GiB */
+#define IMAGE_CLAIM_SMALL (1ul << 30) /* when the address space is nearly used up */
+#define IMAGE_REACH (2ul << 30)       /* of a jump: kept free below and above the images */
+#define IMAGE_SPACING (32ul << 20)    /* room for trampolines after each image */
+#define LOW_LIMIT 0x80000000ul        /* MAP_32BIT: the first 2 GiB */
 
 uint64_t limit_get(unsigned resource)
 {
@@ -60,7 +60,8 @@ static int place(struct mm *mm, uintptr_t hint, size_t size, int flags, bool is_
 {
     int rc;
 
-    if (hint && user_range_ok(hint, size) && space_claim_at(mm, hint, hint + size, ZONE_FIXED) == 0 &&
+    if (hint && user_range_ok(hint, size) &&
+        space_claim_at(mm, hint, hint + size, ZONE_FIXED) == 0 &&
         free_take_at(mm, hint, hint + size, ret_zone) == 0) {
         *ret_start = hint;
         return 0;
@@ -249,9 +250,14 @@ int map_range(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags, 
 
     if (!a)
         return -ENOMEM;
-    *a = (struct area){ .kind = kind, .prot = prot, .off = off, .name = name, .file = file,
+    *a = (struct area){ .kind = kind,
+                        .prot = prot,
+                        .off = off,
+                        .name = name,
+                        .file = file,
                         .was_exec = (prot & PROT_EXEC) != 0,
-                        .flags = flags & (MAP_SHARED | MAP_PRIVATE | MAP_GROWSDOWN | MAP_NORESERVE) };
+                        .flags =
+                            flags & (MAP_SHARED | MAP_PRIVATE | MAP_GROWSDOWN | MAP_NORESERVE) };
     if (file)
         file_ref(file);
     both = lock_for_unmap(mm);
@@ -311,7 +317,8 @@ int mm_map(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags, str
     uint64_t off_end;
     int rc, type = flags & MAP_TYPE;
 
-    if (size == 0 || !IS_ALIGNED(off, PAGE_SIZE) || (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) ||
+    if (size == 0 || !IS_ALIGNED(off, PAGE_SIZE) ||
+        (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) ||
         (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE))
         return -EINVAL;
     if (size > space_end())

@@ -53,8 +53,12 @@ int mm_area_each(struct mm *mm, int (*fn)(const struct mm_area_info *a, void *ar
 
     mutex_lock(&mm->lock);
     for (a = area_of(range_tree_first(&mm->areas)); a && rc == 0; a = area_next(a)) {
-        struct mm_area_info info = { .start = a->node.start, .end = a->node.end, .prot = a->prot,
-                                     .flags = a->flags, .file = a->file, .off = a->off,
+        struct mm_area_info info = { .start = a->node.start,
+                                     .end = a->node.end,
+                                     .prot = a->prot,
+                                     .flags = a->flags,
+                                     .file = a->file,
+                                     .off = a->off,
                                      .name = a->name };
 
         rc = fn(&info, arg);
@@ -78,10 +82,15 @@ void mm_stats(struct mm *mm, struct mm_stats *ret)
 {
     mutex_lock(&mm->lock);
     *ret = (struct mm_stats){
-        .total_pages = mm->total_pages, .resident_pages = mm->resident_pages,
-        .shared_pages = mm->shared_pages, .text_pages = mm->exec_pages,
-        .data_pages = mm->data_pages, .stack_pages = mm->stack_pages,
-        .brk_start = mm->brk_start, .brk = mm->brk, .stack_start = mm->stack_start,
+        .total_pages = mm->total_pages,
+        .resident_pages = mm->resident_pages,
+        .shared_pages = mm->shared_pages,
+        .text_pages = mm->exec_pages,
+        .data_pages = mm->data_pages,
+        .stack_pages = mm->stack_pages,
+        .brk_start = mm->brk_start,
+        .brk = mm->brk,
+        .stack_start = mm->stack_start,
     };
     mutex_unlock(&mm->lock);
 }

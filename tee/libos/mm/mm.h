@@ -10,13 +10,13 @@
 #include "tee/enclave/entry.h"
 #include "tee/libos/mm/user.h"
 
-struct file;    /* tee/libos/fs/vfs/vfs.h */
+struct file; /* tee/libos/fs/vfs/vfs.h */
 struct mm;
 
 MUST_CHECK int mm_new(struct mm **ret);
 void mm_ref(struct mm *mm);
-void mm_unref(struct mm *mm);           /* the last one unmaps all its areas */
-struct mm *mm_current(void);            /* of the calling process */
+void mm_unref(struct mm *mm); /* the last one unmaps all its areas */
+struct mm *mm_current(void);  /* of the calling process */
 
 /*
  * As mmap(2): *addr in: hint or fixed address; out: where it is. prot, flags as Linux. file NULL for
@@ -59,9 +59,9 @@ MUST_CHECK int mm_fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, i
 struct mm_area_info {
     uintptr_t start, end;
     int prot, flags;
-    struct file *file;      /* borrowed */
+    struct file *file; /* borrowed */
     uint64_t off;
-    const char *name;       /* "[heap]", "[stack]", "[vdso]" or NULL */
+    const char *name; /* "[heap]", "[stack]", "[vdso]" or NULL */
 };
 /* Calls fn in rising order, under mm->lock. For /proc. fn returning non-zero stops. */
 int mm_area_each(struct mm *mm, int (*fn)(const struct mm_area_info *a, void *arg), void *arg);

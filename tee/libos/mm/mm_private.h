@@ -15,32 +15,32 @@
 
 /* Free address space of a process is kept apart by use. */
 enum zone {
-    ZONE_GENERAL,   /* mmap without a wish */
-    ZONE_IMAGE,     /* ELF images, with room for trampolines between them */
-    ZONE_FIXED,     /* around fixed and hinted addresses, the heap */
+    ZONE_GENERAL, /* mmap without a wish */
+    ZONE_IMAGE,   /* ELF images, with room for trampolines between them */
+    ZONE_FIXED,   /* around fixed and hinted addresses, the heap */
     ZONE_COUNT,
 };
 
 enum area_kind {
     AREA_ANON,
-    AREA_FILE,          /* private copies of a file's pages */
-    AREA_FILE_SHARED,   /* pages are the file's own storage */
+    AREA_FILE,        /* private copies of a file's pages */
+    AREA_FILE_SHARED, /* pages are the file's own storage */
     AREA_TRAMPOLINE,
 };
 
 struct area {
-    struct range_node node;     /* start and end, page-aligned */
-    struct file *file;          /* one reference; NULL: anonymous */
-    uint64_t off;               /* of start in the file, bytes */
-    const char *name;           /* static, or NULL */
-    uint8_t kind;               /* enum area_kind */
-    uint8_t zone;               /* where the range goes when it is unmapped */
-    uint8_t prot;               /* PROT_* as the program asked */
-    bool was_exec;              /* may hold system-call sites */
-    uint32_t flags;             /* MAP_* that /proc and faults need */
-    uint32_t window;            /* pages to commit at the next sequential fault */
-    uintptr_t next_fault;       /* where a sequential fault would be */
-    struct area *next_doomed;   /* list of areas that are being unmapped */
+    struct range_node node;   /* start and end, page-aligned */
+    struct file *file;        /* one reference; NULL: anonymous */
+    uint64_t off;             /* of start in the file, bytes */
+    const char *name;         /* static, or NULL */
+    uint8_t kind;             /* enum area_kind */
+    uint8_t zone;             /* where the range goes when it is unmapped */
+    uint8_t prot;             /* PROT_* as the program asked */
+    bool was_exec;            /* may hold system-call sites */
+    uint32_t flags;           /* MAP_* that /proc and faults need */
+    uint32_t window;          /* pages to commit at the next sequential fault */
+    uintptr_t next_fault;     /* where a sequential fault would be */
+    struct area *next_doomed; /* list of areas that are being unmapped */
 };
 
 struct free_range {
@@ -50,30 +50,30 @@ struct free_range {
 /* A piece of ELRANGE that one process owns, a multiple of SPACE_CHUNK. */
 #define SPACE_CHUNK 0x200000ul
 struct claim {
-    struct range_node node;     /* in the tree of all claims */
+    struct range_node node; /* in the tree of all claims */
     struct mm *mm;
-    struct claim *next;         /* of the same mm */
+    struct claim *next; /* of the same mm */
 };
 
 struct mm {
     uint32_t refs;
-    struct mutex lock;          /* everything below but refs and share_lock */
-    struct mutex brk_lock;      /* one brk(2) at a time; before all others */
-    struct mutex share_lock;    /* held while pages of shared files come and go */
+    struct mutex lock;       /* everything below but refs and share_lock */
+    struct mutex brk_lock;   /* one brk(2) at a time; before all others */
+    struct mutex share_lock; /* held while pages of shared files come and go */
     struct range_tree areas;
-    struct area *last_area;     /* most recent hit */
+    struct area *last_area; /* most recent hit */
     struct range_tree free[ZONE_COUNT];
-    struct claim *claims;       /* under g_space_lock */
-    uintptr_t image_next;       /* where the next image goes in the claim for images */
+    struct claim *claims; /* under g_space_lock */
+    uintptr_t image_next; /* where the next image goes in the claim for images */
     uintptr_t image_end;
-    size_t general_claim_size;  /* of the next claim for ZONE_GENERAL */
+    size_t general_claim_size; /* of the next claim for ZONE_GENERAL */
     size_t area_count;
-    size_t shared_area_count;   /* of AREA_FILE_SHARED */
+    size_t shared_area_count; /* of AREA_FILE_SHARED */
     size_t total_pages, resident_pages, shared_pages, exec_pages, data_pages, stack_pages;
     uintptr_t brk_start, brk, stack_start;
 };
 
-#define AREA_COUNT_MAX 65530u   /* vm.max_map_count of Linux */
+#define AREA_COUNT_MAX 65530u /* vm.max_map_count of Linux */
 
 static inline struct area *area_of(struct range_node *n)
 {
@@ -87,7 +87,7 @@ static inline int prot_of_pages(int prot)
 
 /* ---- space.c: who owns which part of ELRANGE ---- */
 
-uintptr_t space_end(void);      /* first address after user memory */
+uintptr_t space_end(void); /* first address after user memory */
 /* Makes [start, end) mm's: chunks in it that nobody owns become claims of mm and free ranges of `zone`. returns: 0; -ENOMEM when
  * another process owns some of it, or it is not user memory. */
 MUST_CHECK int space_claim_at(struct mm *mm, uintptr_t start, uintptr_t end, enum zone zone);
@@ -112,15 +112,15 @@ void free_clear(struct mm *mm);
 
 /* ---- area.c ---- */
 
-struct area *area_find(struct mm *mm, uintptr_t addr);          /* contains addr, or NULL */
-struct area *area_find_above(struct mm *mm, uintptr_t addr);    /* ends above addr, or NULL */
+struct area *area_find(struct mm *mm, uintptr_t addr);       /* contains addr, or NULL */
+struct area *area_find_above(struct mm *mm, uintptr_t addr); /* ends above addr, or NULL */
 struct area *area_next(struct area *a);
 /* New area with its own file reference, not yet in the tree. NULL: no memory. */
 struct area *area_new(const struct area *like, uintptr_t start, uintptr_t end);
-void area_free(struct area *a);     /* drops the file: call without mm->lock when it has one */
+void area_free(struct area *a); /* drops the file: call without mm->lock when it has one */
 void area_insert(struct mm *mm, struct area *a);
 void area_remove(struct mm *mm, struct area *a);
-void area_set_prot(struct mm *mm, struct area *a, int prot);    /* and the sums that depend on it */
+void area_set_prot(struct mm *mm, struct area *a, int prot); /* and the sums that depend on it */
 /* Cuts so that no area crosses addr. returns: 0; -ENOMEM. */
 MUST_CHECK int area_split_at(struct mm *mm, uintptr_t addr);
 /* Joins a with neighbours that continue it; returns the area that now covers it. *doomed gets areas
@@ -146,8 +146,8 @@ uint64_t limit_get(unsigned resource);
 
 /* ---- fault.c ---- */
 
-#define GROWSDOWN_SIZE_MAX (8ul << 20)      /* how far an area of MAP_GROWSDOWN grows */
-#define SHARED_POPULATE_SIZE (1ul << 20)    /* of a shared file that is made present at once */
+#define GROWSDOWN_SIZE_MAX (8ul << 20)   /* how far an area of MAP_GROWSDOWN grows */
+#define SHARED_POPULATE_SIZE (1ul << 20) /* of a shared file that is made present at once */
 
 /* Makes a page of a shared file its storage, unless that has been done. Called with no lock. returns: 0; share_page's error
  * (-EBUSY: it is mapped elsewhere), -ENOMEM. */

@@ -76,8 +76,8 @@ static int table_fill(void **slot, size_t size)
 
 int page_table_cover(uintptr_t start, uintptr_t end)
 {
-    int rc = table_fill((void **)&g_root,
-                        ((space_end() >> MIDDLE_SHIFT) + 1) * sizeof(struct middle *));
+    int rc =
+        table_fill((void **)&g_root, ((space_end() >> MIDDLE_SHIFT) + 1) * sizeof(struct middle *));
 
     if (rc < 0)
         return rc;

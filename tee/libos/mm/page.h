@@ -9,12 +9,12 @@
 
 #include "lib/defs.h"
 
-#define PAGE_READ 0x1       /* PROT_READ, PROT_WRITE, PROT_EXEC: permissions of the enclave page */
+#define PAGE_READ 0x1 /* PROT_READ, PROT_WRITE, PROT_EXEC: permissions of the enclave page */
 #define PAGE_WRITE 0x2
 #define PAGE_EXEC 0x4
 #define PAGE_PROT 0x7
 #define PAGE_PRESENT 0x8
-#define PAGE_SHARED 0x10    /* the page is its file's storage */
+#define PAGE_SHARED 0x10 /* the page is its file's storage */
 #define PAGE_TRAMPOLINE 0x20
 
 /* 0 for a page that is not there. Any address. */

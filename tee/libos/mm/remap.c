@@ -104,8 +104,8 @@ static int move(struct mm *mm, uintptr_t addr, size_t old_size, size_t new_size,
 
     if (rc < 0)
         return rc;
-    rc = map_range(mm, new_addr, new_size, like->prot, like->flags | (flags & MAP_FIXED), like->file,
-                   like->off, like->kind, like->name);
+    rc = map_range(mm, new_addr, new_size, like->prot, like->flags | (flags & MAP_FIXED),
+                   like->file, like->off, like->kind, like->name);
     mapped = rc == 0;
     if (rc == 0 && like->kind != AREA_FILE_SHARED) {
         mutex_lock(&mm->lock);

@@ -10,7 +10,7 @@
 #include "tee/enclave/lock.h"
 #include "tee/libos/mm/mm_private.h"
 
-static struct spin g_space_lock;    /* guards g_claims and every mm->claims; a leaf lock */
+static struct spin g_space_lock; /* guards g_claims and every mm->claims; a leaf lock */
 static struct range_tree g_claims;
 
 uintptr_t space_end(void)

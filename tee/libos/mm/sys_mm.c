@@ -23,7 +23,8 @@ SYSCALL_DEFINE(mmap)
 {
     uintptr_t addr = a;
     int flags = (int)d, rc;
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
 
     if (!(flags & MAP_ANONYMOUS)) {
         file = fd_get((int)e);

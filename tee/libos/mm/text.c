@@ -9,7 +9,7 @@
 #include "tee/libos/mm/mm_private.h"
 
 #define INT3 0xcc
-#define IMAGE_AREAS_MAX 64u     /* areas of one image, with what lies between */
+#define IMAGE_AREAS_MAX 64u /* areas of one image, with what lies between */
 #define WORD_SIZE 8ul
 #define CACHE_LINE_SIZE 64ul
 
@@ -49,9 +49,9 @@ static void store_word(uintptr_t addr, const void *src, size_t size)
 
 enum store_kind {
     STORE_NONE,
-    STORE_WORD,     /* within an aligned word */
-    STORE_LOCKED,   /* within a cache line */
-    STORE_PLAIN,    /* nobody else can be executing there */
+    STORE_WORD,   /* within an aligned word */
+    STORE_LOCKED, /* within a cache line */
+    STORE_PLAIN,  /* nobody else can be executing there */
 };
 
 static enum store_kind store_choose(struct mm *mm, uintptr_t addr, size_t size)

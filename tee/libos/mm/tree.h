@@ -11,7 +11,7 @@
 struct range_node {
     struct range_node *parent, *left, *right;
     uintptr_t start, end;
-    size_t max_size;    /* largest end - start in the subtree */
+    size_t max_size; /* largest end - start in the subtree */
     int32_t height;
 };
 

@@ -12,8 +12,8 @@
 
 #define FAULT_WRITE 0x2u
 #define FAULT_USER 0x4u
-#define FAULT_RETRY_MAX 64u         /* faults on one page without progress */
-#define PREFAULT_SIZE_MIN 1024u     /* from here on looking for absent pages pays */
+#define FAULT_RETRY_MAX 64u     /* faults on one page without progress */
+#define PREFAULT_SIZE_MIN 1024u /* from here on looking for absent pages pays */
 
 bool user_range_ok(uintptr_t addr, size_t size)
 {
@@ -85,8 +85,8 @@ static int move(struct mm *mm, enum raw_kind kind, void *kernel, uintptr_t user,
     if (size >= PREFAULT_SIZE_MIN && mm)
         (void)!prefault(mm, user, MIN(size, 1ul << 20), kind != RAW_IN);
     for (;;) {
-        size_t left = raw_move(kind, kernel ? (uint8_t *)kernel + done : NULL, user + done,
-                               size - done);
+        size_t left =
+            raw_move(kind, kernel ? (uint8_t *)kernel + done : NULL, user + done, size - done);
         size_t moved = size - done - left;
         int rc;
 
@@ -225,5 +225,9 @@ int user_cmpxchg32(uintptr_t addr, uint32_t *expected, uint32_t desired)
 
 int user_move_part(bool out, bool zero, void *kernel, uintptr_t user, size_t size, size_t *ret_done)
 {
-    return move(mm_current(), zero ? RAW_ZERO : out ? RAW_OUT : RAW_IN, kernel, user, size, ret_done);
+    return move(mm_current(),
+                zero  ? RAW_ZERO
+                : out ? RAW_OUT
+                      : RAW_IN,
+                kernel, user, size, ret_done);
 }

@@ -46,11 +46,11 @@ struct user_iovec {
 
 struct uio {
     struct user_iovec inline_segments[UIO_SEGMENTS_INLINE];
-    struct user_iovec *segments;    /* inline or heap */
+    struct user_iovec *segments; /* inline or heap */
     unsigned count, index;
-    size_t off;                     /* within segments[index] */
-    size_t left;                    /* bytes not yet moved, at most INT32_MAX rounded down to a page */
-    bool is_kernel;                 /* segments are library-OS memory */
+    size_t off;     /* within segments[index] */
+    size_t left;    /* bytes not yet moved, at most INT32_MAX rounded down to a page */
+    bool is_kernel; /* segments are library-OS memory */
 };
 void uio_init_user(struct uio *u, uintptr_t base, size_t size);
 void uio_init_kernel(struct uio *u, void *base, size_t size);
@@ -58,8 +58,9 @@ void uio_init_kernel(struct uio *u, void *base, size_t size);
 MUST_CHECK int uio_init_iovec(struct uio *u, uintptr_t iov, size_t count);
 void uio_done(struct uio *u);
 /* Move min(size, left) bytes; return bytes moved (fewer only after a fault), -EFAULT when none moved. */
-MUST_CHECK int64_t uio_put(struct uio *u, const void *src, size_t size);    /* into the program's buffers */
-MUST_CHECK int64_t uio_get(struct uio *u, void *dst, size_t size);          /* from the program's buffers */
+MUST_CHECK int64_t uio_put(struct uio *u, const void *src,
+                           size_t size);                           /* into the program's buffers */
+MUST_CHECK int64_t uio_get(struct uio *u, void *dst, size_t size); /* from the program's buffers */
 MUST_CHECK int64_t uio_put_zero(struct uio *u, size_t size);
 /* user_prefault() for the next `size` bytes (at most what is left); for_write: uio_put will follow. A bad
  * address is not an error here: the copy reports it. */

@@ -44,7 +44,7 @@ int inet_new(int family, int type, int protocol, struct socket **ret)
     s = inet_alloc(family, type, own);
     if (!s)
         return -ENOMEM;
-    if (own == IPPROTO_UDPLITE) {   /* not every host has it */
+    if (own == IPPROTO_UDPLITE) { /* not every host has it */
         int rc = inet_host_open(s);
 
         if (rc < 0) {
@@ -236,7 +236,8 @@ static int wait_accept(struct inet_sock *s, uint64_t deadline_ns)
 
     waiter_init(&w);
     waitq_add(&s->base.wait, &w);
-    while (!__atomic_load_n(&s->pending, __ATOMIC_ACQUIRE) && !__atomic_load_n(&s->base.shut, __ATOMIC_ACQUIRE)) {
+    while (!__atomic_load_n(&s->pending, __ATOMIC_ACQUIRE) &&
+           !__atomic_load_n(&s->base.shut, __ATOMIC_ACQUIRE)) {
         rc = wait_sleep(&h, 1, deadline_ns, true);
         if (rc < 0 || h.revents)
             break;
@@ -245,7 +246,8 @@ static int wait_accept(struct inet_sock *s, uint64_t deadline_ns)
     return sock_wait_error(rc, s->base.receive_timeout_ns);
 }
 
-static int inet_accept(struct socket *base, bool nonblock, struct socket **ret, struct sock_addr *ret_addr)
+static int inet_accept(struct socket *base, bool nonblock, struct socket **ret,
+                       struct sock_addr *ret_addr)
 {
     struct inet_sock *s = inet_of(base), *fresh;
     uint64_t deadline = sock_deadline(base->receive_timeout_ns);
@@ -275,7 +277,7 @@ static int64_t send_local(struct inet_sock *s, struct sock_msg *m)
 {
     int64_t size = (int64_t)m->u->left;
     int rc = stream_take_reset(s->stream, s->side);
-    int64_t n = rc < 0                  ? rc
+    int64_t n = rc < 0               ? rc
                 : m->flags & MSG_OOB ? stream_send_urgent(&s->base, s->stream, s->side, m)
                                      : stream_send(&s->base, s->stream, s->side, m);
 
@@ -340,7 +342,8 @@ static uint32_t inet_poll(struct socket *base, struct poll_table *pt)
     case INET_LISTENING:
         poll_add(pt, &base->wait);
         poll_add_host(pt, host_fd, POLLIN | POLLRDNORM);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);    /* registered before the look; pairs with wait_wake() */
+        __atomic_thread_fence(
+            __ATOMIC_SEQ_CST); /* registered before the look; pairs with wait_wake() */
         bits = __atomic_load_n(&s->pending, __ATOMIC_ACQUIRE) ? POLLIN | POLLRDNORM : 0;
         return pt || bits ? bits : poll_host_now(host_fd, POLLIN | POLLRDNORM);
     default:

@@ -21,15 +21,15 @@
 /* An address of either family; IPv4 as ::ffff:a.b.c.d. */
 struct inet_addr {
     uint8_t ip[16];
-    uint16_t port;              /* host byte order */
+    uint16_t port; /* host byte order */
     uint32_t scope;
 };
 
 enum inet_state {
-    INET_FRESH,                 /* maybe bound */
+    INET_FRESH, /* maybe bound */
     INET_LISTENING,
-    INET_LOCAL,                 /* TCP: connected inside */
-    INET_HOST,                  /* TCP: connected or connecting through the host */
+    INET_LOCAL, /* TCP: connected inside */
+    INET_HOST,  /* TCP: connected or connecting through the host */
 };
 
 #define INET_OPTION_COUNT_MAX 24u
@@ -42,22 +42,22 @@ struct inet_option {
 };
 
 struct inet_sock {
-    struct socket base;         /* base.lock guards what follows, unless said otherwise */
-    uint32_t state;             /* enum inet_state; atomic, moves on once */
-    int32_t host_fd;            /* -1: none yet; atomic, set once, closed at release */
+    struct socket base; /* base.lock guards what follows, unless said otherwise */
+    uint32_t state;     /* enum inet_state; atomic, moves on once */
+    int32_t host_fd;    /* -1: none yet; atomic, set once, closed at release */
     bool bound;
-    bool connected;             /* UDP: peer is set */
-    bool is_connect_told;       /* connect(2) was told -EINPROGRESS for what was done at once */
-    bool is_reset_next;         /* TCP inside: the peer is gone and one more send was swallowed */
-    bool has_port;              /* local.port came from inet_port_new */
+    bool connected;       /* UDP: peer is set */
+    bool is_connect_told; /* connect(2) was told -EINPROGRESS for what was done at once */
+    bool is_reset_next;   /* TCP inside: the peer is gone and one more send was swallowed */
+    bool has_port;        /* local.port came from inet_port_new */
     struct inet_addr local, peer;
-    struct stream *stream;      /* INET_LOCAL */
+    struct stream *stream; /* INET_LOCAL */
     int side;
-    struct packet_queue queue;  /* UDP: from inside */
+    struct packet_queue queue; /* UDP: from inside */
     /* Listening. */
     struct inet_sock *pending, *pending_last, *pending_next;
     unsigned pending_count, backlog;
-    uint32_t accepts;           /* counts, so that neither side starves */
+    uint32_t accepts; /* counts, so that neither side starves */
     struct inet_option *options;
     unsigned option_count;
     /* Table of who can be reached inside; under its lock. */
@@ -93,7 +93,8 @@ void inet_addr_set_loopback(struct inet_addr *a);
 void inet_table_add(struct inet_sock *s);
 void inet_table_remove(struct inet_sock *s);
 /* Calls fn, with the table locked, for the socket inside that `to` reaches. returns: what fn gave; -ENOENT: none. */
-int inet_table_call(int protocol, const struct inet_addr *to, int (*fn)(struct inet_sock *s, void *arg), void *arg);
+int inet_table_call(int protocol, const struct inet_addr *to,
+                    int (*fn)(struct inet_sock *s, void *arg), void *arg);
 /* A port for the client's side of a connection inside. -EADDRNOTAVAIL. */
 MUST_CHECK int inet_port_new(uint16_t *ret);
 void inet_port_free(uint16_t port);
@@ -111,7 +112,8 @@ int64_t inet_host_receive(struct inet_sock *s, struct sock_msg *m);
 /* One datagram if there is one: -EAGAIN. */
 int64_t inet_host_receive_datagram(struct inet_sock *s, struct sock_msg *m);
 MUST_CHECK int inet_host_connect(struct inet_sock *s, const struct inet_addr *to, bool nonblock);
-#define INET_HOST_EVENTS (POLLIN | POLLRDNORM | POLLPRI | POLLOUT | POLLWRNORM | POLLRDHUP | POLLERR | POLLHUP)
+#define INET_HOST_EVENTS                                                                           \
+    (POLLIN | POLLRDNORM | POLLPRI | POLLOUT | POLLWRNORM | POLLRDHUP | POLLERR | POLLHUP)
 
 /* ---- inet_local.c ---- */
 

@@ -9,9 +9,9 @@
 
 #define SOCKADDR_IN_SIZE 16u
 #define SOCKADDR_IN6_SIZE 28u
-#define SOCKADDR_IN6_SIZE_MIN 24u   /* without the scope, as old programs pass it */
+#define SOCKADDR_IN6_SIZE_MIN 24u /* without the scope, as old programs pass it */
 #define BUCKETS 256u
-#define PORT_FIRST 32768u           /* ephemeral ports, as Linux */
+#define PORT_FIRST 32768u /* ephemeral ports, as Linux */
 #define PORT_COUNT 28232u
 
 static const uint8_t v4_prefix[12] = { [10] = 0xff, [11] = 0xff };
@@ -142,7 +142,8 @@ static int rank(const struct inet_sock *s, int protocol, const struct inet_addr 
     return !inet_addr_is_v4(to) || !is_v6_only(s);
 }
 
-int inet_table_call(int protocol, const struct inet_addr *to, int (*fn)(struct inet_sock *s, void *arg), void *arg)
+int inet_table_call(int protocol, const struct inet_addr *to,
+                    int (*fn)(struct inet_sock *s, void *arg), void *arg)
 {
     struct inet_sock *best = NULL;
     int best_rank = 0;

@@ -13,7 +13,7 @@
 #include "tee/libos/net/inet.h"
 #include "tee/libos/signal/signal.h"
 
-#define SMALL_SIZE 1024u        /* copied over the stack */
+#define SMALL_SIZE 1024u /* copied over the stack */
 #define PIECE_SIZE 65536u
 #define SEND_FLAGS (MSG_OOB | MSG_MORE | MSG_DONTROUTE | MSG_CONFIRM)
 
@@ -115,12 +115,14 @@ static int wait_host(struct inet_sock *s, uint16_t events, uint64_t timeout_ns, 
 }
 
 /* Sends size bytes of enclave memory. *ret_done counts them. */
-static int send_all(struct inet_sock *s, const uint8_t *src, size_t size, int flags, int64_t *ret_done)
+static int send_all(struct inet_sock *s, const uint8_t *src, size_t size, int flags,
+                    int64_t *ret_done)
 {
     uint64_t deadline = 0;
 
     while (size) {
-        int64_t n = ocall_sendto(s->host_fd, src, size, (flags & SEND_FLAGS) | MSG_NOSIGNAL, NULL, 0);
+        int64_t n =
+            ocall_sendto(s->host_fd, src, size, (flags & SEND_FLAGS) | MSG_NOSIGNAL, NULL, 0);
         int rc;
 
         if (n >= 0) {
@@ -156,7 +158,8 @@ static int64_t send_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *buf
     return done;
 }
 
-static int64_t send_datagram(struct inet_sock *s, struct sock_msg *m, const struct inet_addr *to, uint8_t *buffer)
+static int64_t send_datagram(struct inet_sock *s, struct sock_msg *m, const struct inet_addr *to,
+                             uint8_t *buffer)
 {
     size_t size = m->u->left;
     uint64_t deadline = 0;
@@ -168,7 +171,8 @@ static int64_t send_datagram(struct inet_sock *s, struct sock_msg *m, const stru
     if (to)
         inet_addr_encode(s->base.family, to, &a);
     for (;;) {
-        n = ocall_sendto(s->host_fd, buffer, size, (m->flags & SEND_FLAGS) | MSG_NOSIGNAL, to ? a.bytes : NULL, a.size);
+        n = ocall_sendto(s->host_fd, buffer, size, (m->flags & SEND_FLAGS) | MSG_NOSIGNAL,
+                         to ? a.bytes : NULL, a.size);
         if (n != -EAGAIN || m->flags & MSG_DONTWAIT)
             return n;
         int rc = wait_host(s, POLLOUT, s->base.send_timeout_ns, &deadline);
@@ -196,7 +200,8 @@ int64_t inet_host_send(struct inet_sock *s, struct sock_msg *m, const struct ine
     return n;
 }
 
-static int64_t receive_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *buffer, size_t space)
+static int64_t receive_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *buffer,
+                              size_t space)
 {
     int flags = m->flags & (MSG_PEEK | MSG_OOB);
     bool all = m->flags & MSG_WAITALL && !(m->flags & MSG_PEEK);
@@ -215,7 +220,7 @@ static int64_t receive_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *
         if (n == 0)
             break;
         if (n > 0 && m->flags & MSG_TRUNC) {
-            m->u->left -= (size_t)n;    /* TCP: thrown away */
+            m->u->left -= (size_t)n; /* TCP: thrown away */
         } else if (n > 0) {
             n = uio_put(m->u, buffer, (size_t)n);
         }
@@ -246,14 +251,15 @@ int64_t inet_host_receive(struct inet_sock *s, struct sock_msg *m)
     return n;
 }
 
-static int64_t receive_datagram(struct inet_sock *s, struct sock_msg *m, uint8_t *buffer, size_t space)
+static int64_t receive_datagram(struct inet_sock *s, struct sock_msg *m, uint8_t *buffer,
+                                size_t space)
 {
     struct sock_addr a = { 0 };
     size_t addr_size = sizeof a.bytes;
     int ret_flags = 0;
     size_t want = MIN(m->u->left, space);
-    int64_t n = ocall_recvfrom(s->host_fd, buffer, want, m->flags & (MSG_PEEK | MSG_TRUNC), a.bytes, &addr_size,
-                               &ret_flags);
+    int64_t n = ocall_recvfrom(s->host_fd, buffer, want, m->flags & (MSG_PEEK | MSG_TRUNC), a.bytes,
+                               &addr_size, &ret_flags);
 
     if (n < 0)
         return n;

@@ -15,9 +15,9 @@
 #include "tee/libos/net/inet.h"
 
 enum option_kind {
-    OPTION_INT,         /* also given as one byte where Linux takes that */
-    OPTION_BYTES,       /* any size up to INET_OPTION_SIZE_MAX */
-    OPTION_INSIDE,      /* an int that the host never sees */
+    OPTION_INT,    /* also given as one byte where Linux takes that */
+    OPTION_BYTES,  /* any size up to INET_OPTION_SIZE_MAX */
+    OPTION_INSIDE, /* an int that the host never sees */
 };
 
 struct option_rule {
@@ -69,8 +69,9 @@ static const struct option_rule rules[] = {
 };
 
 /* SOL_SOCKET options that the host socket gets, too. */
-static const int socket_options[] = { SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE, SO_BROADCAST, SO_LINGER,
-                                      SO_SNDBUF, SO_RCVBUF, SO_DONTROUTE, SO_OOBINLINE, SO_RCVLOWAT };
+static const int socket_options[] = { SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE, SO_BROADCAST,
+                                      SO_LINGER,    SO_SNDBUF,    SO_RCVBUF,    SO_DONTROUTE,
+                                      SO_OOBINLINE, SO_RCVLOWAT };
 
 static const struct option_rule *find_rule(int level, int name)
 {
@@ -192,7 +193,8 @@ int inet_option_set(struct socket *base, int level, int name, const void *value,
     if (!rule || !is_level_of(base, level))
         return -ENOPROTOOPT;
     if (rule->kind == OPTION_BYTES)
-        return size == 0 || size > INET_OPTION_SIZE_MAX ? -EINVAL : apply(s, level, name, value, size);
+        return size == 0 || size > INET_OPTION_SIZE_MAX ? -EINVAL
+                                                        : apply(s, level, name, value, size);
     if (size < 1 || (size < sizeof number && level == IPPROTO_TCP))
         return -EINVAL;
     if (size < sizeof number)
@@ -201,7 +203,8 @@ int inet_option_set(struct socket *base, int level, int name, const void *value,
         memcpy(&number, value, sizeof number);
     if (level == IPPROTO_IP && name == IP_TTL && number != -1 && (number < 1 || number > 255))
         return -EINVAL;
-    if (level == IPPROTO_TCP && (name == TCP_KEEPIDLE || name == TCP_KEEPINTVL) && (number < 1 || number > 32767))
+    if (level == IPPROTO_TCP && (name == TCP_KEEPIDLE || name == TCP_KEEPINTVL) &&
+        (number < 1 || number > 32767))
         return -EINVAL;
     if (rule->kind != OPTION_INSIDE)
         return apply(s, level, name, &number, sizeof number);

@@ -28,7 +28,7 @@ static int auto_bind(struct inet_sock *s)
 struct delivery {
     struct inet_sock *from;
     struct inet_addr from_addr;
-    struct packet *packet;      /* NULL when delivered */
+    struct packet *packet; /* NULL when delivered */
 };
 
 /* Puts the packet into the queue of the one inside that it is for. The table is locked. */
@@ -37,7 +37,7 @@ static int deliver(struct inet_sock *to, void *arg)
     struct delivery *d = arg;
 
     if (to->connected && !inet_addr_equal(&to->peer, &d->from_addr))
-        return 0;   /* not from its peer: dropped */
+        return 0; /* not from its peer: dropped */
     inet_addr_encode(to->base.family, &d->from_addr, &d->packet->from);
     if (packet_put(&to->queue, d->packet, MAX(to->base.receive_size, UDP_SIZE_MAX)) == 0)
         d->packet = NULL;
@@ -81,7 +81,7 @@ static int64_t send_inside(struct inet_sock *s, struct sock_msg *m, const struct
     }
     rc = inet_table_call(s->base.protocol, to, deliver, &d);
     if (d.packet)
-        packet_free(d.packet);      /* the queue was full: datagrams may get lost */
+        packet_free(d.packet); /* the queue was full: datagrams may get lost */
     return rc == -ENOENT ? size : rc < 0 ? rc : size;
 }
 
@@ -133,7 +133,8 @@ static int wait_any(struct inet_sock *s, uint64_t deadline_ns)
 
     waiter_init(&w);
     waitq_add(&s->queue.read_wait, &w);
-    while (packet_is_empty(&s->queue) && !(__atomic_load_n(&s->base.shut, __ATOMIC_ACQUIRE) & SOCK_SHUT_READ)) {
+    while (packet_is_empty(&s->queue) &&
+           !(__atomic_load_n(&s->base.shut, __ATOMIC_ACQUIRE) & SOCK_SHUT_READ)) {
         h.host_fd = inet_host_fd(s);
         rc = wait_sleep(&h, h.host_fd >= 0 ? 1 : 0, deadline_ns, true);
         if (rc < 0 || h.revents)
@@ -152,8 +153,10 @@ int64_t inet_udp_receive(struct inet_sock *s, struct sock_msg *m)
         int rc;
 
         if (n >= 0 && m->control) {
-            m->control->has_hop_limit = inet_option_number(s, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0) != 0;
-            m->control->has_traffic_class = inet_option_number(s, IPPROTO_IPV6, IPV6_RECVTCLASS, 0) != 0;
+            m->control->has_hop_limit =
+                inet_option_number(s, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0) != 0;
+            m->control->has_traffic_class =
+                inet_option_number(s, IPPROTO_IPV6, IPV6_RECVTCLASS, 0) != 0;
         }
         if (n == -EAGAIN && inet_host_fd(s) >= 0)
             n = inet_host_receive_datagram(s, m);
@@ -178,7 +181,8 @@ uint32_t inet_udp_poll(struct inet_sock *s, struct poll_table *pt)
 
     poll_add(pt, &s->queue.read_wait);
     poll_add_host(pt, host_fd, POLLIN | POLLRDNORM | POLLERR);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);    /* registered before the look; pairs with wait_wake() */
+    __atomic_thread_fence(
+        __ATOMIC_SEQ_CST); /* registered before the look; pairs with wait_wake() */
     if (!packet_is_empty(&s->queue) || s->base.shut & SOCK_SHUT_READ)
         bits |= POLLIN | POLLRDNORM;
     if (!pt)
@@ -201,7 +205,8 @@ static int set_peer(struct inet_sock *s, const struct inet_addr *to)
     s->peer = *to;
     __atomic_store_n(&s->connected, true, __ATOMIC_RELEASE);
     /* The host chose the address that this peer is reached from. */
-    if (inet_addr_is_any(&s->local) && inet_host_name(s, false, &given) == 0 && given.port == s->local.port)
+    if (inet_addr_is_any(&s->local) && inet_host_name(s, false, &given) == 0 &&
+        given.port == s->local.port)
         memcpy(s->local.ip, given.ip, sizeof given.ip);
     return 0;
 }

@@ -15,7 +15,7 @@
 struct if_request {
     char name[16];
     union {
-        uint8_t addr[16];   /* struct sockaddr */
+        uint8_t addr[16]; /* struct sockaddr */
         int32_t number;
         int16_t flags;
         uint8_t space[24];

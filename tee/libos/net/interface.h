@@ -12,13 +12,13 @@
 struct interface {
     uint32_t index;
     char name[16];
-    uint32_t flags;         /* IFF_* */
+    uint32_t flags; /* IFF_* */
     uint32_t mtu;
-    uint16_t type;          /* ARPHRD_* */
+    uint16_t type; /* ARPHRD_* */
     uint8_t addr4[4];
-    uint8_t prefix4;        /* 0: no IPv4 address */
+    uint8_t prefix4; /* 0: no IPv4 address */
     uint8_t addr6[16];
-    uint8_t prefix6;        /* 0: no IPv6 address */
+    uint8_t prefix6; /* 0: no IPv6 address */
 };
 #define INTERFACE_COUNT 1u
 extern const struct interface g_interfaces[INTERFACE_COUNT];

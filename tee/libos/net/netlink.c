@@ -26,10 +26,10 @@
 struct netlink_sock {
     struct socket base;
     struct packet_queue queue;
-    uint32_t port;              /* nl_pid */
+    uint32_t port; /* nl_pid */
 };
 
-static uint32_t g_next_port;    /* atomic; for sockets after the first of a process */
+static uint32_t g_next_port; /* atomic; for sockets after the first of a process */
 
 static struct netlink_sock *to_netlink(struct socket *s)
 {
@@ -53,17 +53,20 @@ static int netlink_bind(struct socket *base, const struct sock_addr *addr)
         return -EINVAL;
     memcpy(&a, addr->bytes, sizeof a);
     if (a.nl_groups)
-        syscall_unsupported("bind: netlink groups", "changes of interfaces are not announced; none happen");
+        syscall_unsupported("bind: netlink groups",
+                            "changes of interfaces are not announced; none happen");
     if (a.nl_pid)
         s->port = a.nl_pid;
     else if (!s->port)
-        s->port = (uint32_t)process_current()->pid + (__atomic_fetch_add(&g_next_port, 1, __ATOMIC_RELAXED) << 16);
+        s->port = (uint32_t)process_current()->pid +
+                  (__atomic_fetch_add(&g_next_port, 1, __ATOMIC_RELAXED) << 16);
     return 0;
 }
 
-static int netlink_connect(struct socket *base UNUSED, const struct sock_addr *addr UNUSED, bool nonblock UNUSED)
+static int netlink_connect(struct socket *base UNUSED, const struct sock_addr *addr UNUSED,
+                           bool nonblock UNUSED)
 {
-    return 0;   /* there is only the kernel to talk to */
+    return 0; /* there is only the kernel to talk to */
 }
 
 /* ---- answers ---- */
@@ -73,13 +76,16 @@ struct answer {
     size_t size;
 };
 
-static struct nlmsghdr *add_head(struct answer *a, const struct nlmsghdr *request, uint32_t port, uint16_t type,
-                                 uint16_t flags)
+static struct nlmsghdr *add_head(struct answer *a, const struct nlmsghdr *request, uint32_t port,
+                                 uint16_t type, uint16_t flags)
 {
     struct nlmsghdr *h = (struct nlmsghdr *)(a->data + a->size);
 
-    *h = (struct nlmsghdr){ .nlmsg_len = sizeof *h, .nlmsg_type = type, .nlmsg_flags = flags,
-                            .nlmsg_seq = request->nlmsg_seq, .nlmsg_pid = port };
+    *h = (struct nlmsghdr){ .nlmsg_len = sizeof *h,
+                            .nlmsg_type = type,
+                            .nlmsg_flags = flags,
+                            .nlmsg_seq = request->nlmsg_seq,
+                            .nlmsg_pid = port };
     a->size += sizeof *h;
     return h;
 }
@@ -95,7 +101,8 @@ static void add_bytes(struct answer *a, struct nlmsghdr *h, const void *src, siz
     h->nlmsg_len += (uint32_t)space;
 }
 
-static void add_attribute(struct answer *a, struct nlmsghdr *h, uint16_t type, const void *src, size_t size)
+static void add_attribute(struct answer *a, struct nlmsghdr *h, uint16_t type, const void *src,
+                          size_t size)
 {
     struct rtattr at = { .rta_len = (uint16_t)(sizeof at + size), .rta_type = type };
 
@@ -103,10 +110,13 @@ static void add_attribute(struct answer *a, struct nlmsghdr *h, uint16_t type, c
     add_bytes(a, h, src, size);
 }
 
-static void add_link(struct answer *a, const struct nlmsghdr *request, uint32_t port, const struct interface *i)
+static void add_link(struct answer *a, const struct nlmsghdr *request, uint32_t port,
+                     const struct interface *i)
 {
     struct nlmsghdr *h = add_head(a, request, port, RTM_NEWLINK, NLM_F_MULTI);
-    struct ifinfomsg info = { .ifi_type = i->type, .ifi_index = (int)i->index, .ifi_flags = i->flags };
+    struct ifinfomsg info = { .ifi_type = i->type,
+                              .ifi_index = (int)i->index,
+                              .ifi_flags = i->flags };
     const uint8_t hardware[6] = { 0 };
 
     add_bytes(a, h, &info, sizeof info);
@@ -116,13 +126,16 @@ static void add_link(struct answer *a, const struct nlmsghdr *request, uint32_t 
     add_attribute(a, h, IFLA_BROADCAST, hardware, sizeof hardware);
 }
 
-static void add_address(struct answer *a, const struct nlmsghdr *request, uint32_t port, const struct interface *i,
-                        uint8_t family)
+static void add_address(struct answer *a, const struct nlmsghdr *request, uint32_t port,
+                        const struct interface *i, uint8_t family)
 {
     bool v4 = family == AF_INET;
     struct nlmsghdr *h = add_head(a, request, port, RTM_NEWADDR, NLM_F_MULTI);
-    struct ifaddrmsg info = { .ifa_family = family, .ifa_prefixlen = v4 ? i->prefix4 : i->prefix6,
-                              .ifa_flags = IFA_F_PERMANENT, .ifa_scope = RT_SCOPE_HOST, .ifa_index = i->index };
+    struct ifaddrmsg info = { .ifa_family = family,
+                              .ifa_prefixlen = v4 ? i->prefix4 : i->prefix6,
+                              .ifa_flags = IFA_F_PERMANENT,
+                              .ifa_scope = RT_SCOPE_HOST,
+                              .ifa_index = i->index };
 
     add_bytes(a, h, &info, sizeof info);
     add_attribute(a, h, IFA_ADDRESS, v4 ? i->addr4 : i->addr6, v4 ? 4 : 16);
@@ -146,7 +159,8 @@ static void add_error(struct answer *a, const struct nlmsghdr *request, uint32_t
     add_bytes(a, add_head(a, request, port, NLMSG_ERROR, 0), &e, sizeof e);
 }
 
-static void add_answer(struct answer *a, const struct nlmsghdr *request, uint32_t port, uint8_t family)
+static void add_answer(struct answer *a, const struct nlmsghdr *request, uint32_t port,
+                       uint8_t family)
 {
     bool dump = (request->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
 
@@ -163,7 +177,8 @@ static void add_answer(struct answer *a, const struct nlmsghdr *request, uint32_
     if (dump) {
         add_done(a, request, port);
     } else if (request->nlmsg_type != RTM_GETLINK) {
-        syscall_unsupported("netlink: request that is no dump", "only links and addresses can be listed");
+        syscall_unsupported("netlink: request that is no dump",
+                            "only links and addresses can be listed");
         add_error(a, request, port, -EOPNOTSUPP);
     }
 }
@@ -194,8 +209,10 @@ static int64_t netlink_send(struct socket *base, struct sock_msg *m)
 
     if (size < sizeof head || size > REQUEST_SIZE_MAX)
         return size > REQUEST_SIZE_MAX ? -EMSGSIZE : -EINVAL;
-    CLEANUP(mem_freep) uint8_t *data = mem_zalloc(REQUEST_SIZE_MAX);
-    CLEANUP(mem_freep) struct answer *a = mem_zalloc(sizeof *a);
+    CLEANUP(mem_freep)
+    uint8_t *data = mem_zalloc(REQUEST_SIZE_MAX);
+    CLEANUP(mem_freep)
+    struct answer *a = mem_zalloc(sizeof *a);
     if (!data || !a)
         return -ENOMEM;
     int64_t n = uio_get(m->u, data, size);
@@ -235,7 +252,8 @@ static uint32_t netlink_poll(struct socket *base, struct poll_table *pt)
     struct netlink_sock *s = to_netlink(base);
 
     poll_add(pt, &s->queue.read_wait);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);    /* registered before the look; pairs with wait_wake() */
+    __atomic_thread_fence(
+        __ATOMIC_SEQ_CST); /* registered before the look; pairs with wait_wake() */
     return POLLOUT | POLLWRNORM | (packet_is_empty(&s->queue) ? 0 : POLLIN | POLLRDNORM);
 }
 
@@ -245,10 +263,11 @@ static int netlink_name(struct socket *base, bool peer, struct sock_addr *ret)
     return 0;
 }
 
-static int netlink_set_option(struct socket *base UNUSED, int level, int name UNUSED, const void *value UNUSED,
-                              uint32_t size UNUSED)
+static int netlink_set_option(struct socket *base UNUSED, int level, int name UNUSED,
+                              const void *value UNUSED, uint32_t size UNUSED)
 {
-    return level == SOL_NETLINK ? 0 : -ENOPROTOOPT;     /* all of them are about more or fewer attributes */
+    return level == SOL_NETLINK ? 0
+                                : -ENOPROTOOPT; /* all of them are about more or fewer attributes */
 }
 
 static void netlink_release(struct socket *base)

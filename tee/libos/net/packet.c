@@ -8,7 +8,8 @@
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
 
-int packet_new(struct sock_msg *m, size_t size_max, const struct sock_addr *from, struct packet **ret)
+int packet_new(struct sock_msg *m, size_t size_max, const struct sock_addr *from,
+               struct packet **ret)
 {
     size_t size = m->u->left;
     struct packet *p;
@@ -135,7 +136,7 @@ int64_t packet_receive(struct packet_queue *q, struct sock_msg *m)
         }
     }
     if (m->flags & MSG_PEEK || n < 0) {
-        if (m->control) {       /* descriptors stay with the packet */
+        if (m->control) { /* descriptors stay with the packet */
             m->control->hop_limit = p->control.hop_limit;
             m->control->traffic_class = p->control.traffic_class;
         }

@@ -6,7 +6,7 @@
 
 #include "tee/libos/net/socket.h"
 
-#define PACKET_COUNT_MAX 512u   /* in one queue */
+#define PACKET_COUNT_MAX 512u /* in one queue */
 
 struct packet {
     struct packet *next;
@@ -22,14 +22,15 @@ struct packet_queue {
     struct packet *first, *last;
     unsigned count;
     size_t bytes;
-    uint32_t no_reader, no_writer;      /* atomic bools */
+    uint32_t no_reader, no_writer; /* atomic bools */
     struct waitq read_wait, write_wait;
-    struct waitq *room;                 /* announced when there is room again: write_wait, or one of many queues */
+    struct waitq *room; /* announced when there is room again: write_wait, or one of many queues */
 };
 
 /* Takes the message's bytes into a packet. m->control is taken over. returns: 0; -EMSGSIZE more than size_max;
  * -ENOMEM, -EFAULT. */
-MUST_CHECK int packet_new(struct sock_msg *m, size_t size_max, const struct sock_addr *from, struct packet **ret);
+MUST_CHECK int packet_new(struct sock_msg *m, size_t size_max, const struct sock_addr *from,
+                          struct packet **ret);
 void packet_free(struct packet *p);
 /* At the end of the queue, which holds at most bytes_max. returns: 0 (p is the queue's); -EAGAIN full; -EPIPE no reader. */
 MUST_CHECK int packet_put(struct packet_queue *q, struct packet *p, size_t bytes_max);

@@ -40,7 +40,7 @@ static int set_timeout(uint64_t *timeout_ns, const void *value, uint32_t size)
     if (t[1] < 0 || t[1] >= 1000000)
         return -EDOM;
     if (t[0] < 0)
-        *timeout_ns = 1;    /* Linux: no waiting at all */
+        *timeout_ns = 1; /* Linux: no waiting at all */
     else if ((uint64_t)t[0] >= UINT64_MAX / NS_PER_SEC / 4)
         *timeout_ns = 0;
     else
@@ -90,7 +90,8 @@ int sock_option_set(struct socket *s, int level, int name, const void *value, ui
         return 0;
     case SO_RCVBUF:
     case SO_RCVBUFFORCE:
-        s->receive_size = MAX(MIN((uint32_t)MAX(number, 0), SOCK_BUFFER_DEFAULT) * 2, RECEIVE_SIZE_MIN);
+        s->receive_size =
+            MAX(MIN((uint32_t)MAX(number, 0), SOCK_BUFFER_DEFAULT) * 2, RECEIVE_SIZE_MIN);
         return 0;
     case SO_RCVLOWAT:
         s->receive_low = MAX(number, 1);
@@ -125,7 +126,8 @@ static int put(void *value, uint32_t *size, const void *src, uint32_t src_size)
 
 static int put_timeout(void *value, uint32_t *size, uint64_t timeout_ns)
 {
-    int64_t t[2] = { (int64_t)(timeout_ns / NS_PER_SEC), (int64_t)(timeout_ns % NS_PER_SEC / 1000) };
+    int64_t t[2] = { (int64_t)(timeout_ns / NS_PER_SEC),
+                     (int64_t)(timeout_ns % NS_PER_SEC / 1000) };
 
     return put(value, size, t, sizeof t);
 }

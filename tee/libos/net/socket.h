@@ -42,13 +42,13 @@
 #define SHUT_RD 0
 #define SHUT_WR 1
 #define SHUT_RDWR 2
-#define SOCK_SHUT_READ 1u   /* socket->shut */
+#define SOCK_SHUT_READ 1u /* socket->shut */
 #define SOCK_SHUT_WRITE 2u
 
 #define SOL_SOCKET_LEVEL 1
 #define SCM_RIGHTS 1
 #define SCM_CREDENTIALS 2
-#define SCM_FILES_MAX 253u  /* as Linux */
+#define SCM_FILES_MAX 253u /* as Linux */
 
 #define SOCK_ADDR_MAX 128u
 #define SOCK_BACKLOG_MAX 4096u
@@ -56,25 +56,25 @@
 #define SOCK_BUFFER_MAX (4u * 1024 * 1024)
 
 struct sock_addr {
-    uint32_t size;              /* bytes that count; 0: none */
+    uint32_t size; /* bytes that count; 0: none */
     union {
         uint16_t family;
         uint8_t bytes[SOCK_ADDR_MAX];
     };
 };
 
-struct sock_cred {              /* struct ucred */
+struct sock_cred { /* struct ucred */
     int32_t pid;
     uint32_t uid, gid;
 };
 
 /* What goes with bytes: descriptors and credentials. */
 struct sock_control {
-    struct file **files;        /* counted, owned; file_count of them */
+    struct file **files; /* counted, owned; file_count of them */
     unsigned file_count;
     bool has_cred;
     struct sock_cred cred;
-    bool has_hop_limit, has_traffic_class;  /* IPv6; of a packet inside the enclave */
+    bool has_hop_limit, has_traffic_class; /* IPv6; of a packet inside the enclave */
     int32_t hop_limit, traffic_class;
 };
 void sock_control_done(struct sock_control *c);
@@ -82,11 +82,11 @@ void sock_control_done(struct sock_control *c);
 /* One message, in either direction. */
 struct sock_msg {
     struct uio *u;
-    int flags;                  /* MSG_* of the call */
-    struct sock_addr *addr;     /* send: where to, or size 0; receive: filled; may be NULL */
-    struct sock_control *control;   /* send: taken over by the family; receive: filled; may be NULL */
-    int ret_flags;              /* receive: MSG_TRUNC, MSG_EOR... */
-    uint32_t ttl, tos;          /* reserved */
+    int flags;                    /* MSG_* of the call */
+    struct sock_addr *addr;       /* send: where to, or size 0; receive: filled; may be NULL */
+    struct sock_control *control; /* send: taken over by the family; receive: filled; may be NULL */
+    int ret_flags;                /* receive: MSG_TRUNC, MSG_EOR... */
+    uint32_t ttl, tos;            /* reserved */
 };
 
 struct socket;
@@ -107,26 +107,26 @@ struct sock_ops {
     int (*get_option)(struct socket *s, int level, int name, void *value, uint32_t *size);
     /* Bytes that a read would give now (FIONREAD) or that are not sent yet. */
     int (*queued)(struct socket *s, bool output, uint32_t *ret);
-    void (*release)(struct socket *s);  /* frees s */
+    void (*release)(struct socket *s); /* frees s */
 };
 
 struct socket {
     const struct sock_ops *ops;
     int family, type, protocol;
-    struct file *file;          /* not counted; NULL until it has one */
-    struct mutex lock;          /* state of the family */
-    struct waitq wait;          /* announces everything but what streams announce themselves */
-    int32_t error;              /* SO_ERROR: negative errno, taken by the next call; atomic */
-    uint32_t shut;              /* SOCK_SHUT_*; atomic */
+    struct file *file; /* not counted; NULL until it has one */
+    struct mutex lock; /* state of the family */
+    struct waitq wait; /* announces everything but what streams announce themselves */
+    int32_t error;     /* SO_ERROR: negative errno, taken by the next call; atomic */
+    uint32_t shut;     /* SOCK_SHUT_*; atomic */
     bool is_listening;
     /* Options that are kept inside for every family. */
-    uint64_t receive_timeout_ns, send_timeout_ns;  /* 0: forever */
-    uint32_t send_size, receive_size;              /* SO_SNDBUF, SO_RCVBUF */
-    uint32_t flags;             /* SOCK_FLAG_* */
-    int32_t linger_s;           /* valid with SOCK_FLAG_LINGER */
+    uint64_t receive_timeout_ns, send_timeout_ns; /* 0: forever */
+    uint32_t send_size, receive_size;             /* SO_SNDBUF, SO_RCVBUF */
+    uint32_t flags;                               /* SOCK_FLAG_* */
+    int32_t linger_s;                             /* valid with SOCK_FLAG_LINGER */
     int32_t priority, mark, receive_low, busy_poll;
     uint64_t ino;
-    char name[32];              /* "socket:[ino]" */
+    char name[32]; /* "socket:[ino]" */
 };
 #define SOCK_FLAG_PASSCRED 0x1u
 #define SOCK_FLAG_LINGER 0x2u

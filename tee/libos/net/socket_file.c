@@ -51,8 +51,9 @@ int sock_wait_error(int rc, uint64_t timeout_ns)
 
 int sock_take_error(struct socket *s)
 {
-    return __atomic_load_n(&s->error, __ATOMIC_RELAXED) ? __atomic_exchange_n(&s->error, 0, __ATOMIC_ACQ_REL)
-                                                        : 0;
+    return __atomic_load_n(&s->error, __ATOMIC_RELAXED)
+               ? __atomic_exchange_n(&s->error, 0, __ATOMIC_ACQ_REL)
+               : 0;
 }
 
 struct sock_cred sock_my_cred(void)

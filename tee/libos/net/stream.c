@@ -104,7 +104,7 @@ void stream_close(struct stream *st, int side, bool reset)
 void stream_shutdown(struct stream *st, int side, uint32_t shut, bool tell_writer)
 {
     if (shut & SOCK_SHUT_READ && !tell_writer)
-        mark(&st->ways[side], 0);   /* only wakes: the socket's own flag ends its reads */
+        mark(&st->ways[side], 0); /* only wakes: the socket's own flag ends its reads */
     else if (shut & SOCK_SHUT_READ)
         mark(&st->ways[side], STREAM_NO_READER | STREAM_NO_WRITER);
     if (shut & SOCK_SHUT_WRITE)
@@ -146,7 +146,8 @@ static size_t control_limit(struct stream_way *w, struct sock_msg *m)
 
 static bool read_ended(const struct socket *s, const struct stream_way *w)
 {
-    return closed_now(w) & STREAM_NO_WRITER || __atomic_load_n(&s->shut, __ATOMIC_RELAXED) & SOCK_SHUT_READ;
+    return closed_now(w) & STREAM_NO_WRITER ||
+           __atomic_load_n(&s->shut, __ATOMIC_RELAXED) & SOCK_SHUT_READ;
 }
 
 static int wait_data(struct socket *s, struct stream_way *w, uint64_t deadline_ns)
@@ -168,7 +169,8 @@ int stream_take_reset(struct stream *st, int side)
 }
 
 /* What is there now; 0: nothing. *ret_stop: a control item ends the message. */
-static int64_t receive_now(struct stream_way *w, struct sock_msg *m, size_t peek_off, bool *ret_stop)
+static int64_t receive_now(struct stream_way *w, struct sock_msg *m, size_t peek_off,
+                           bool *ret_stop)
 {
     bool peek = (m->flags & MSG_PEEK) != 0;
     int64_t n;
@@ -180,7 +182,8 @@ static int64_t receive_now(struct stream_way *w, struct sock_msg *m, size_t peek
     }
     size_t limit = control_limit(w, m);
     size_t size = MIN(m->u->left, limit);
-    *ret_stop = limit != SIZE_MAX || (m->control && (m->control->file_count || m->control->has_cred));
+    *ret_stop =
+        limit != SIZE_MAX || (m->control && (m->control->file_count || m->control->has_cred));
     if (m->flags & MSG_TRUNC && !peek) {
         n = (int64_t)MIN(size, ring_used(&w->ring));
         ring_skip(&w->ring, (size_t)n);
@@ -204,7 +207,7 @@ int64_t stream_receive(struct socket *s, struct stream *st, int side, struct soc
     bool stop = false;
 
     while (m->u->left) {
-        bool ended = read_ended(s, w);  /* before the look: what came before the end is read */
+        bool ended = read_ended(s, w); /* before the look: what came before the end is read */
         int64_t n = receive_now(w, m, m->flags & MSG_PEEK ? (size_t)total : 0, &stop);
         int rc;
 
@@ -286,12 +289,13 @@ static int64_t send_now(struct stream_way *w, struct sock_msg *m)
         if (n == 0)
             n = ring_write(&w->ring, m->u, MIN(MIN(m->u->left, room), PIECE_SIZE));
         if (n == 0)
-            n = -ENOMEM;    /* full below its capacity: could not grow */
+            n = -ENOMEM; /* full below its capacity: could not grow */
         if (n < 0)
             break;
         total += n;
         if (m->u->left)
-            wait_wake(&w->read_wait, WAKE_ALL, POLLIN | POLLRDNORM);    /* reads while the rest is copied */
+            wait_wake(&w->read_wait, WAKE_ALL,
+                      POLLIN | POLLRDNORM); /* reads while the rest is copied */
     }
     mutex_unlock(&w->write_lock);
     if (total)
@@ -380,7 +384,8 @@ uint32_t stream_poll(const struct socket *s, struct stream *st, int side, struct
     if (pt && pt->add) {
         poll_add(pt, &in->read_wait);
         poll_add(pt, &out->write_wait);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);    /* registered before the look; pairs with wait_wake() */
+        __atomic_thread_fence(
+            __ATOMIC_SEQ_CST); /* registered before the look; pairs with wait_wake() */
     }
     in_closed = closed_now(in);
     out_closed = closed_now(out);
@@ -394,7 +399,8 @@ uint32_t stream_poll(const struct socket *s, struct stream *st, int side, struct
         bits |= POLLERR;
     if (__atomic_load_n(&in->urgent, __ATOMIC_ACQUIRE))
         bits |= POLLPRI;
-    if (ring_free(&out->ring) >= low_room(out) || out_closed & (STREAM_NO_READER | STREAM_NO_WRITER))
+    if (ring_free(&out->ring) >= low_room(out) ||
+        out_closed & (STREAM_NO_READER | STREAM_NO_WRITER))
         bits |= POLLOUT | POLLWRNORM;
     return bits;
 }
@@ -410,7 +416,8 @@ void stream_set_size(struct stream *st, int side, bool output, uint32_t size)
 
     mutex_lock(&w->write_lock);
     mutex_lock(&w->read_lock);
-    int rc UNUSED = ring_set_capacity(&w->ring, size_to_capacity(size));    /* a hint: more stays when full */
+    int rc UNUSED =
+        ring_set_capacity(&w->ring, size_to_capacity(size)); /* a hint: more stays when full */
     mutex_unlock(&w->read_lock);
     mutex_unlock(&w->write_lock);
 }

@@ -9,7 +9,7 @@
 #include "tee/libos/net/socket.h"
 
 #define STREAM_CAPACITY (256u * 1024)
-#define STREAM_CONTROL_MAX 256u     /* control items in flight a direction */
+#define STREAM_CONTROL_MAX 256u /* control items in flight a direction */
 
 /* Descriptors or credentials that go with the byte at `at`. */
 struct stream_control {
@@ -23,24 +23,25 @@ struct stream_way {
     struct ring ring;
     struct mutex read_lock, write_lock;
     struct waitq read_wait, write_wait;
-    uint32_t closed;            /* STREAM_*; atomic */
-    struct stream_control *controls;    /* in order of `at`; under read_lock when taken, control_lock always */
+    uint32_t closed; /* STREAM_*; atomic */
+    struct stream_control
+        *controls; /* in order of `at`; under read_lock when taken, control_lock always */
     struct spin control_lock;
     unsigned control_count;
-    uint32_t urgent;            /* STREAM_URGENT | byte: TCP's out-of-band byte, not yet taken; atomic */
-    bool urgent_inline;         /* SO_OOBINLINE of the reader */
+    uint32_t urgent;    /* STREAM_URGENT | byte: TCP's out-of-band byte, not yet taken; atomic */
+    bool urgent_inline; /* SO_OOBINLINE of the reader */
 };
 #define STREAM_URGENT 0x100u
-#define STREAM_NO_WRITER 1u     /* end of file after what is in the ring */
-#define STREAM_NO_READER 2u     /* writes fail with -EPIPE */
-#define STREAM_RESET 4u         /* -ECONNRESET once, to the reader */
-#define STREAM_WAS_RESET 8u     /* for good: the reader's end is no longer connected */
+#define STREAM_NO_WRITER 1u /* end of file after what is in the ring */
+#define STREAM_NO_READER 2u /* writes fail with -EPIPE */
+#define STREAM_RESET 4u     /* -ECONNRESET once, to the reader */
+#define STREAM_WAS_RESET 8u /* for good: the reader's end is no longer connected */
 
 struct stream {
-    uint32_t refs;              /* ends; atomic */
-    struct stream_way ways[2];  /* end i reads ways[i] and writes ways[1 - i] */
-    struct sock_cred creds[2];  /* of end i */
-    struct sock_addr names[2];  /* of end i */
+    uint32_t refs;             /* ends; atomic */
+    struct stream_way ways[2]; /* end i reads ways[i] and writes ways[1 - i] */
+    struct sock_cred creds[2]; /* of end i */
+    struct sock_addr names[2]; /* of end i */
 };
 
 /* Two references, one an end. */

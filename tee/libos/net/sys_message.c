@@ -15,8 +15,8 @@
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
 
-#define CONTROL_SIZE_MAX 20480u     /* as net.core.optmem_max */
-#define MESSAGES_MAX 1024u          /* of sendmmsg and recvmmsg, as Linux */
+#define CONTROL_SIZE_MAX 20480u /* as net.core.optmem_max */
+#define MESSAGES_MAX 1024u      /* of sendmmsg and recvmmsg, as Linux */
 #define NS_PER_SEC 1000000000ull
 
 /* struct msghdr of recvmsg(2) and struct mmsghdr. */
@@ -40,7 +40,7 @@ struct user_mmessage {
 };
 _Static_assert(sizeof(struct user_mmessage) == 64, "struct mmsghdr");
 
-struct user_control {       /* struct cmsghdr */
+struct user_control { /* struct cmsghdr */
     uint64_t size;
     int32_t level;
     int32_t type;
@@ -60,7 +60,8 @@ static int64_t send_message(struct socket *s, struct file *f, struct sock_msg *m
 
 SYSCALL_DEFINE(sendto)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct sock_addr addr = { 0 };
     struct socket *s;
     struct uio u;
@@ -162,7 +163,8 @@ static int control_parse(struct sock_control *c, int family, const uint8_t *data
             rc = control_ipv6(c, head.type, body, body_size);
         if (rc == -ENOPROTOOPT || (head.level != SOL_SOCKET_LEVEL && head.level != IPPROTO_IPV6)) {
             rc = 0;
-            syscall_unsupported("sendmsg: control message below SOL_SOCKET", "set the socket option instead");
+            syscall_unsupported("sendmsg: control message below SOL_SOCKET",
+                                "set the socket option instead");
         }
         if (head.level != SOL_SOCKET_LEVEL)
             ;
@@ -187,22 +189,26 @@ static int control_in(struct sock_control *c, int family, const struct user_mess
     if (um->control_size > CONTROL_SIZE_MAX)
         return -ENOBUFS;
 
-    CLEANUP(mem_freep) uint8_t *data = mem_alloc(um->control_size);
+    CLEANUP(mem_freep)
+    uint8_t *data = mem_alloc(um->control_size);
     if (!data)
         return -ENOMEM;
     int rc = user_copy_in(data, um->control, um->control_size);
     return rc < 0 ? rc : control_parse(c, family, data, um->control_size);
 }
 
-static int64_t send_one(struct socket *s, struct file *file, const struct user_message *um, int flags)
+static int64_t send_one(struct socket *s, struct file *file, const struct user_message *um,
+                        int flags)
 {
-    CLEANUP(sock_control_done) struct sock_control control = { 0 };
+    CLEANUP(sock_control_done)
+    struct sock_control control = { 0 };
     struct sock_addr addr = { 0 };
     struct uio u;
     int rc = 0;
 
     if (um->name && um->name_size)
-        rc = um->name_size < 0 ? -EINVAL : sys_socket_addr_in(&addr, um->name, (uint32_t)um->name_size);
+        rc = um->name_size < 0 ? -EINVAL
+                               : sys_socket_addr_in(&addr, um->name, (uint32_t)um->name_size);
     if (rc == 0)
         rc = control_in(&control, s->family, um);
     if (rc == 0 && um->iov_count > UIO_SEGMENTS_MAX)
@@ -219,7 +225,8 @@ static int64_t send_one(struct socket *s, struct file *file, const struct user_m
 
 SYSCALL_DEFINE(sendmsg)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct user_message um;
     struct socket *s;
     int rc = sys_socket_get((int)a, &file, &s);
@@ -231,7 +238,8 @@ SYSCALL_DEFINE(sendmsg)
 
 SYSCALL_DEFINE(sendmmsg)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct socket *s;
     int64_t n = sys_socket_get((int)a, &file, &s);
     unsigned count = MIN((unsigned)c, MESSAGES_MAX), i = 0;
@@ -258,13 +266,14 @@ static int64_t receive_message(struct socket *s, struct file *f, struct sock_msg
     if (f->flags & O_NONBLOCK)
         m->flags |= MSG_DONTWAIT;
     if (m->flags & MSG_ERRQUEUE)
-        return -EAGAIN;     /* nothing is ever queued there */
+        return -EAGAIN; /* nothing is ever queued there */
     return s->ops->receive ? s->ops->receive(s, m) : -EOPNOTSUPP;
 }
 
 SYSCALL_DEFINE(recvfrom)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct sock_addr addr = { 0 };
     struct socket *s;
     struct uio u;
@@ -289,7 +298,7 @@ SYSCALL_DEFINE(recvfrom)
 struct control_out {
     uintptr_t at;
     size_t left;
-    uint32_t flags;     /* MSG_CTRUNC */
+    uint32_t flags; /* MSG_CTRUNC */
 };
 
 static int put_control(struct control_out *o, int level, int type, const void *data, size_t size)
@@ -318,7 +327,8 @@ static int put_control(struct control_out *o, int level, int type, const void *d
 static int put_rights(struct control_out *o, struct sock_control *c, bool cloexec)
 {
     int32_t fds[SCM_FILES_MAX];
-    size_t room = o->left > sizeof(struct user_control) ? (o->left - sizeof(struct user_control)) / 4 : 0;
+    size_t room =
+        o->left > sizeof(struct user_control) ? (o->left - sizeof(struct user_control)) / 4 : 0;
     size_t count = 0;
 
     while (count < MIN(room, c->file_count)) {
@@ -333,7 +343,8 @@ static int put_rights(struct control_out *o, struct sock_control *c, bool cloexe
     return count ? put_control(o, SOL_SOCKET_LEVEL, SCM_RIGHTS, fds, count * 4) : 0;
 }
 
-static int control_out(struct control_out *o, struct socket *s, struct sock_control *c, bool cloexec)
+static int control_out(struct control_out *o, struct socket *s, struct sock_control *c,
+                       bool cloexec)
 {
     int rc = 0;
 
@@ -354,7 +365,8 @@ static int control_out(struct control_out *o, struct socket *s, struct sock_cont
 
 static int64_t receive_one(struct socket *s, struct file *file, uintptr_t at, int flags)
 {
-    CLEANUP(sock_control_done) struct sock_control control = { 0 };
+    CLEANUP(sock_control_done)
+    struct sock_control control = { 0 };
     struct sock_addr addr = { 0 };
     struct user_message um;
     struct uio u;
@@ -394,7 +406,8 @@ static int64_t receive_one(struct socket *s, struct file *file, uintptr_t at, in
 
 SYSCALL_DEFINE(recvmsg)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct socket *s;
     int rc = sys_socket_get((int)a, &file, &s);
 
@@ -403,7 +416,8 @@ SYSCALL_DEFINE(recvmsg)
 
 SYSCALL_DEFINE(recvmmsg)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     uint64_t deadline = WAIT_FOREVER;
     struct socket *s;
     int64_t n = sys_socket_get((int)a, &file, &s);

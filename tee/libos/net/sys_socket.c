@@ -154,7 +154,8 @@ SYSCALL_DEFINE(socketpair)
 
 SYSCALL_DEFINE(bind)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct sock_addr addr;
     struct socket *s;
     int rc = sys_socket_get((int)a, &file, &s);
@@ -166,7 +167,8 @@ SYSCALL_DEFINE(bind)
 
 SYSCALL_DEFINE(listen)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct socket *s;
     int rc = sys_socket_get((int)a, &file, &s);
 
@@ -180,7 +182,8 @@ SYSCALL_DEFINE(listen)
 
 SYSCALL_DEFINE(connect)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct sock_addr addr;
     struct socket *s;
     int rc = sys_socket_get((int)a, &file, &s);
@@ -189,12 +192,14 @@ SYSCALL_DEFINE(connect)
         rc = sys_socket_addr_in(&addr, b, (uint32_t)c);
     if (rc < 0)
         return rc;
-    return s->ops->connect ? s->ops->connect(s, &addr, (file->flags & O_NONBLOCK) != 0) : -EOPNOTSUPP;
+    return s->ops->connect ? s->ops->connect(s, &addr, (file->flags & O_NONBLOCK) != 0)
+                           : -EOPNOTSUPP;
 }
 
 static int64_t accept_fd(int fd, uintptr_t addr, uintptr_t size_addr, uint32_t flags)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct sock_addr peer = { 0 };
     struct socket *s, *fresh;
     struct file *fresh_file;
@@ -233,7 +238,8 @@ SYSCALL_DEFINE(accept4)
 
 static int64_t name(int fd, uintptr_t addr, uintptr_t size_addr, bool peer)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct sock_addr sa = { 0 };
     struct socket *s;
     int rc = sys_socket_get(fd, &file, &s);
@@ -257,7 +263,8 @@ SYSCALL_DEFINE(getpeername)
 
 SYSCALL_DEFINE(shutdown)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct socket *s;
     int rc = sys_socket_get((int)a, &file, &s);
 
@@ -272,7 +279,8 @@ SYSCALL_DEFINE(shutdown)
 
 SYSCALL_DEFINE(setsockopt)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     uint8_t value[OPTION_SIZE_MAX] ALIGNED(8);
     struct socket *s;
     int rc = sys_socket_get((int)a, &file, &s);
@@ -291,7 +299,8 @@ SYSCALL_DEFINE(setsockopt)
 
 SYSCALL_DEFINE(getsockopt)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     uint8_t value[OPTION_SIZE_MAX] ALIGNED(8);
     struct socket *s;
     int32_t given;

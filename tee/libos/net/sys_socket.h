@@ -9,4 +9,5 @@ MUST_CHECK int sys_socket_get(int fd, struct file **ret_file, struct socket **re
 /* An address of the program. returns: 0; -EINVAL size; -EFAULT. */
 MUST_CHECK int sys_socket_addr_in(struct sock_addr *ret, uintptr_t addr, uint64_t size);
 /* To the program, cut to *size_addr, which then holds the whole size. addr 0: nothing. */
-MUST_CHECK int sys_socket_addr_out(uintptr_t addr, uintptr_t size_addr, const struct sock_addr *src);
+MUST_CHECK int sys_socket_addr_out(uintptr_t addr, uintptr_t size_addr,
+                                   const struct sock_addr *src);

@@ -36,7 +36,7 @@ int unix_new(int type, int protocol, struct socket **ret)
     if (protocol && protocol != AF_UNIX)
         return -EPROTONOSUPPORT;
     if (type == SOCK_RAW)
-        type = SOCK_DGRAM;      /* as Linux */
+        type = SOCK_DGRAM; /* as Linux */
     if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET)
         return -ESOCKTNOSUPPORT;
     s = mem_zalloc(sizeof *s);
@@ -57,7 +57,8 @@ static void announce(struct unix_sock *s)
 }
 
 /* Ties two fresh or connecting ends. a_cred: of who holds a. Nobody else may see b yet. */
-static int tie(struct unix_sock *a, struct unix_sock *b, struct sock_cred a_cred, struct sock_cred b_cred)
+static int tie(struct unix_sock *a, struct unix_sock *b, struct sock_cred a_cred,
+               struct sock_cred b_cred)
 {
     if (a->base.type == SOCK_STREAM) {
         struct stream *st;
@@ -226,7 +227,7 @@ static int connect_datagram(struct unix_sock *s, const struct sock_addr *addr)
 
     if (addr->size < 2)
         return -EINVAL;
-    if (addr->family != 0) {    /* AF_UNSPEC ends the connection */
+    if (addr->family != 0) { /* AF_UNSPEC ends the connection */
         int rc = unix_name_find(addr, &peer);
 
         if (rc < 0)
@@ -249,7 +250,7 @@ static int connect_datagram(struct unix_sock *s, const struct sock_addr *addr)
     old = s->peer;
     s->peer = peer;
     mutex_unlock(&s->base.lock);
-    announce(s);        /* before the old peer's queue may go */
+    announce(s); /* before the old peer's queue may go */
     if (old)
         unix_unref(old);
     return 0;
@@ -259,7 +260,8 @@ static int unix_connect(struct socket *base, const struct sock_addr *addr, bool 
 {
     struct unix_sock *s = to_unix(base);
 
-    return s->base.type == SOCK_DGRAM ? connect_datagram(s, addr) : connect_stream(s, addr, nonblock);
+    return s->base.type == SOCK_DGRAM ? connect_datagram(s, addr)
+                                      : connect_stream(s, addr, nonblock);
 }
 
 /* ---- accepting ---- */
@@ -303,7 +305,8 @@ static void peer_name(struct unix_sock *s, struct sock_addr *ret)
     }
 }
 
-static int unix_accept(struct socket *base, bool nonblock, struct socket **ret, struct sock_addr *ret_addr)
+static int unix_accept(struct socket *base, bool nonblock, struct socket **ret,
+                       struct sock_addr *ret_addr)
 {
     struct unix_sock *s = to_unix(base), *fresh = NULL;
     uint64_t deadline = sock_deadline(s->base.receive_timeout_ns);
@@ -320,7 +323,7 @@ static int unix_accept(struct socket *base, bool nonblock, struct socket **ret, 
     }
     if (rc < 0)
         return rc;
-    wait_wake(&s->base.wait, WAKE_ALL, POLLOUT);    /* room in the backlog */
+    wait_wake(&s->base.wait, WAKE_ALL, POLLOUT); /* room in the backlog */
     peer_name(fresh, ret_addr);
     *ret = &fresh->base;
     return 0;
@@ -360,7 +363,7 @@ static int64_t unix_receive(struct socket *base, struct sock_msg *m)
     if (!st)
         return -EINVAL;
     if (m->flags & MSG_TRUNC)
-        m->flags &= ~MSG_TRUNC;     /* means nothing here */
+        m->flags &= ~MSG_TRUNC; /* means nothing here */
     int64_t n = stream_receive(&s->base, st, s->side, m);
     if (n > 0 && m->control && !m->control->has_cred && s->base.flags & SOCK_FLAG_PASSCRED) {
         m->control->has_cred = true;
@@ -404,7 +407,8 @@ static uint32_t unix_poll(struct socket *base, struct poll_table *pt)
     if (st)
         return stream_poll(&s->base, st, s->side, pt);
     poll_add(pt, &s->base.wait);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);    /* registered before the look; pairs with wait_wake() */
+    __atomic_thread_fence(
+        __ATOMIC_SEQ_CST); /* registered before the look; pairs with wait_wake() */
     if (s->base.is_listening)
         return __atomic_load_n(&s->pending_count, __ATOMIC_ACQUIRE) ? POLLIN | POLLRDNORM : 0;
     if (s->base.type == SOCK_STREAM)
@@ -434,7 +438,8 @@ static int unix_name(struct socket *base, bool peer, struct sock_addr *ret)
     return 0;
 }
 
-static int unix_set_option(struct socket *base, int level, int name, const void *value, uint32_t size)
+static int unix_set_option(struct socket *base, int level, int name, const void *value,
+                           uint32_t size)
 {
     struct unix_sock *s = to_unix(base);
     int rc = sock_option_set(base, level, name, value, size);
@@ -468,7 +473,9 @@ static int unix_queued(struct socket *base, bool output, uint32_t *ret)
 
     if (s->base.is_listening)
         return -EINVAL;
-    *ret = s->stream ? stream_queued(s->stream, s->side, output) : output ? 0 : packet_queued(&s->queue);
+    *ret = s->stream ? stream_queued(s->stream, s->side, output)
+           : output  ? 0
+                     : packet_queued(&s->queue);
     return 0;
 }
 

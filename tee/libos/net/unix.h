@@ -9,29 +9,30 @@
 #include "tee/libos/net/stream.h"
 
 #define UNIX_PATH_SIZE 108u
-#define UNIX_ADDR_PATH 2u       /* offset of sun_path */
+#define UNIX_ADDR_PATH 2u /* offset of sun_path */
 
 struct unix_sock {
-    struct socket base;         /* base.lock guards what follows, unless said otherwise */
-    uint32_t refs;              /* its file, its peer, who looked it up; atomic */
+    struct socket base; /* base.lock guards what follows, unless said otherwise */
+    uint32_t refs;      /* its file, its peer, who looked it up; atomic */
     bool closed;
     /* Stream, connected. Set once. */
     struct stream *stream;
     int side;
     /* Datagram and SOCK_SEQPACKET. */
-    struct packet_queue queue;  /* what came in */
-    struct unix_sock *peer;     /* counted */
-    bool connected;             /* SOCK_SEQPACKET, or a stream, was connected */
+    struct packet_queue queue; /* what came in */
+    struct unix_sock *peer;    /* counted */
+    bool connected;            /* SOCK_SEQPACKET, or a stream, was connected */
     struct sock_cred peer_cred;
     /* Listening. */
-    struct unix_sock *pending, *pending_last;   /* connected, not yet accepted; linked by pending_next */
+    struct unix_sock *pending,
+        *pending_last; /* connected, not yet accepted; linked by pending_next */
     struct unix_sock *pending_next;
     unsigned pending_count, backlog;
-    struct sock_cred cred;      /* of the listen(2) or socketpair(2) call */
+    struct sock_cred cred; /* of the listen(2) or socketpair(2) call */
     /* Name; written once under unix_name.c's lock. */
     struct sock_addr name;
-    struct inode *inode;        /* counted; of a path */
-    struct unix_sock *name_next;    /* abstract names */
+    struct inode *inode;         /* counted; of a path */
+    struct unix_sock *name_next; /* abstract names */
 };
 
 /* Where senders to any datagram socket wait for room: it outlives the sockets. */

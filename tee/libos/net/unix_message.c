@@ -133,7 +133,8 @@ int64_t unix_packet_receive(struct unix_sock *s, struct sock_msg *m)
         if (!deadline)
             deadline = sock_deadline(s->base.receive_timeout_ns);
         WAIT_UNTIL(rc, &s->queue.read_wait,
-                   !packet_is_empty(&s->queue) || __atomic_load_n(&s->queue.no_writer, __ATOMIC_ACQUIRE) ||
+                   !packet_is_empty(&s->queue) ||
+                       __atomic_load_n(&s->queue.no_writer, __ATOMIC_ACQUIRE) ||
                        __atomic_load_n(&s->base.shut, __ATOMIC_ACQUIRE) & SOCK_SHUT_READ,
                    deadline);
         rc = sock_wait_error(rc, s->base.receive_timeout_ns);
@@ -151,8 +152,9 @@ uint32_t unix_packet_poll(struct unix_sock *s, struct poll_table *pt)
     if (s->base.type == SOCK_DGRAM)
         poll_add(pt, &g_unix_datagram_room);
     else if (peer)
-        poll_add(pt, peer->queue.room);     /* s keeps this peer until it is closed */
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);    /* registered before the look; pairs with wait_wake() */
+        poll_add(pt, peer->queue.room); /* s keeps this peer until it is closed */
+    __atomic_thread_fence(
+        __ATOMIC_SEQ_CST); /* registered before the look; pairs with wait_wake() */
     if (!packet_is_empty(&s->queue))
         bits |= POLLIN | POLLRDNORM;
     if (s->queue.no_writer || s->base.shut & SOCK_SHUT_READ)
@@ -163,7 +165,8 @@ uint32_t unix_packet_poll(struct unix_sock *s, struct poll_table *pt)
         bits |= POLLHUP;
     if (__atomic_load_n(&s->base.error, __ATOMIC_RELAXED))
         bits |= POLLERR;
-    if (!peer || packet_has_room(&peer->queue, 1, MAX(s->base.send_size, peer->base.receive_size) / 4))
+    if (!peer ||
+        packet_has_room(&peer->queue, 1, MAX(s->base.send_size, peer->base.receive_size) / 4))
         bits |= POLLOUT | POLLWRNORM;
     if (peer)
         unix_unref(peer);

@@ -23,7 +23,8 @@ static bool is_path(const struct sock_addr *a)
 
 static int check(const struct sock_addr *a)
 {
-    if (a->size < UNIX_ADDR_PATH || a->size > UNIX_ADDR_PATH + UNIX_PATH_SIZE || a->family != AF_UNIX)
+    if (a->size < UNIX_ADDR_PATH || a->size > UNIX_ADDR_PATH + UNIX_PATH_SIZE ||
+        a->family != AF_UNIX)
         return -EINVAL;
     return 0;
 }

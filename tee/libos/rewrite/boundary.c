@@ -23,13 +23,15 @@ static enum boundary decode(const uint8_t *code, uintptr_t start, uintptr_t at, 
         off += length;
     }
     return start + off == at && insn_length(code + off, end - off) == size ? BOUNDARY_YES
-                                                                         : BOUNDARY_NO;
+                                                                           : BOUNDARY_NO;
 }
 
 enum boundary boundary_check(struct mm *mm, uintptr_t at, size_t size)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
-    CLEANUP(mem_freep) uint8_t *code = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
+    CLEANUP(mem_freep)
+    uint8_t *code = NULL;
     struct code_gap function;
     uintptr_t header;
 

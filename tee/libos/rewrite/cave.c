@@ -12,14 +12,14 @@
 #include "tee/libos/rewrite/eh_frame.h"
 #include "tee/libos/rewrite/rewrite_private.h"
 
-#define REACH_BACK 126              /* jmp rel8 at site: site + 2 - 128 .. site + 2 + 127 */
+#define REACH_BACK 126 /* jmp rel8 at site: site + 2 - 128 .. site + 2 + 127 */
 #define REACH_FORTH 129
 #define FUNCTION_ALIGN 16u
 #define INT3 0xcc
 #define NOP_PREFIXES_MAX 11u
 #define GAP_SIZE_MAX 63u
 #define GAPS_MAX 32u
-#define HOPS_MAX 3u                 /* short jumps between the site and the long one */
+#define HOPS_MAX 3u /* short jumps between the site and the long one */
 #define SHORT_JUMP_SIZE 2u
 #define TRAMPOLINE_REACH (0x7fff0000l)
 
@@ -64,7 +64,8 @@ static int jump_write(struct mm *mm, uintptr_t at, uintptr_t target)
  * A run of int3 in bytes[], which stand at `base`, that ends at a function's start. *ret_off is the place for
  * the jump in it; the first int3 stays, so that code that runs into the padding still stops there.
  */
-static bool run_find(const uint8_t *bytes, size_t size, uintptr_t base, size_t *pos, size_t *ret_off)
+static bool run_find(const uint8_t *bytes, size_t size, uintptr_t base, size_t *pos,
+                     size_t *ret_off)
 {
     size_t i = *pos, run;
 
@@ -102,8 +103,8 @@ static size_t nop_size(const uint8_t *code, size_t left)
     size = i + 3;
     if ((modrm & 0x38) != 0 || modrm >> 6 == 3)
         return 0;
-    size += (modrm & 7) == 4 ? 1 : 0;                           /* SIB */
-    size += modrm >> 6 == 1 ? 1 : modrm >> 6 == 2 ? 4 : 0;      /* displacement */
+    size += (modrm & 7) == 4 ? 1 : 0;                      /* SIB */
+    size += modrm >> 6 == 1 ? 1 : modrm >> 6 == 2 ? 4 : 0; /* displacement */
     return size <= left ? size : 0;
 }
 
@@ -111,8 +112,8 @@ static size_t nop_size(const uint8_t *code, size_t left)
  * a call that does not return (a function never ends with another kind). */
 static bool is_final(const uint8_t *end)
 {
-    return end[-1] == 0xc3 || end[-5] == 0xe9 || end[-5] == 0xe8 || end[-2] == 0xeb || end[-1] == 0xf4 ||
-           (end[-2] == 0x0f && end[-1] == 0x0b);
+    return end[-1] == 0xc3 || end[-5] == 0xe9 || end[-5] == 0xe8 || end[-2] == 0xeb ||
+           end[-1] == 0xf4 || (end[-2] == 0x0f && end[-1] == 0x0b);
 }
 
 /* True when the gap is padding that is never executed, and long enough for a jmp rel8. */
@@ -143,7 +144,8 @@ static bool is_in_reach(uintptr_t from, uintptr_t to)
 /* A way from the site over short jumps in gaps to one that holds a jmp rel32. */
 struct way {
     struct code_gap gaps[GAPS_MAX];
-    uint8_t from[GAPS_MAX];     /* gap before this one on the way; FROM_SITE, or FROM_NONE: not reached */
+    uint8_t
+        from[GAPS_MAX]; /* gap before this one on the way; FROM_SITE, or FROM_NONE: not reached */
     uint8_t hops[GAPS_MAX];
     size_t count;
 };
@@ -190,15 +192,16 @@ static int way_extend(struct mm *mm, struct way *w, uintptr_t site, uintptr_t at
 /* Padding of nops between functions, as .eh_frame tells. */
 static int cave_in_gap(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     uintptr_t header, far = HOPS_MAX * REACH_BACK;
     size_t kept = 0;
     struct way w;
 
     if (mm_image_find(mm, site, &header, &file) < 0 || site < 2 * far)
         return -ENOENT;
-    w.count = eh_frame_gaps_find(mm, header, file, site - far - REACH_BACK, site + far + REACH_FORTH,
-                                 w.gaps, GAPS_MAX);
+    w.count = eh_frame_gaps_find(mm, header, file, site - far - REACH_BACK,
+                                 site + far + REACH_FORTH, w.gaps, GAPS_MAX);
     for (size_t i = 0; i < w.count; i++) {
         if (gap_is_usable(mm, &w.gaps[i])) {
             w.from[kept] = FROM_NONE;

@@ -12,26 +12,26 @@
 #define PHDRS_MAX 64u
 #define FDE_COUNT_MAX (1u << 24)
 #define SECTIONS_MAX 256u
-#define FRAME_SIZE_MAX (1u << 20)   /* more would cost more than the traps that it saves */
+#define FRAME_SIZE_MAX (1u << 20) /* more would cost more than the traps that it saves */
 #define FUNCTIONS_MAX 48u
 #define FUNCTION_ALIGN 64u
 #define PCREL_SDATA4 0x1bu
 #define UDATA4 0x03u
 #define DATAREL_SDATA4 0x3bu
 
-struct hdr {            /* .eh_frame_hdr */
+struct hdr { /* .eh_frame_hdr */
     uint8_t version, frame_encoding, count_encoding, table_encoding;
     int32_t frame;
     uint32_t count;
 } PACKED;
 
-struct hdr_entry {      /* relative to the hdr */
+struct hdr_entry { /* relative to the hdr */
     int32_t start, fde;
 } PACKED;
 
 struct fde {
     uint32_t size, cie;
-    int32_t start;      /* relative to this field */
+    int32_t start; /* relative to this field */
     uint32_t code_size;
 } PACKED;
 
@@ -81,7 +81,8 @@ static bool table_open(struct mm *mm, uintptr_t at, struct table *ret)
     return true;
 }
 
-static bool entry_get(const struct table *t, uint32_t index, uintptr_t *ret_start, uintptr_t *ret_fde)
+static bool entry_get(const struct table *t, uint32_t index, uintptr_t *ret_start,
+                      uintptr_t *ret_fde)
 {
     struct hdr_entry e;
 
@@ -121,7 +122,8 @@ static bool function_end(struct mm *mm, uintptr_t start, uintptr_t fde, uintptr_
     if (user_copy_in_mm(mm, &f, fde, sizeof f) < 0 || f.size < sizeof f - sizeof f.size ||
         f.size == UINT32_MAX || f.cie == 0)
         return false;
-    if (fde + offsetof(struct fde, start) + (uintptr_t)(int64_t)f.start != start || f.code_size == 0)
+    if (fde + offsetof(struct fde, start) + (uintptr_t)(int64_t)f.start != start ||
+        f.code_size == 0)
         return false;
     *ret = start + f.code_size;
     return true;
@@ -167,7 +169,8 @@ static bool section_find(struct file *f, uint64_t *ret_vaddr, uint64_t *ret_size
             sizeof section)
             return false;
         if (!(section.sh_flags & SHF_ALLOC) || names.sh_offset > INT64_MAX / 2 ||
-            file_read_kernel(f, name, sizeof name, names.sh_offset + section.sh_name) != sizeof name ||
+            file_read_kernel(f, name, sizeof name, names.sh_offset + section.sh_name) !=
+                sizeof name ||
             memcmp(name, ".eh_frame", sizeof name) != 0)
             continue;
         *ret_vaddr = section.sh_addr;
@@ -184,17 +187,18 @@ static bool cie_is_plain(struct mm *mm, uintptr_t at)
     uint8_t c[17];
 
     return user_copy_in_mm(mm, c, at, sizeof c) == 0 && c[8] == 1 && c[9] == 'z' && c[10] == 'R' &&
-           c[11] == 0 && !((c[12] | c[13] | c[14] | c[15]) & 0x80) && c[15] == 1 && c[16] == PCREL_SDATA4;
+           c[11] == 0 && !((c[12] | c[13] | c[14] | c[15]) & 0x80) && c[15] == 1 &&
+           c[16] == PCREL_SDATA4;
 }
 
 /* Functions near a place, in the order of .eh_frame. */
 struct function_list {
-    struct code_gap functions[FUNCTIONS_MAX];   /* start and end of the code itself */
+    struct code_gap functions[FUNCTIONS_MAX]; /* start and end of the code itself */
     size_t count;
 };
 
-static void functions_find(struct mm *mm, uintptr_t at, uintptr_t end, uintptr_t first, uintptr_t last,
-                           struct function_list *ret)
+static void functions_find(struct mm *mm, uintptr_t at, uintptr_t end, uintptr_t first,
+                           uintptr_t last, struct function_list *ret)
 {
     uintptr_t plain_cie = 0;
 
@@ -265,7 +269,8 @@ bool eh_frame_function_find(struct mm *mm, uintptr_t header, struct file *file, 
     if (hdr)
         return table_open(mm, hdr, &t) && index_find(&t, addr, &index) &&
                entry_get(&t, index, &ret->start, &fde) &&
-               function_end(mm, ret->start, fde, &ret->end) && addr >= ret->start && addr < ret->end;
+               function_end(mm, ret->start, fde, &ret->end) && addr >= ret->start &&
+               addr < ret->end;
     if (!section_find(file, &vaddr, &size))
         return false;
     functions_find(mm, vaddr + bias, vaddr + bias + size, addr, addr, &l);

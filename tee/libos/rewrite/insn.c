@@ -5,36 +5,45 @@
 #define INSN_SIZE_MAX 15u
 
 /* What follows an opcode. */
-#define M 0x01u         /* ModRM */
-#define B 0x02u         /* 1 byte */
-#define W 0x04u         /* 2 bytes */
-#define Z 0x08u         /* 4 bytes, 2 with 66 */
-#define D 0x10u         /* 4 bytes always: near branches */
-#define V 0x20u         /* as Z, 8 with REX.W: mov r64, imm64 */
-#define X 0x80u         /* none, or not used by compilers */
+#define M 0x01u /* ModRM */
+#define B 0x02u /* 1 byte */
+#define W 0x04u /* 2 bytes */
+#define Z 0x08u /* 4 bytes, 2 with 66 */
+#define D 0x10u /* 4 bytes always: near branches */
+#define V 0x20u /* as Z, 8 with REX.W: mov r64, imm64 */
+#define X 0x80u /* none, or not used by compilers */
 
 /* Opcodes of one byte; prefixes, escapes and 8f, a0-a3, c4, c5, f6, f7 are handled before. */
 static const uint8_t g_one[256] = {
-    M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, X,
-    M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    X, X, X, M, X, X, X, X, Z, M | Z, B, M | B, X, X, X, X, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B,
-    M | B, M | Z, X, M | B, M, M, M, M, M, M, M, M, M, M, M, X, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, X, 0, 0, 0, 0, 0,
-    X, X, X, X, 0, 0, 0, 0, B, Z, 0, 0, 0, 0, 0, 0, B, B, B, B, B, B, B, B, V, V, V, V, V, V, V, V,
-    M | B, M | B, W, 0, X, X, M | B, M | Z, W | B, 0, X, X, 0, B, X, X, M, M, M, M, X, X, X, 0, M, M, M, M, M, M, M, M,
-    B, B, B, B, X, X, X, X, D, D, X, B, X, X, X, X, X, X, X, X, 0, 0, X, X, 0, 0, X, X, 0, 0, M, M,
+    M, M, M, M, B, Z, X, X, M,     M,     M, M, B, Z,     X,     X,     M,     M, M, M, B, Z, X,
+    X, M, M, M, M, B, Z, X, X,     M,     M, M, M, B,     Z,     X,     X,     M, M, M, M, B, Z,
+    X, X, M, M, M, M, B, Z, X,     X,     M, M, M, M,     B,     Z,     X,     X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X,     X,     X, 0, 0, 0,     0,     0,     0,     0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, X, X, X, M, X,     X,     X, X, Z, M | Z, B,     M | B, X,     X, X, X, B, B, B,
+    B, B, B, B, B, B, B, B, B,     B,     B, B, B, M | B, M | Z, X,     M | B, M, M, M, M, M, M,
+    M, M, M, M, M, X, 0, 0, 0,     0,     0, 0, 0, 0,     0,     0,     X,     0, 0, 0, 0, 0, X,
+    X, X, X, 0, 0, 0, 0, B, Z,     0,     0, 0, 0, 0,     0,     B,     B,     B, B, B, B, B, B,
+    V, V, V, V, V, V, V, V, M | B, M | B, W, 0, X, X,     M | B, M | Z, W | B, 0, X, X, 0, B, X,
+    X, M, M, M, M, X, X, X, 0,     M,     M, M, M, M,     M,     M,     M,     B, B, B, B, X, X,
+    X, X, D, D, X, B, X, X, X,     X,     X, X, X, X,     0,     0,     X,     X, 0, 0, X, X, 0,
+    0, M, M,
 };
 
 /* Opcodes after 0f; 38 and 3a are handled before. */
 static const uint8_t g_two[256] = {
-    X, M, X, X, X, 0, X, X, X, X, X, 0, X, M, X, X, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-    X, X, X, X, X, X, X, X, M, M, M, M, M, M, M, M, X, 0, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-    M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M | B, M | B, M | B, M | B, M, M, M, 0, X, X, X, X, M, M, M, M,
-    D, D, D, D, D, D, D, D, D, D, D, D, D, D, D, D, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-    0, 0, 0, M, M | B, M, X, X, 0, 0, X, M, M | B, M, M, M, M, M, M, M, M, M, M, M, M, M, M | B, M, M, M, M, M,
-    M, M, M | B, M, M | B, M | B, M | B, M, 0, 0, 0, 0, 0, 0, 0, 0, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-    M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, X,
+    X, M, X, X, X,     0, X,     X, X, X, X, 0, X,     M,     X,     X,     M,     M,     M,     M,
+    M, M, M, M, M,     M, M,     M, M, M, M, M, X,     X,     X,     X,     X,     X,     X,     X,
+    M, M, M, M, M,     M, M,     M, X, 0, X, X, X,     X,     X,     X,     X,     X,     X,     X,
+    X, X, X, X, M,     M, M,     M, M, M, M, M, M,     M,     M,     M,     M,     M,     M,     M,
+    M, M, M, M, M,     M, M,     M, M, M, M, M, M,     M,     M,     M,     M,     M,     M,     M,
+    M, M, M, M, M,     M, M,     M, M, M, M, M, M | B, M | B, M | B, M | B, M,     M,     M,     0,
+    X, X, X, X, M,     M, M,     M, D, D, D, D, D,     D,     D,     D,     D,     D,     D,     D,
+    D, D, D, D, M,     M, M,     M, M, M, M, M, M,     M,     M,     M,     M,     M,     M,     M,
+    0, 0, 0, M, M | B, M, X,     X, 0, 0, X, M, M | B, M,     M,     M,     M,     M,     M,     M,
+    M, M, M, M, M,     M, M | B, M, M, M, M, M, M,     M,     M | B, M,     M | B, M | B, M | B, M,
+    0, 0, 0, 0, 0,     0, 0,     0, M, M, M, M, M,     M,     M,     M,     M,     M,     M,     M,
+    M, M, M, M, M,     M, M,     M, M, M, M, M, M,     M,     M,     M,     M,     M,     M,     M,
+    M, M, M, M, M,     M, M,     M, M, M, M, M, M,     M,     M,     X,
 };
 
 /* Bytes of ModRM, SIB and displacement; 0: cut off. */
@@ -62,8 +71,8 @@ static size_t modrm_size(const uint8_t *code, size_t left)
 }
 
 struct prefixes {
-    bool size16;    /* 66 */
-    bool wide;      /* REX.W */
+    bool size16; /* 66 */
+    bool wide;   /* REX.W */
 };
 
 /* The instruction from its opcode on, by what follows the opcode. */

@@ -10,7 +10,7 @@
 #include "tee/libos/rewrite/rewrite_private.h"
 
 #define MOV_EAX_IMM32 0xb8
-#define BEFORE_SIZE 3u              /* bytes before the mov that could make it part of something longer */
+#define BEFORE_SIZE 3u /* bytes before the mov that could make it part of something longer */
 #define NEAREST_DISTANCE 0x200000l
 #define FARTHEST_DISTANCE 0x7fff0000l
 #define LIFTED_SIZE (LIFT_SIZE + TRAMPOLINE_SIZE)

@@ -17,8 +17,8 @@
 #define JUMP_REL32 0xe9
 #define JUMP_REL8 0xeb
 
-static struct mutex g_lock;             /* one site at a time; taken before mm->lock */
-static struct rewrite_stats g_stats;    /* atomics */
+static struct mutex g_lock;          /* one site at a time; taken before mm->lock */
+static struct rewrite_stats g_stats; /* atomics */
 
 static void count(uint64_t *counter)
 {
@@ -28,7 +28,8 @@ static void count(uint64_t *counter)
 /* code: the five bytes at site. */
 static int pun(struct mm *mm, uintptr_t site, const uint8_t *code)
 {
-    int32_t high = (int32_t)((uint32_t)code[4] << 24 | (uint32_t)code[3] << 16 | (uint32_t)code[2] << 8);
+    int32_t high =
+        (int32_t)((uint32_t)code[4] << 24 | (uint32_t)code[3] << 16 | (uint32_t)code[2] << 8);
     int64_t first = (int64_t)(site + JUMP_SIZE) + high;
     uint8_t jump[SYSCALL_SIZE] = { JUMP_REL32 };
     uintptr_t at;

@@ -18,8 +18,8 @@ struct mm;
 void rewrite_site(struct mm *mm, uintptr_t site, uint64_t number);
 
 struct rewrite_stats {
-    uint64_t traps;                             /* system calls that came by a trap */
-    uint64_t punned, caved, lifted, trapping;   /* sites, by what became of them */
+    uint64_t traps;                           /* system calls that came by a trap */
+    uint64_t punned, caved, lifted, trapping; /* sites, by what became of them */
 };
 void rewrite_stats(struct rewrite_stats *ret);
 /* Forgets sites and trampolines in the range (munmap, exec). */

@@ -10,9 +10,9 @@
  */
 #define TRAMPOLINE_SIZE 15u
 #define TRAMPOLINE_FILL 0xccu
-#define SYSCALL_SIZE 2u         /* 0f 05 */
-#define JUMP_SIZE 5u            /* e9 rel32 */
-#define LIFT_SIZE 5u            /* b8 imm32: mov imm32, %eax */
+#define SYSCALL_SIZE 2u /* 0f 05 */
+#define JUMP_SIZE 5u    /* e9 rel32 */
+#define LIFT_SIZE 5u    /* b8 imm32: mov imm32, %eax */
 
 /* ---- trampoline.c ---- */
 
@@ -30,15 +30,15 @@ MUST_CHECK int trampoline_get(struct mm *mm, uintptr_t site, uintptr_t first, ui
 /* ---- site_set.c: addresses of sites that stay as they are ---- */
 
 bool site_set_has(uintptr_t site);
-void site_set_add(uintptr_t site);      /* quietly does nothing when memory or SITE_SET_MAX is reached */
+void site_set_add(uintptr_t site); /* quietly does nothing when memory or SITE_SET_MAX is reached */
 void site_set_remove(uintptr_t start, uintptr_t end);
 
 /* ---- boundary.c ---- */
 
 enum boundary {
     BOUNDARY_NO,
-    BOUNDARY_YES,       /* certain: an instruction of `size` bytes begins there */
-    BOUNDARY_UNKNOWN,   /* the image has no table of functions, or odd code */
+    BOUNDARY_YES,     /* certain: an instruction of `size` bytes begins there */
+    BOUNDARY_UNKNOWN, /* the image has no table of functions, or odd code */
 };
 enum boundary boundary_check(struct mm *mm, uintptr_t at, size_t size);
 

@@ -5,12 +5,12 @@
 #include "tee/libos/rewrite/rewrite_private.h"
 
 #define SITE_SET_FIRST 256u
-#define SITE_SET_MAX 65536u     /* places; three quarters are used */
-#define GONE 1u                 /* marks a place whose site was removed */
+#define SITE_SET_MAX 65536u /* places; three quarters are used */
+#define GONE 1u             /* marks a place whose site was removed */
 
-static struct spin g_lock;      /* guards all below; a leaf lock */
+static struct spin g_lock; /* guards all below; a leaf lock */
 static uintptr_t *g_places;
-static size_t g_place_count, g_used_count;  /* a power of two; used: sites and GONE */
+static size_t g_place_count, g_used_count; /* a power of two; used: sites and GONE */
 
 static size_t hash(uintptr_t site)
 {

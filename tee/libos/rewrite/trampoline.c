@@ -8,9 +8,9 @@
 
 #define LEA_SIZE 7u
 #define CAVE_STEPS_MAX 8u
-#define WINDOW_MAX 256u             /* starts that are tried at a time */
+#define WINDOW_MAX 256u /* starts that are tried at a time */
 
-static const uint8_t g_lea[] = { 0x48, 0x8d, 0x0d };                                   /* rel32 */
+static const uint8_t g_lea[] = { 0x48, 0x8d, 0x0d }; /* rel32 */
 static const uint8_t g_jump[] = { 0x65, 0xff, 0x24, 0x25, TCB_SYSCALL_ENTRY, 0, 0, 0 };
 
 _Static_assert(LEA_SIZE + sizeof g_jump == TRAMPOLINE_SIZE, "size");
@@ -32,7 +32,8 @@ bool trampoline_decode(uintptr_t at, const uint8_t *code, uintptr_t *ret_site)
 {
     int32_t rel;
 
-    if (memcmp(code, g_lea, sizeof g_lea) != 0 || memcmp(code + LEA_SIZE, g_jump, sizeof g_jump) != 0)
+    if (memcmp(code, g_lea, sizeof g_lea) != 0 ||
+        memcmp(code + LEA_SIZE, g_jump, sizeof g_jump) != 0)
         return false;
     memcpy(&rel, code + sizeof g_lea, sizeof rel);
     *ret_site = at + LEA_SIZE + (uintptr_t)(int64_t)rel - SYSCALL_SIZE;
@@ -69,7 +70,7 @@ static bool is_stale(struct mm *mm, uintptr_t at, uintptr_t site)
 
 enum fit {
     FIT_NONE,
-    FIT_OWN,    /* this site's trampoline stands there already */
+    FIT_OWN, /* this site's trampoline stands there already */
     FIT_FREE,
 };
 

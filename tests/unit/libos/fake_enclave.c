@@ -31,7 +31,7 @@ static struct fake_enclave_counts g_counts;
 static struct process g_process;
 static struct thread g_thread;
 static __thread struct tcb g_tcb;
-static __thread sigjmp_buf *g_fault_jump;   /* set while a raw copy runs */
+static __thread sigjmp_buf *g_fault_jump; /* set while a raw copy runs */
 
 static void on_fault(int signo, siginfo_t *info, void *context)
 {
@@ -216,7 +216,8 @@ size_t enclave_pages_limit(void)
     if (sigsetjmp(jump, 0) == 0) {                                                                 \
         g_fault_jump = &jump;                                                                      \
         while (done < (size)) {                                                                    \
-            size_t part = MIN((size)-done, PAGE_SIZE - ((uintptr_t)(addr_for_pages) + done) % PAGE_SIZE); \
+            size_t part =                                                                          \
+                MIN((size)-done, PAGE_SIZE - ((uintptr_t)(addr_for_pages) + done) % PAGE_SIZE);    \
             statement;                                                                             \
             done += part;                                                                          \
         }                                                                                          \

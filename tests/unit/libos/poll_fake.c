@@ -36,7 +36,7 @@
 #include "tee/libos/task/timer.h"
 
 #define SLOTS 512
-#define ADDRESS_MIN 65536u  /* smaller addresses are bad */
+#define ADDRESS_MIN 65536u /* smaller addresses are bad */
 
 unsigned long g_poll_fake_ocalls;
 long g_poll_fake_blocks;
@@ -285,7 +285,7 @@ int timer_add(struct timer *t, uint64_t expires_ns)
 
     __atomic_store_n(&t->expires_ns, expires_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&t->is_armed, true, __ATOMIC_RELEASE);
-    if (t->next)    /* its thread runs: this is its callback, or it was armed */
+    if (t->next) /* its thread runs: this is its callback, or it was armed */
         return 0;
     t->next = t;
     if (pthread_create(&thread, NULL, run_timer, t) != 0)
@@ -376,11 +376,13 @@ int user_zero(uintptr_t dst, size_t size)
     return 0;
 }
 
-int user_move_part(bool out, bool zero, void *kernel, uintptr_t user, size_t size, size_t *ret_done);
+int user_move_part(bool out, bool zero, void *kernel, uintptr_t user, size_t size,
+                   size_t *ret_done);
 int user_move_part(bool out, bool zero, void *kernel, uintptr_t user, size_t size, size_t *ret_done)
 {
-    int rc = !out ? user_copy_in(kernel, user, size)
-                  : zero ? user_zero(user, size) : user_copy_out(user, kernel, size);
+    int rc = !out   ? user_copy_in(kernel, user, size)
+             : zero ? user_zero(user, size)
+                    : user_copy_out(user, kernel, size);
 
     *ret_done = rc < 0 ? 0 : size;
     return rc;

@@ -24,9 +24,9 @@ int poll_fake_open_fifo(const char *path, int flags);
 /* What the host lies about from now on. */
 enum poll_fake_lie {
     POLL_FAKE_HONEST,
-    POLL_FAKE_LIE_NAME,         /* addresses are of no family */
-    POLL_FAKE_LIE_ERROR,        /* SO_ERROR is out of range */
-    POLL_FAKE_LIE_READY,        /* every descriptor is ready for everything */
+    POLL_FAKE_LIE_NAME,  /* addresses are of no family */
+    POLL_FAKE_LIE_ERROR, /* SO_ERROR is out of range */
+    POLL_FAKE_LIE_READY, /* every descriptor is ready for everything */
 };
 extern enum poll_fake_lie g_poll_fake_lie;
 /* Calls to the host since the start. */

@@ -52,7 +52,8 @@ int ocall_tty_size(int host_fd, uint16_t *ret_rows, uint16_t *ret_columns)
 
 int ocall_socket(int family, int type, int protocol)
 {
-    return (int)answer(poll_fake_move_fd(socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol)));
+    return (int)answer(
+        poll_fake_move_fd(socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol)));
 }
 
 int ocall_bind(int host_fd, const void *addr, size_t addr_size)
@@ -68,7 +69,8 @@ int ocall_listen(int host_fd, int backlog)
 int ocall_accept(int host_fd, void *ret_addr, size_t *ret_addr_size)
 {
     socklen_t size = 128;
-    int rc = (int)answer(poll_fake_move_fd(accept4(host_fd, ret_addr, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)));
+    int rc = (int)answer(
+        poll_fake_move_fd(accept4(host_fd, ret_addr, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)));
 
     lie_about_address(ret_addr);
     *ret_addr_size = size;
@@ -80,16 +82,19 @@ int ocall_connect(int host_fd, const void *addr, size_t addr_size)
     return (int)answer(connect(host_fd, addr, (socklen_t)addr_size));
 }
 
-int64_t ocall_sendto(int host_fd, const void *src, size_t size, int flags, const void *addr, size_t addr_size)
+int64_t ocall_sendto(int host_fd, const void *src, size_t size, int flags, const void *addr,
+                     size_t addr_size)
 {
     return answer(sendto(host_fd, src, size, flags, addr, (socklen_t)addr_size));
 }
 
-int64_t ocall_recvfrom(int host_fd, void *dst, size_t size, int flags, void *ret_addr, size_t *ret_addr_size,
-                       int *ret_flags)
+int64_t ocall_recvfrom(int host_fd, void *dst, size_t size, int flags, void *ret_addr,
+                       size_t *ret_addr_size, int *ret_flags)
 {
     struct iovec iov = { dst, size };
-    struct msghdr m = { .msg_name = ret_addr, .msg_namelen = ret_addr ? 128 : 0, .msg_iov = &iov, .msg_iovlen = 1 };
+    struct msghdr m = {
+        .msg_name = ret_addr, .msg_namelen = ret_addr ? 128 : 0, .msg_iov = &iov, .msg_iovlen = 1
+    };
     int64_t n = answer(recvmsg(host_fd, &m, flags));
 
     lie_about_address(ret_addr);

@@ -22,7 +22,7 @@
 #include "tests/unit/libos/poll_fake.h"
 #include "tests/unit/libos/poll_shim.h"
 
-#define LAST_KEPT_FD 255    /* tests/syscall/case.c closes up to here after each case */
+#define LAST_KEPT_FD 255 /* tests/syscall/case.c closes up to here after each case */
 
 #define ARG(x) ((uint64_t)(x))
 
@@ -54,7 +54,7 @@ static bool is_ours(int fd)
 /* ---- making ---- */
 
 #define SHIM(ret, name, params, call)                                                              \
-    ret shim_##name params                                                                       \
+    ret shim_##name params                                                                         \
     {                                                                                              \
         return (ret)(call);                                                                        \
     }
@@ -63,25 +63,32 @@ SHIM(int, pipe, (int fds[2]), CALL3(pipe, fds, 0, 0))
 SHIM(int, pipe2, (int fds[2], int flags), CALL3(pipe2, fds, flags, 0))
 SHIM(int, eventfd, (unsigned value, int flags), CALL3(eventfd2, value, flags, 0))
 SHIM(int, epoll_create1, (int flags), CALL3(epoll_create1, flags, 0, 0))
-SHIM(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *ev), CALL4(epoll_ctl, ep, op, fd, ev))
-SHIM(int, epoll_wait, (int ep, struct epoll_event *ev, int n, int ms), CALL4(epoll_wait, ep, ev, n, ms))
+SHIM(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *ev),
+     CALL4(epoll_ctl, ep, op, fd, ev))
+SHIM(int, epoll_wait, (int ep, struct epoll_event *ev, int n, int ms),
+     CALL4(epoll_wait, ep, ev, n, ms))
 SHIM(int, socket, (int family, int type, int protocol), CALL3(socket, family, type, protocol))
 SHIM(int, socketpair, (int family, int type, int protocol, int fds[2]),
      CALL4(socketpair, family, type, protocol, fds))
 SHIM(int, bind, (int fd, const struct sockaddr *a, socklen_t size), CALL3(bind, fd, a, size))
 SHIM(int, listen, (int fd, int backlog), CALL3(listen, fd, backlog, 0))
 SHIM(int, accept, (int fd, struct sockaddr *a, socklen_t *size), CALL3(accept, fd, a, size))
-SHIM(int, accept4, (int fd, struct sockaddr *a, socklen_t *size, int flags), CALL4(accept4, fd, a, size, flags))
+SHIM(int, accept4, (int fd, struct sockaddr *a, socklen_t *size, int flags),
+     CALL4(accept4, fd, a, size, flags))
 SHIM(int, connect, (int fd, const struct sockaddr *a, socklen_t size), CALL3(connect, fd, a, size))
 SHIM(int, shutdown, (int fd, int how), CALL3(shutdown, fd, how, 0))
-SHIM(int, getsockname, (int fd, struct sockaddr *a, socklen_t *size), CALL3(getsockname, fd, a, size))
-SHIM(int, getpeername, (int fd, struct sockaddr *a, socklen_t *size), CALL3(getpeername, fd, a, size))
+SHIM(int, getsockname, (int fd, struct sockaddr *a, socklen_t *size),
+     CALL3(getsockname, fd, a, size))
+SHIM(int, getpeername, (int fd, struct sockaddr *a, socklen_t *size),
+     CALL3(getpeername, fd, a, size))
 SHIM(int, setsockopt, (int fd, int level, int name, const void *v, socklen_t size),
      CALL6(setsockopt, fd, level, name, v, size, 0))
 SHIM(int, getsockopt, (int fd, int level, int name, void *v, socklen_t *size),
      CALL6(getsockopt, fd, level, name, v, size, 0))
-SHIM(ssize_t, send, (int fd, const void *p, size_t n, int flags), CALL6(sendto, fd, p, n, flags, 0, 0))
-SHIM(ssize_t, sendto, (int fd, const void *p, size_t n, int flags, const struct sockaddr *a, socklen_t size),
+SHIM(ssize_t, send, (int fd, const void *p, size_t n, int flags),
+     CALL6(sendto, fd, p, n, flags, 0, 0))
+SHIM(ssize_t, sendto,
+     (int fd, const void *p, size_t n, int flags, const struct sockaddr *a, socklen_t size),
      CALL6(sendto, fd, p, n, flags, a, size))
 SHIM(ssize_t, recv, (int fd, void *p, size_t n, int flags), CALL6(recvfrom, fd, p, n, flags, 0, 0))
 SHIM(ssize_t, recvfrom, (int fd, void *p, size_t n, int flags, struct sockaddr *a, socklen_t *size),
@@ -91,14 +98,13 @@ SHIM(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags), CALL3(recvmsg, fd,
 SHIM(ssize_t, splice, (int from, off_t *from_off, int to, off_t *to_off, size_t n, unsigned flags),
      CALL6(splice, from, from_off, to, to_off, n, flags))
 SHIM(ssize_t, tee, (int from, int to, size_t n, unsigned flags), CALL4(tee, from, to, n, flags))
-SHIM(int, ppoll, (struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *mask),
-     ({
+SHIM(int, ppoll, (struct pollfd * p, nfds_t n, const struct timespec *t, const sigset_t *mask), ({
          struct timespec copy;
          if (t)
              copy = *t;
          CALL6(ppoll, p, n, t ? &copy : NULL, mask, 8, 0);
      }))
-SHIM(int, poll, (struct pollfd *p, nfds_t n, int ms), CALL3(poll, p, n, ms))
+SHIM(int, poll, (struct pollfd * p, nfds_t n, int ms), CALL3(poll, p, n, ms))
 SHIM(int, select, (int n, fd_set *in, fd_set *out, fd_set *ex, struct timeval *t),
      CALL6(select, n, in, out, ex, t, 0))
 
@@ -123,12 +129,14 @@ static int64_t transfer(int fd, void *p, size_t n, bool write)
     return give(rc);
 }
 
-SHIM(ssize_t, read, (int fd, void *p, size_t n), is_ours(fd) ? transfer(fd, p, n, false) : read(fd, p, n))
+SHIM(ssize_t, read, (int fd, void *p, size_t n),
+     is_ours(fd) ? transfer(fd, p, n, false) : read(fd, p, n))
 SHIM(ssize_t, write, (int fd, const void *p, size_t n),
      is_ours(fd) ? transfer(fd, (void *)p, n, true) : write(fd, p, n))
 SHIM(ssize_t, pread, (int fd, void *p, size_t n, off_t off),
      is_ours(fd) ? give(-ESPIPE) : pread(fd, p, n, off))
-SHIM(off_t, lseek, (int fd, off_t off, int whence), is_ours(fd) ? give(-ESPIPE) : lseek(fd, off, whence))
+SHIM(off_t, lseek, (int fd, off_t off, int whence),
+     is_ours(fd) ? give(-ESPIPE) : lseek(fd, off, whence))
 
 static int close_ours(int fd)
 {

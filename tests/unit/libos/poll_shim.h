@@ -38,7 +38,8 @@ int shim_getpeername(int fd, struct sockaddr *a, socklen_t *size);
 int shim_setsockopt(int fd, int level, int name, const void *v, socklen_t size);
 int shim_getsockopt(int fd, int level, int name, void *v, socklen_t *size);
 ssize_t shim_send(int fd, const void *p, size_t n, int flags);
-ssize_t shim_sendto(int fd, const void *p, size_t n, int flags, const struct sockaddr *a, socklen_t size);
+ssize_t shim_sendto(int fd, const void *p, size_t n, int flags, const struct sockaddr *a,
+                    socklen_t size);
 ssize_t shim_recv(int fd, void *p, size_t n, int flags);
 ssize_t shim_recvfrom(int fd, void *p, size_t n, int flags, struct sockaddr *a, socklen_t *size);
 ssize_t shim_sendmsg(int fd, const struct msghdr *m, int flags);

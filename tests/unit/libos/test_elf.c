@@ -43,7 +43,7 @@ static struct exec_strings strings_of(const char *bytes, size_t size)
 
 static int populate(const struct mm_area_info *a, void *arg)
 {
-    uintptr_t (*list)[2] = arg;
+    uintptr_t(*list)[2] = arg;
 
     while ((*list)[1])
         list++;
@@ -93,7 +93,8 @@ static int run(const char *path, struct exec_strings args, struct exec_strings e
         if (rc == 0)
             rc = exec_load(mm, path, &args, &env, &result);
         if (rc < 0)
-            _exit(200 + (rc == -ENOEXEC) + 2 * (rc == -ENOENT) + 3 * (rc == -ELOOP) + 4 * (rc == -EACCES));
+            _exit(200 + (rc == -ENOEXEC) + 2 * (rc == -ENOENT) + 3 * (rc == -ELOOP) +
+                  4 * (rc == -EACCES));
         populate_all(mm);
         syscall(SYS_arch_prctl, 0x1001, 0); /* ARCH_SET_GS: nothing of the fake is left */
         jump(result.entry, result.stack_pointer);
@@ -112,10 +113,13 @@ static void test_run_dynamic(void **state)
     char out[8192];
 
     assert_int_equal(run("/bin/true", STRINGS("/bin/true"), NO_STRINGS, out, sizeof out), 0);
-    assert_int_equal(WEXITSTATUS(run("/bin/false", STRINGS("/bin/false"), NO_STRINGS, out, sizeof out)), 1);
-    assert_int_equal(run("/bin/echo", STRINGS("echo\0hello\0big world"), STRINGS("A=b"), out, sizeof out), 0);
+    assert_int_equal(
+        WEXITSTATUS(run("/bin/false", STRINGS("/bin/false"), NO_STRINGS, out, sizeof out)), 1);
+    assert_int_equal(
+        run("/bin/echo", STRINGS("echo\0hello\0big world"), STRINGS("A=b"), out, sizeof out), 0);
     assert_string_equal(out, "hello big world\n");
-    assert_int_equal(run("/usr/bin/env", STRINGS("env"), STRINGS("A=b\0LONG=value"), out, sizeof out), 0);
+    assert_int_equal(
+        run("/usr/bin/env", STRINGS("env"), STRINGS("A=b\0LONG=value"), out, sizeof out), 0);
     assert_string_equal(out, "A=b\nLONG=value\n");
 }
 
@@ -123,7 +127,8 @@ static void test_run_auxv(void **state)
 {
     char out[8192];
 
-    assert_int_equal(run("/bin/true", STRINGS("/bin/true"), STRINGS("LD_SHOW_AUXV=1"), out, sizeof out), 0);
+    assert_int_equal(
+        run("/bin/true", STRINGS("/bin/true"), STRINGS("LD_SHOW_AUXV=1"), out, sizeof out), 0);
     assert_non_null(strstr(out, "AT_SYSINFO_EHDR:"));
     assert_non_null(strstr(out, "AT_PLATFORM:          x86_64"));
     assert_non_null(strstr(out, "AT_EXECFN:            /bin/true"));
@@ -149,7 +154,8 @@ static void test_run_static(void **state)
 
     if (access("/bin/busybox", X_OK) != 0)
         skip();
-    assert_int_equal(run("/bin/busybox", STRINGS("busybox\0echo\0static"), NO_STRINGS, out, sizeof out), 0);
+    assert_int_equal(
+        run("/bin/busybox", STRINGS("busybox\0echo\0static"), NO_STRINGS, out, sizeof out), 0);
     assert_string_equal(out, "static\n");
 }
 
@@ -179,7 +185,8 @@ static void test_scripts(void **state)
     for (unsigned i = 0; i < 5; i++) {
         snprintf(text, sizeof text, "#!%s", a);
         a = chain[i + 1] = script(text, 0755);
-        assert_int_equal(WEXITSTATUS(run(a, STRINGS("s"), NO_STRINGS, out, sizeof out)), i < 4 ? 0 : 203);
+        assert_int_equal(WEXITSTATUS(run(a, STRINGS("s"), NO_STRINGS, out, sizeof out)),
+                         i < 4 ? 0 : 203);
     }
     for (unsigned i = 0; i < 6; i++)
         unlink(chain[i]);
@@ -223,12 +230,23 @@ static void make_elf(void)
 {
     memset(g_bytes, 0, sizeof g_bytes);
     *EHDR = (Elf64_Ehdr){ .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, 1 },
-                          .e_type = ET_DYN, .e_machine = EM_X86_64, .e_phoff = 64,
-                          .e_phentsize = 56, .e_phnum = 3, .e_entry = 0x10 };
-    PHDR[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_filesz = 0x400,
-                            .p_memsz = 0x400, .p_align = 4096 };
-    PHDR[1] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_W, .p_offset = 0x200,
-                            .p_vaddr = 0x2200, .p_filesz = 0x100, .p_memsz = 0x5000,
+                          .e_type = ET_DYN,
+                          .e_machine = EM_X86_64,
+                          .e_phoff = 64,
+                          .e_phentsize = 56,
+                          .e_phnum = 3,
+                          .e_entry = 0x10 };
+    PHDR[0] = (Elf64_Phdr){ .p_type = PT_LOAD,
+                            .p_flags = PF_R | PF_X,
+                            .p_filesz = 0x400,
+                            .p_memsz = 0x400,
+                            .p_align = 4096 };
+    PHDR[1] = (Elf64_Phdr){ .p_type = PT_LOAD,
+                            .p_flags = PF_R | PF_W,
+                            .p_offset = 0x200,
+                            .p_vaddr = 0x2200,
+                            .p_filesz = 0x100,
+                            .p_memsz = 0x5000,
                             .p_align = 4096 };
     PHDR[2] = (Elf64_Phdr){ .p_type = PT_INTERP, .p_offset = 0x300, .p_filesz = 16 };
 }
@@ -282,9 +300,9 @@ static void test_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_headers), cmocka_unit_test(test_script_lines),
+        cmocka_unit_test(test_headers),     cmocka_unit_test(test_script_lines),
         cmocka_unit_test(test_run_dynamic), cmocka_unit_test(test_run_auxv),
-        cmocka_unit_test(test_run_vdso), cmocka_unit_test(test_run_static),
+        cmocka_unit_test(test_run_vdso),    cmocka_unit_test(test_run_static),
         cmocka_unit_test(test_scripts),
     };
 

@@ -115,7 +115,8 @@ struct tally {
 /* Loads the file, rewrites every site of its text, and checks where each one leads. */
 static struct tally rewrite_file(const char *path)
 {
-    CLEANUP(file_unrefp) struct file *f = NULL;
+    CLEANUP(file_unrefp)
+    struct file *f = NULL;
     struct elf_image *image = calloc(1, sizeof *image);
     static uintptr_t sites[4096];
     struct tally t = { 0 };
@@ -150,7 +151,8 @@ static struct tally rewrite_file(const char *path)
             for (unsigned byte = 2; byte < 16; byte++) {
                 if (before[byte] == after[byte])
                     continue;
-                assert_true(strchr("\xe9\xeb", after[byte]) && strchr("\xcc\x90\x66\x2e\x0f", before[byte]));
+                assert_true(strchr("\xe9\xeb", after[byte]) &&
+                            strchr("\xcc\x90\x66\x2e\x0f", before[byte]));
                 byte += (after[byte] == 0xe9 ? JUMP_SIZE : 2) - 1;
             }
             t.sites++;
@@ -177,8 +179,8 @@ static struct tally rewrite_file(const char *path)
 
 static void print_tally(const char *name, const struct tally *t)
 {
-    print_message("%s: %zu sites, %zu punned, %zu caved, %zu trapping\n", name, t->sites,
-                  t->punned, t->caved, t->trapping);
+    print_message("%s: %zu sites, %zu punned, %zu caved, %zu trapping\n", name, t->sites, t->punned,
+                  t->caved, t->trapping);
 }
 
 static void test_libc(void **state)
@@ -228,8 +230,8 @@ static void test_reload(void **state)
 /* Code pages of our own: nop bytes, then what the test puts there. */
 static uint8_t *code_page(uintptr_t at, const void *code, size_t size, unsigned off)
 {
-    assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_FIXED, NULL, 0), 0);
+    assert_int_equal(
+        mm_map(g_mm, &at, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, NULL, 0), 0);
     assert_int_equal(user_prefault(at, PAGE_SIZE, true), 0);
     memset((void *)at, 0x90, PAGE_SIZE);
     memcpy((uint8_t *)at + off, code, size);
@@ -258,7 +260,8 @@ static void test_refused(void **state)
     {
         uintptr_t at = ALIGN_DOWN((uintptr_t)site + 5 + 0x3d4800, PAGE_SIZE);
 
-        assert_int_equal(mm_map(g_mm, &at, 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_FIXED, NULL, 0), 0);
+        assert_int_equal(
+            mm_map(g_mm, &at, 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_FIXED, NULL, 0), 0);
     }
     rewrite_site(g_mm, (uintptr_t)site, UINT64_MAX);
     assert_memory_equal(site, plain, 2);
@@ -287,8 +290,8 @@ static void test_cave(void **state)
 
     memset(code, 0x90, sizeof code);
     memcpy(code, "\x0f\x05\x00\x00\x80\xc3", 6);
-    memset(code + 6, 0xcc, 10);             /* padding up to a function's start */
-    memset(code + 20, 0xcc, 8);             /* an immediate that looks like padding */
+    memset(code + 6, 0xcc, 10); /* padding up to a function's start */
+    memset(code + 20, 0xcc, 8); /* an immediate that looks like padding */
     site = code_page(0x400000, code, sizeof code, 64);
     rewrite_site(g_mm, (uintptr_t)site, UINT64_MAX);
     assert_int_equal(site[0], 0xeb);
@@ -308,12 +311,12 @@ static void test_lift(void **state)
         bool lifted;
     } cases[] = {
         { { 0x90, 0x90, 0x90 }, 14, true },
-        { { 0x08, 0x00, 0x00 }, 14, true },     /* the end of an immediate */
-        { { 0x90, 0x90, 0x90 }, 15, false },    /* the register came from elsewhere */
-        { { 0x90, 0x90, 0x41 }, 14, false },    /* mov $14, %r8d */
-        { { 0x90, 0xc7, 0x45 }, 14, false },    /* movl $14, -0x48(%rbp) */
-        { { 0xc7, 0x44, 0x24 }, 14, false },    /* movl $14, -0x48(%rsp) */
-        { { 0x90, 0x81, 0x7d }, 14, false },    /* cmpl $14, -0x48(%rbp) */
+        { { 0x08, 0x00, 0x00 }, 14, true },  /* the end of an immediate */
+        { { 0x90, 0x90, 0x90 }, 15, false }, /* the register came from elsewhere */
+        { { 0x90, 0x90, 0x41 }, 14, false }, /* mov $14, %r8d */
+        { { 0x90, 0xc7, 0x45 }, 14, false }, /* movl $14, -0x48(%rbp) */
+        { { 0xc7, 0x44, 0x24 }, 14, false }, /* movl $14, -0x48(%rsp) */
+        { { 0x90, 0x81, 0x7d }, 14, false }, /* cmpl $14, -0x48(%rbp) */
         { { 0x90, 0x90, 0x66 }, 14, false },
     };
 
@@ -384,7 +387,8 @@ static void *caller(void *arg)
 static void test_concurrent(void **state)
 {
     /* mov $39, %eax; syscall; cmp $-4095, %rax; ret */
-    static const uint8_t code[] = { 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff, 0xc3 };
+    static const uint8_t code[] = { 0xb8, 39,   0,    0,    0,    0x0f, 0x05,
+                                    0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff, 0xc3 };
 
     fake_enclave_process()->thread_count = 4;
     for (unsigned round = 0; round < 64; round++) {
@@ -412,8 +416,8 @@ static void test_concurrent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_libc), TEST(test_ld_so), TEST(test_static), TEST(test_reload),
-        TEST(test_refused), TEST(test_cave), TEST(test_lift), TEST(test_concurrent),
+        TEST(test_libc),    TEST(test_ld_so), TEST(test_static), TEST(test_reload),
+        TEST(test_refused), TEST(test_cave),  TEST(test_lift),   TEST(test_concurrent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,8 +14,8 @@
 #define EXPORT __attribute__((visibility("default")))
 
 /* Set before the image becomes executable; VDSO_SLOT_MAGIC is how the loader finds it. */
-__attribute__((section(".rodata.slot"), used)) static const volatile uint64_t
-    vdso_clock_data_slot = VDSO_SLOT_MAGIC;
+__attribute__((section(".rodata.slot"), used)) static const volatile uint64_t vdso_clock_data_slot =
+    VDSO_SLOT_MAGIC;
 
 static long call2(long number, long a, long b)
 {
@@ -63,9 +63,9 @@ static inline bool clock_ns(__kernel_clockid_t clock, uint64_t *ret)
 
 static inline bool is_served(__kernel_clockid_t clock)
 {
-    const unsigned served = 1u << CLOCK_REALTIME | 1u << CLOCK_MONOTONIC | 1u << CLOCK_MONOTONIC_RAW |
-                            1u << CLOCK_REALTIME_COARSE | 1u << CLOCK_MONOTONIC_COARSE |
-                            1u << CLOCK_BOOTTIME;
+    const unsigned served = 1u << CLOCK_REALTIME | 1u << CLOCK_MONOTONIC |
+                            1u << CLOCK_MONOTONIC_RAW | 1u << CLOCK_REALTIME_COARSE |
+                            1u << CLOCK_MONOTONIC_COARSE | 1u << CLOCK_BOOTTIME;
 
     return (unsigned)clock < 32 && (served >> clock & 1);
 }

@@ -11,7 +11,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/mode.h"
 
-#define HOSTFS_MAGIC 0x01021997u    /* as 9p: a folder of somebody else */
+#define HOSTFS_MAGIC 0x01021997u /* as 9p: a folder of somebody else */
 #define LISTING_STEP 65536u
 #define MODE_PERMISSIONS 07777u
 
@@ -129,7 +129,8 @@ static void node_release(struct inode *inode)
 
 int hostfs_stat(struct host_node *n, struct ocall_stat *ret)
 {
-    CLEANUP(mem_freep) char *path = NULL;
+    CLEANUP(mem_freep)
+    char *path = NULL;
     int rc = new_path(n, NULL, 0, &path);
 
     if (rc == 0)
@@ -150,9 +151,18 @@ static int node_get_attr(struct inode *inode, struct inode_attr *ret)
     if (rc < 0)
         return rc;
     *ret = (struct inode_attr){
-        .ino = st.ino, .size = st.size, .blocks = st.blocks, .dev = inode->super->dev, .rdev = st.rdev,
-        .mode = inode->mode, .nlink = st.nlink, .uid = st.uid, .gid = st.gid, .blksize = PAGE_SIZE,
-        .atime = { st.atime_s, st.atime_ns }, .mtime = { st.mtime_s, st.mtime_ns },
+        .ino = st.ino,
+        .size = st.size,
+        .blocks = st.blocks,
+        .dev = inode->super->dev,
+        .rdev = st.rdev,
+        .mode = inode->mode,
+        .nlink = st.nlink,
+        .uid = st.uid,
+        .gid = st.gid,
+        .blksize = PAGE_SIZE,
+        .atime = { st.atime_s, st.atime_ns },
+        .mtime = { st.mtime_s, st.mtime_ns },
         .ctime = { st.ctime_s, st.ctime_ns },
     };
     return 0;
@@ -169,7 +179,8 @@ static int set_size(struct host_node *n, const char *path, uint64_t size)
     return rc;
 }
 
-static int set_times(struct host_node *n, const char *path, const struct inode_attr *attr, uint32_t mask)
+static int set_times(struct host_node *n, const char *path, const struct inode_attr *attr,
+                     uint32_t mask)
 {
     struct ocall_stat st;
     int rc = hostfs_stat(n, &st);
@@ -186,13 +197,15 @@ static int set_times(struct host_node *n, const char *path, const struct inode_a
 static int node_set_attr(struct inode *inode, const struct inode_attr *attr, uint32_t mask)
 {
     struct host_node *n = hostfs_node(inode);
-    CLEANUP(mem_freep) char *path = NULL;
+    CLEANUP(mem_freep)
+    char *path = NULL;
     int rc;
 
     if (n->fs->read_only)
         return -EROFS;
     /* Owners belong to the host; setting what is there already is no change. */
-    if ((mask & ATTR_UID && attr->uid != inode->uid) || (mask & ATTR_GID && attr->gid != inode->gid))
+    if ((mask & ATTR_UID && attr->uid != inode->uid) ||
+        (mask & ATTR_GID && attr->gid != inode->gid))
         return -EPERM;
     rc = new_path(n, NULL, 0, &path);
     if (rc == 0 && mask & ATTR_MODE)
@@ -211,7 +224,8 @@ static int node_set_attr(struct inode *inode, const struct inode_attr *attr, uin
 static int dir_lookup(struct inode *dir, const char *name, size_t name_size, struct inode **ret)
 {
     struct host_node *n = hostfs_node(dir);
-    CLEANUP(mem_freep) char *path = NULL;
+    CLEANUP(mem_freep)
+    char *path = NULL;
     struct ocall_stat st;
     int rc = is_name(name, name_size) ? new_path(n, name, name_size, &path) : -ENOENT;
 
@@ -220,11 +234,12 @@ static int dir_lookup(struct inode *dir, const char *name, size_t name_size, str
     return rc < 0 ? rc : hostfs_node_new(n->fs, n, name, name_size, &st, ret);
 }
 
-static int dir_create(struct inode *dir, const char *name, size_t name_size, uint32_t mode, uint64_t rdev UNUSED,
-                      const struct cred *cred UNUSED, struct inode **ret)
+static int dir_create(struct inode *dir, const char *name, size_t name_size, uint32_t mode,
+                      uint64_t rdev UNUSED, const struct cred *cred UNUSED, struct inode **ret)
 {
     struct host_node *n = hostfs_node(dir);
-    CLEANUP(mem_freep) char *path = NULL;
+    CLEANUP(mem_freep)
+    char *path = NULL;
     int rc;
 
     if (n->fs->read_only)
@@ -235,11 +250,12 @@ static int dir_create(struct inode *dir, const char *name, size_t name_size, uin
     if (S_ISDIR(mode)) {
         rc = ocall_mount_mkdir(n->fs->mount, path, mode & MODE_PERMISSIONS);
     } else if (S_ISREG(mode)) {
-        rc = ocall_mount_open(n->fs->mount, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode & MODE_PERMISSIONS);
+        rc = ocall_mount_open(n->fs->mount, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,
+                              mode & MODE_PERMISSIONS);
         if (rc >= 0)
             rc = ocall_close(rc);
     } else {
-        rc = -EPERM;    /* FIFOs, sockets and devices of the enclave cannot live on the host */
+        rc = -EPERM; /* FIFOs, sockets and devices of the enclave cannot live on the host */
     }
     return rc < 0 ? rc : dir_lookup(dir, name, name_size, ret);
 }
@@ -248,7 +264,8 @@ static int dir_symlink(struct inode *dir, const char *name, size_t name_size, co
                        const struct cred *cred UNUSED, struct inode **ret)
 {
     struct host_node *n = hostfs_node(dir);
-    CLEANUP(mem_freep) char *path = NULL;
+    CLEANUP(mem_freep)
+    char *path = NULL;
     int rc = n->fs->read_only ? -EROFS : new_path(n, name, name_size, &path);
 
     if (rc == 0)
@@ -259,7 +276,8 @@ static int dir_symlink(struct inode *dir, const char *name, size_t name_size, co
 static int dir_link(struct inode *dir, const char *name, size_t name_size, struct inode *target)
 {
     struct host_node *n = hostfs_node(dir);
-    CLEANUP(mem_freep) char *path = NULL, *from = NULL;
+    CLEANUP(mem_freep)
+    char *path = NULL, *from = NULL;
     int rc = n->fs->read_only ? -EROFS : new_path(n, name, name_size, &path);
 
     if (rc == 0)
@@ -270,18 +288,21 @@ static int dir_link(struct inode *dir, const char *name, size_t name_size, struc
 static int remove_entry(struct inode *dir, const char *name, size_t name_size, bool directory)
 {
     struct host_node *n = hostfs_node(dir);
-    CLEANUP(mem_freep) char *path = NULL;
+    CLEANUP(mem_freep)
+    char *path = NULL;
     int rc = n->fs->read_only ? -EROFS : new_path(n, name, name_size, &path);
 
     return rc < 0 ? rc : ocall_mount_unlink(n->fs->mount, path, directory);
 }
 
-static int dir_unlink(struct inode *dir, const char *name, size_t name_size, struct inode *target UNUSED)
+static int dir_unlink(struct inode *dir, const char *name, size_t name_size,
+                      struct inode *target UNUSED)
 {
     return remove_entry(dir, name, name_size, false);
 }
 
-static int dir_rmdir(struct inode *dir, const char *name, size_t name_size, struct inode *target UNUSED)
+static int dir_rmdir(struct inode *dir, const char *name, size_t name_size,
+                     struct inode *target UNUSED)
 {
     return remove_entry(dir, name, name_size, true);
 }
@@ -302,12 +323,14 @@ static void move_node(struct host_node *n, struct host_node *to, char *name)
         inode_unref(&old->inode);
 }
 
-static int dir_rename(struct inode *from_dir, const char *from, size_t from_size, struct inode *to_dir, const char *to,
-                      size_t to_size, struct inode *moved, struct inode *replaced UNUSED, uint32_t flags)
+static int dir_rename(struct inode *from_dir, const char *from, size_t from_size,
+                      struct inode *to_dir, const char *to, size_t to_size, struct inode *moved,
+                      struct inode *replaced UNUSED, uint32_t flags)
 {
     struct host_node *n = hostfs_node(from_dir);
-    CLEANUP(mem_freep) char *from_path = NULL, *to_path = NULL, *name = NULL;
-    int rc = n->fs->read_only ? -EROFS : flags & ~(uint32_t)1 ? -EINVAL : 0;    /* RENAME_NOREPLACE */
+    CLEANUP(mem_freep)
+    char *from_path = NULL, *to_path = NULL, *name = NULL;
+    int rc = n->fs->read_only ? -EROFS : flags & ~(uint32_t)1 ? -EINVAL : 0; /* RENAME_NOREPLACE */
 
     if (rc == 0)
         rc = new_path(n, from, from_size, &from_path);
@@ -340,11 +363,14 @@ struct host_dirent {
 
 static int read_all(int fd, uint8_t **ret, size_t *ret_size)
 {
-    CLEANUP(mem_freep) uint8_t *data = NULL;
+    CLEANUP(mem_freep)
+    uint8_t *data = NULL;
     size_t size = 0;
 
     for (;;) {
-        uint8_t *more = size + LISTING_STEP <= HOSTFS_DIR_SIZE_MAX ? mem_realloc(data, size + LISTING_STEP) : NULL;
+        uint8_t *more = size + LISTING_STEP <= HOSTFS_DIR_SIZE_MAX
+                            ? mem_realloc(data, size + LISTING_STEP)
+                            : NULL;
 
         if (!more)
             return -ENOMEM;
@@ -363,7 +389,8 @@ static int read_all(int fd, uint8_t **ret, size_t *ret_size)
 
 static int refresh_listing(struct host_node *n)
 {
-    CLEANUP(mem_freep) char *path = NULL;
+    CLEANUP(mem_freep)
+    char *path = NULL;
     int rc = new_path(n, NULL, 0, &path);
 
     if (rc < 0)
@@ -411,7 +438,8 @@ static int dir_readdir(struct inode *dir, uint64_t pos, readdir_fn *fn, void *ar
 static int64_t node_readlink(struct inode *inode, char *dst, size_t size)
 {
     struct host_node *n = hostfs_node(inode);
-    CLEANUP(mem_freep) char *path = NULL;
+    CLEANUP(mem_freep)
+    char *path = NULL;
     int rc = S_ISLNK(inode->mode) ? new_path(n, NULL, 0, &path) : -EINVAL;
 
     return rc < 0 ? rc : ocall_mount_readlink(n->fs->mount, path, dst, size);
@@ -419,7 +447,7 @@ static int64_t node_readlink(struct inode *inode, char *dst, size_t size)
 
 static int refuse_open(struct inode *inode UNUSED, struct file *f UNUSED)
 {
-    return -ENXIO;      /* FIFOs, sockets and devices of the host */
+    return -ENXIO; /* FIFOs, sockets and devices of the host */
 }
 
 static const struct inode_ops dir_ops = {
@@ -452,7 +480,8 @@ static const struct inode_ops other_ops = {
 };
 
 /* The host tells nothing about its file system; programs see room. */
-static int hostfs_statfs(struct super *s UNUSED, uint64_t *ret_blocks, uint64_t *ret_free, uint64_t *ret_files)
+static int hostfs_statfs(struct super *s UNUSED, uint64_t *ret_blocks, uint64_t *ret_free,
+                         uint64_t *ret_files)
 {
     *ret_blocks = *ret_free = 1u << 28;
     *ret_files = 1u << 20;
@@ -461,7 +490,8 @@ static int hostfs_statfs(struct super *s UNUSED, uint64_t *ret_blocks, uint64_t 
 
 int hostfs_new(uint32_t mount, bool read_only, struct super **ret)
 {
-    CLEANUP(mem_freep) struct hostfs *fs = mem_zalloc(sizeof *fs);
+    CLEANUP(mem_freep)
+    struct hostfs *fs = mem_zalloc(sizeof *fs);
     struct ocall_stat st;
     int rc;
 
@@ -474,9 +504,13 @@ int hostfs_new(uint32_t mount, bool read_only, struct super **ret)
         return -ENOTDIR;
     fs->mount = mount;
     fs->read_only = read_only;
-    fs->super = (struct super){ .type = "hostfs", .dev = super_new_dev(), .magic = HOSTFS_MAGIC,
+    fs->super = (struct super){ .type = "hostfs",
+                                .dev = super_new_dev(),
+                                .magic = HOSTFS_MAGIC,
                                 .flags = MS_NOSUID | MS_NODEV | (read_only ? MS_RDONLY : 0),
-                                .uncached = true, .private_data = fs, .stat = hostfs_statfs };
+                                .uncached = true,
+                                .private_data = fs,
+                                .stat = hostfs_statfs };
     rc = hostfs_node_new(fs, NULL, "", 0, &st, &fs->super.root);
     if (rc < 0)
         return rc;

@@ -10,21 +10,21 @@
 #include "tee/enclave/ocall.h"
 #include "tee/libos/fs/vfs/vfs.h"
 
-#define HOSTFS_DIR_SIZE_MAX (16u * 1024 * 1024)     /* bytes of one listing */
+#define HOSTFS_DIR_SIZE_MAX (16u * 1024 * 1024) /* bytes of one listing */
 
 struct hostfs {
     struct super super;
-    uint32_t mount;             /* index of the descriptor's mount */
+    uint32_t mount; /* index of the descriptor's mount */
     bool read_only;
 };
 
 struct host_node {
     struct inode inode;
     struct hostfs *fs;
-    struct host_node *parent;   /* counted; NULL: the folder itself */
-    char *name;                 /* under g_hostfs_names */
+    struct host_node *parent; /* counted; NULL: the folder itself */
+    char *name;               /* under g_hostfs_names */
     /* Listing that is being read; under inode.lock. */
-    uint8_t *listing;           /* struct linux_dirent64 records, checked */
+    uint8_t *listing; /* struct linux_dirent64 records, checked */
     size_t listing_size;
 };
 
@@ -39,8 +39,8 @@ static inline struct host_node *hostfs_node(struct inode *inode)
  * returns: 0; -ENAMETOOLONG. */
 MUST_CHECK int hostfs_path(struct host_node *n, const char *name, size_t name_size, char *dst);
 /* The inode of what the host showed under that name. */
-MUST_CHECK int hostfs_node_new(struct hostfs *fs, struct host_node *parent, const char *name, size_t name_size,
-                               const struct ocall_stat *st, struct inode **ret);
+MUST_CHECK int hostfs_node_new(struct hostfs *fs, struct host_node *parent, const char *name,
+                               size_t name_size, const struct ocall_stat *st, struct inode **ret);
 /* Asks the host anew; -ESTALE when the type changed. */
 MUST_CHECK int hostfs_stat(struct host_node *n, struct ocall_stat *ret);
 /* hostfs_file.c: opens a regular file. */

@@ -30,7 +30,8 @@ static int64_t file_size(struct file *f)
 
 static int64_t file_read(struct file *f, struct uio *u, uint64_t *pos)
 {
-    CLEANUP(mem_freep) uint8_t *buffer = mem_alloc(MIN(u->left, PIECE_SIZE));
+    CLEANUP(mem_freep)
+    uint8_t *buffer = mem_alloc(MIN(u->left, PIECE_SIZE));
     int64_t done = 0;
 
     if (!buffer)
@@ -70,7 +71,8 @@ static int64_t write_piece(struct file *f, const uint8_t *src, size_t size, uint
 
 static int64_t file_write(struct file *f, struct uio *u, uint64_t *pos)
 {
-    CLEANUP(mem_freep) uint8_t *buffer = mem_alloc(MIN(u->left, PIECE_SIZE));
+    CLEANUP(mem_freep)
+    uint8_t *buffer = mem_alloc(MIN(u->left, PIECE_SIZE));
     int64_t done = 0;
 
     if (!buffer)
@@ -162,7 +164,8 @@ static int file_map_page(struct file *f, uint64_t off, void *page)
     if (off >= (uint64_t)size)
         return -EIO;
     while (done < PAGE_SIZE) {
-        int64_t n = ocall_file_pread(host_fd(f), (uint8_t *)page + done, PAGE_SIZE - done, off + done);
+        int64_t n =
+            ocall_file_pread(host_fd(f), (uint8_t *)page + done, PAGE_SIZE - done, off + done);
 
         if (n < 0)
             return (int)n;
@@ -196,8 +199,10 @@ int hostfs_open(struct inode *inode, struct file *f)
 {
     struct host_node *n = hostfs_node(inode);
     uint32_t access = f->flags & O_ACCMODE;
-    CLEANUP(mem_freep) char *path = mem_alloc(PATH_SIZE_MAX);
-    CLEANUP(mem_freep) struct host_file *hf = mem_zalloc(sizeof *hf);
+    CLEANUP(mem_freep)
+    char *path = mem_alloc(PATH_SIZE_MAX);
+    CLEANUP(mem_freep)
+    struct host_file *hf = mem_zalloc(sizeof *hf);
     struct ocall_stat st;
     int rc;
 
@@ -213,7 +218,7 @@ int hostfs_open(struct inode *inode, struct file *f)
         return fd;
     rc = ocall_file_stat(fd, &st);
     if (rc == 0 && !S_ISREG(st.mode))
-        rc = -ESTALE;   /* became something else since it was looked up */
+        rc = -ESTALE; /* became something else since it was looked up */
     if (rc < 0) {
         int closed UNUSED = ocall_close(fd);
 

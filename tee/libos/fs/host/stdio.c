@@ -21,15 +21,15 @@
 #include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/signal/signal.h"
 
-#define SMALL_SIZE 1024u        /* copied over the stack */
+#define SMALL_SIZE 1024u /* copied over the stack */
 #define PIECE_SIZE 65536u
-#define TTY_RDEV 0x8800u        /* 136:0, /dev/pts/0 */
+#define TTY_RDEV 0x8800u /* 136:0, /dev/pts/0 */
 
 struct stdio {
     int host_fd;
     bool tty;
-    struct termios termios;     /* as the program set it; the host's terminal keeps its own */
-    struct mutex lock;          /* termios, pgid */
+    struct termios termios; /* as the program set it; the host's terminal keeps its own */
+    struct mutex lock;      /* termios, pgid */
     int32_t pgid;
     char name[24];
 };
@@ -45,7 +45,8 @@ static int64_t read_once(struct stdio *s, struct uio *u, void *buffer, size_t si
 static int64_t stdio_read(struct file *f, struct uio *u, uint64_t *pos UNUSED)
 {
     struct stdio *s = f->private_data;
-    CLEANUP(mem_freep) void *heap = u->left > SMALL_SIZE ? mem_alloc(MIN(u->left, PIECE_SIZE)) : NULL;
+    CLEANUP(mem_freep)
+    void *heap = u->left > SMALL_SIZE ? mem_alloc(MIN(u->left, PIECE_SIZE)) : NULL;
     uint8_t small[SMALL_SIZE];
 
     if (u->left == 0)
@@ -93,7 +94,8 @@ static int write_all(struct file *f, const uint8_t *src, size_t size, int64_t *r
 
 static int64_t stdio_write(struct file *f, struct uio *u, uint64_t *pos UNUSED)
 {
-    CLEANUP(mem_freep) uint8_t *heap = u->left > SMALL_SIZE ? mem_alloc(MIN(u->left, PIECE_SIZE)) : NULL;
+    CLEANUP(mem_freep)
+    uint8_t *heap = u->left > SMALL_SIZE ? mem_alloc(MIN(u->left, PIECE_SIZE)) : NULL;
     uint8_t small[SMALL_SIZE];
     uint8_t *buffer = heap ? heap : small;
     size_t space = heap ? PIECE_SIZE : SMALL_SIZE;
@@ -134,9 +136,19 @@ static const struct termios termios_sane = {
     .c_oflag = OPOST | ONLCR,
     .c_cflag = B38400 | CS8 | CREAD,
     .c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
-    .c_cc = { [VINTR] = 3, [VQUIT] = 28, [VERASE] = 127, [VKILL] = 21, [VEOF] = 4, [VMIN] = 1,
-              [VSTART] = 17, [VSTOP] = 19, [VSUSP] = 26, [VREPRINT] = 18, [VDISCARD] = 15,
-              [VWERASE] = 23, [VLNEXT] = 22 },
+    .c_cc = { [VINTR] = 3,
+              [VQUIT] = 28,
+              [VERASE] = 127,
+              [VKILL] = 21,
+              [VEOF] = 4,
+              [VMIN] = 1,
+              [VSTART] = 17,
+              [VSTOP] = 19,
+              [VSUSP] = 26,
+              [VREPRINT] = 18,
+              [VDISCARD] = 15,
+              [VWERASE] = 23,
+              [VLNEXT] = 22 },
 };
 
 static int64_t tty_window(struct stdio *s, uintptr_t arg)
@@ -171,7 +183,7 @@ static int64_t tty_ioctl(struct stdio *s, uint32_t request, uintptr_t arg)
         return 0;
     case TIOCGWINSZ:
         return tty_window(s, arg);
-    case TIOCSWINSZ:    /* the host's terminal keeps its size */
+    case TIOCSWINSZ: /* the host's terminal keeps its size */
     case TCFLSH:
     case TCXONC:
     case TCSBRK:
@@ -208,7 +220,8 @@ static int64_t stdio_ioctl(struct file *f, uint32_t request, uintptr_t arg)
 
 static void stdio_release(struct file *f)
 {
-    mem_free(f->private_data);      /* the host's descriptor stays open: the operator's messages use it */
+    mem_free(
+        f->private_data); /* the host's descriptor stays open: the operator's messages use it */
 }
 
 static const struct file_ops stdio_ops = {
@@ -223,8 +236,13 @@ static const struct file_ops stdio_ops = {
 
 static int stdio_get_attr(struct inode *inode, struct inode_attr *ret)
 {
-    *ret = (struct inode_attr){ .ino = inode->ino, .rdev = inode->rdev, .mode = inode->mode,
-                                .nlink = 1, .uid = inode->uid, .gid = inode->gid, .blksize = 1024 };
+    *ret = (struct inode_attr){ .ino = inode->ino,
+                                .rdev = inode->rdev,
+                                .mode = inode->mode,
+                                .nlink = 1,
+                                .uid = inode->uid,
+                                .gid = inode->gid,
+                                .blksize = 1024 };
     return 0;
 }
 
@@ -243,8 +261,10 @@ static struct super g_stdio_super = { .type = "devpts", .dev = 1, .magic = 0x1cd
 
 int stdio_file_new(int host_fd, bool tty, struct file **ret)
 {
-    CLEANUP(mem_freep) struct stdio *s = mem_zalloc(sizeof *s);
-    CLEANUP(mem_freep) struct inode *inode = mem_zalloc(sizeof *inode);
+    CLEANUP(mem_freep)
+    struct stdio *s = mem_zalloc(sizeof *s);
+    CLEANUP(mem_freep)
+    struct inode *inode = mem_zalloc(sizeof *inode);
 
     if (!s || !inode)
         return -ENOMEM;

@@ -65,7 +65,8 @@ int fifo_open(struct inode *inode, struct file *f)
         return rc;
     if (access != O_WRONLY)
         __atomic_fetch_add(&p->reader_opens, 1, __ATOMIC_ACQ_REL);
-    if (access == O_WRONLY && f->flags & O_NONBLOCK && !__atomic_load_n(&p->readers, __ATOMIC_ACQUIRE)) {
+    if (access == O_WRONLY && f->flags & O_NONBLOCK &&
+        !__atomic_load_n(&p->readers, __ATOMIC_ACQUIRE)) {
         pipe_leave(p, f->flags);
         return -ENXIO;
     }

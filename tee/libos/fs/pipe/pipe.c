@@ -126,7 +126,8 @@ static int64_t pipe_read(struct file *f, struct uio *u, uint64_t *pos UNUSED)
     if (u->left == 0)
         return 0;
     for (;;) {
-        bool open = count_now(&p->writers) != 0;    /* before the look: what the last writer left is read */
+        bool open =
+            count_now(&p->writers) != 0; /* before the look: what the last writer left is read */
 
         mutex_lock(&p->read_lock);
         int64_t n = ring_read(&p->ring, u, u->left);
@@ -166,7 +167,7 @@ static int64_t write_now(struct pipe *p, struct uio *u)
             if (n == 0)
                 n = ring_write(&p->ring, u, piece);
             if (n == 0)
-                n = -ENOMEM;    /* full below its capacity: could not grow */
+                n = -ENOMEM; /* full below its capacity: could not grow */
         }
         if (n <= 0) {
             total = total ? total : n;
@@ -175,7 +176,8 @@ static int64_t write_now(struct pipe *p, struct uio *u)
         total += n;
         need = 1;
         if (u->left)
-            wait_wake(&p->read_wait, WAKE_ALL, POLLIN | POLLRDNORM);    /* reads while the rest is copied */
+            wait_wake(&p->read_wait, WAKE_ALL,
+                      POLLIN | POLLRDNORM); /* reads while the rest is copied */
     }
     mutex_unlock(&p->write_lock);
     if (total > 0)
@@ -202,7 +204,7 @@ static int64_t pipe_write(struct file *f, struct uio *u, uint64_t *pos UNUSED)
         } else if (u->left == 0) {
             return total;
         } else if (n > 0 && (size_t)n < left && ring_free(&p->ring) > PIPE_ATOMIC) {
-            continue;   /* the reader was faster; or a fault: the next round reports it */
+            continue; /* the reader was faster; or a fault: the next round reports it */
         } else if (f->flags & O_NONBLOCK) {
             rc = -EAGAIN;
         } else {
@@ -226,7 +228,8 @@ static uint32_t pipe_poll(struct file *f, struct poll_table *pt)
             poll_add(pt, &p->read_wait);
         if (can_write(f->flags))
             poll_add(pt, &p->write_wait);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);    /* registered before the look; pairs with wait_wake() */
+        __atomic_thread_fence(
+            __ATOMIC_SEQ_CST); /* registered before the look; pairs with wait_wake() */
     }
     if (can_read(f->flags)) {
         if (!count_now(&p->writers) && (!p->inode || count_now(&p->writer_opens)))

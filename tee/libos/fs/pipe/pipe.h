@@ -8,8 +8,8 @@
 #include "tee/libos/fs/vfs/vfs.h"
 
 #define PIPE_CAPACITY 65536u
-#define PIPE_CAPACITY_MAX (1024u * 1024)    /* as /proc/sys/fs/pipe-max-size */
-#define PIPE_ATOMIC 4096u                   /* PIPE_BUF: writes up to this are not torn */
+#define PIPE_CAPACITY_MAX (1024u * 1024) /* as /proc/sys/fs/pipe-max-size */
+#define PIPE_ATOMIC 4096u                /* PIPE_BUF: writes up to this are not torn */
 
 /* Opens the named pipe `inode` into f, whose flags are set; waits for the other side as fifo(7) says.
  * returns: 0; -ENXIO no reader (O_WRONLY | O_NONBLOCK); -ERESTARTSYS; -ENOMEM. */

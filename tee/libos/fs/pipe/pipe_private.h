@@ -9,14 +9,15 @@
 struct pipe {
     struct ring ring;
     struct mutex read_lock, write_lock;
-    struct waitq read_wait, write_wait;     /* also pollers of that end */
-    uint32_t readers, writers;              /* open files; atomic */
-    uint32_t files;                         /* open files in all; atomic; the last one frees */
-    uint32_t reader_opens, writer_opens;    /* fifo: ever opened, so that an open sees one that came and went */
-    struct waitq open_wait;                 /* fifo: opens that wait for the other side */
-    struct inode *inode;                    /* fifo: not counted, files hold it */
+    struct waitq read_wait, write_wait; /* also pollers of that end */
+    uint32_t readers, writers;          /* open files; atomic */
+    uint32_t files;                     /* open files in all; atomic; the last one frees */
+    uint32_t reader_opens,
+        writer_opens;       /* fifo: ever opened, so that an open sees one that came and went */
+    struct waitq open_wait; /* fifo: opens that wait for the other side */
+    struct inode *inode;    /* fifo: not counted, files hold it */
     uint64_t ino;
-    char name[32];                          /* "pipe:[ino]" */
+    char name[32]; /* "pipe:[ino]" */
 };
 
 extern const struct file_ops g_pipe_ops;

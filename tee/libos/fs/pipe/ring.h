@@ -9,11 +9,11 @@
 #include "tee/libos/mm/user.h"
 
 struct ring {
-    uint8_t *data;      /* size bytes, whole pages */
-    size_t size;        /* power of two */
-    size_t capacity;    /* power of two; size grows up to it */
-    uint64_t head;      /* bytes ever written; moved by the writer */
-    uint64_t tail;      /* bytes ever read; moved by the reader */
+    uint8_t *data;   /* size bytes, whole pages */
+    size_t size;     /* power of two */
+    size_t capacity; /* power of two; size grows up to it */
+    uint64_t head;   /* bytes ever written; moved by the writer */
+    uint64_t tail;   /* bytes ever read; moved by the reader */
 };
 
 /* capacity: power of two, at least a page. Allocates nothing. */

@@ -20,7 +20,7 @@
 
 struct splice_end {
     struct file *file;
-    struct pipe *pipe;      /* NULL: not a pipe */
+    struct pipe *pipe; /* NULL: not a pipe */
     uint64_t off;
     bool has_off;
 };
@@ -146,8 +146,8 @@ static int64_t to_pipe(struct splice_end *in, struct splice_end *out, void *buff
     return n;
 }
 
-static int64_t pipe_to_pipe(struct splice_end *in, struct splice_end *out, void *buffer, size_t size,
-                            bool nonblock, bool take)
+static int64_t pipe_to_pipe(struct splice_end *in, struct splice_end *out, void *buffer,
+                            size_t size, bool nonblock, bool take)
 {
     int rc = wait_source(in, nonblock);
 
@@ -187,7 +187,8 @@ static int get_end(struct splice_end *e, struct file *f, uintptr_t off_addr)
 static int64_t move(struct splice_end *in, struct splice_end *out, size_t size, uint32_t flags)
 {
     bool nonblock = (flags & SPLICE_F_NONBLOCK) != 0;
-    CLEANUP(mem_freep) void *buffer = mem_alloc(MIN(size, BUFFER_SIZE));
+    CLEANUP(mem_freep)
+    void *buffer = mem_alloc(MIN(size, BUFFER_SIZE));
 
     if (!buffer)
         return -ENOMEM;
@@ -215,10 +216,12 @@ SYSCALL_DEFINE(splice)
         return -EINVAL;
     if (e == 0)
         return 0;
-    CLEANUP(file_unrefp) struct file *from = fd_get((int)a);
+    CLEANUP(file_unrefp)
+    struct file *from = fd_get((int)a);
     if (!from)
         return -EBADF;
-    CLEANUP(file_unrefp) struct file *to = fd_get((int)c);
+    CLEANUP(file_unrefp)
+    struct file *to = fd_get((int)c);
     if (!to || !can(from, false) || !can(to, true))
         return -EBADF;
     rc = get_end(&in, from, b);
@@ -246,10 +249,12 @@ SYSCALL_DEFINE(tee)
         return -EINVAL;
     if (c == 0)
         return 0;
-    CLEANUP(file_unrefp) struct file *from = fd_get((int)a);
+    CLEANUP(file_unrefp)
+    struct file *from = fd_get((int)a);
     if (!from)
         return -EBADF;
-    CLEANUP(file_unrefp) struct file *to = fd_get((int)b);
+    CLEANUP(file_unrefp)
+    struct file *to = fd_get((int)b);
     if (!to || !can(from, false) || !can(to, true))
         return -EBADF;
     int rc = get_end(&in, from, 0);
@@ -260,7 +265,8 @@ SYSCALL_DEFINE(tee)
     if (!in.pipe || !out.pipe || in.pipe == out.pipe)
         return -EINVAL;
     size_t size = MIN((size_t)c, BUFFER_SIZE);
-    CLEANUP(mem_freep) void *buffer = mem_alloc(size);
+    CLEANUP(mem_freep)
+    void *buffer = mem_alloc(size);
     if (!buffer)
         return -ENOMEM;
     int64_t n = pipe_to_pipe(&in, &out, buffer, size, (d & SPLICE_F_NONBLOCK) != 0, false);
@@ -274,7 +280,8 @@ SYSCALL_DEFINE(vmsplice)
 
     if ((uint32_t)d & ~(uint32_t)SPLICE_F_ALL)
         return -EINVAL;
-    CLEANUP(file_unrefp) struct file *file = fd_get((int)a);
+    CLEANUP(file_unrefp)
+    struct file *file = fd_get((int)a);
     if (!file || !pipe_is_file(file))
         return -EBADF;
     int rc = uio_init_iovec(&u, b, c);
@@ -282,7 +289,7 @@ SYSCALL_DEFINE(vmsplice)
         return rc;
     uint64_t none = 0;
     int64_t n = (file->flags & O_ACCMODE) != O_RDONLY ? file->ops->write(file, &u, &none)
-                                                       : file->ops->read(file, &u, &none);
+                                                      : file->ops->read(file, &u, &none);
     uio_done(&u);
     return n;
 }

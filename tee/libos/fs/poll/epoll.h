@@ -35,21 +35,21 @@ struct epoll_waiters {
 
 struct epoll_item {
     struct epoll *ep;
-    struct file *file;          /* not counted: epoll_file_gone removes the item first */
-    int fd;                     /* as given to epoll_ctl: part of the key */
-    uint32_t events;            /* EPOLL* asked for; without EPOLLIN..: disabled by EPOLLONESHOT */
+    struct file *file; /* not counted: epoll_file_gone removes the item first */
+    int fd;            /* as given to epoll_ctl: part of the key */
+    uint32_t events;   /* EPOLL* asked for; without EPOLLIN..: disabled by EPOLLONESHOT */
     uint64_t data;
     struct epoll_item *hash_next;
-    struct epoll_item *file_next;   /* items of the same file, under g_links */
+    struct epoll_item *file_next; /* items of the same file, under g_links */
     struct epoll_item *ready_prev, *ready_next;
-    bool is_ready;              /* in ep->ready, under ready_lock */
-    bool failed;                /* out of memory while registering */
+    bool is_ready; /* in ep->ready, under ready_lock */
+    bool failed;   /* out of memory while registering */
     unsigned waiter_count;
     struct waiter waiters[EPOLL_ITEM_WAITERS];
     struct epoll_waiters *more;
-    unsigned host_count;        /* entries of ep->hosts that are this item's */
-    uint32_t host_revents;      /* what the host said last, not yet reported */
-    uint32_t host_armed;        /* edge-triggered: events that may be reported */
+    unsigned host_count;   /* entries of ep->hosts that are this item's */
+    uint32_t host_revents; /* what the host said last, not yet reported */
+    uint32_t host_armed;   /* edge-triggered: events that may be reported */
 };
 
 /* One host descriptor of one item. */
@@ -66,18 +66,18 @@ struct epoll {
     struct spin ready_lock;
     struct epoll_item *ready_first, *ready_last;
     unsigned ready_count;
-    struct waitq wait;          /* threads in epoll_wait */
-    struct waitq pollers;       /* who polls the epoll itself */
+    struct waitq wait;    /* threads in epoll_wait */
+    struct waitq pollers; /* who polls the epoll itself */
     struct epoll_host *hosts;
     unsigned host_count, host_space;
-    uint32_t host_version;      /* moved by each change of hosts */
-    uint32_t host_sleepers;     /* threads asleep on hosts; under lock */
-    struct file *file;          /* not counted */
+    uint32_t host_version;  /* moved by each change of hosts */
+    uint32_t host_sleepers; /* threads asleep on hosts; under lock */
+    struct file *file;      /* not counted */
 };
 
 /* What ties a file to its entries; file->epoll_watch points to queue. */
 struct epoll_file {
-    struct waitq queue;         /* unused by wakers */
+    struct waitq queue; /* unused by wakers */
     struct epoll_item *items;
 };
 
@@ -86,7 +86,8 @@ extern struct mutex g_epoll_links;
 
 /* epoll_item.c; all under g_epoll_links and ep->lock. */
 struct epoll_item *epoll_item_find(struct epoll *ep, const struct file *f, int fd);
-MUST_CHECK int epoll_item_add(struct epoll *ep, struct file *f, int fd, const struct epoll_event *ev);
+MUST_CHECK int epoll_item_add(struct epoll *ep, struct file *f, int fd,
+                              const struct epoll_event *ev);
 MUST_CHECK int epoll_item_change(struct epoll_item *item, const struct epoll_event *ev);
 void epoll_item_remove(struct epoll_item *item);
 /* What an item's file is ready for, of what it asks for. Takes host_revents. *ret_is_inside: some of it is known

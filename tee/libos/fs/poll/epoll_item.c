@@ -17,7 +17,8 @@ struct mutex g_epoll_links;
 
 static unsigned hash(const struct file *f, int fd, unsigned buckets)
 {
-    uint64_t h = ((uintptr_t)f >> 4) * 0x9e3779b97f4a7c15ull + (uint64_t)(uint32_t)fd * 0xff51afd7ed558ccdull;
+    uint64_t h = ((uintptr_t)f >> 4) * 0x9e3779b97f4a7c15ull +
+                 (uint64_t)(uint32_t)fd * 0xff51afd7ed558ccdull;
 
     return (unsigned)(h >> 32) & (buckets - 1);
 }
@@ -216,7 +217,8 @@ static uint32_t item_mask(const struct epoll_item *item)
 /* Registers with the file's queues; the item becomes ready at once when the file is. */
 static int register_item(struct epoll_item *item)
 {
-    struct item_table t = { .table = { .add = table_add, .add_host = table_add_host }, .item = item };
+    struct item_table t = { .table = { .add = table_add, .add_host = table_add_host },
+                            .item = item };
     uint32_t bits;
 
     item->failed = false;
@@ -231,7 +233,7 @@ static int register_item(struct epoll_item *item)
             epoll_announce(item->ep);
     }
     if (item->host_count && item->ep->host_sleepers)
-        wait_wake(&item->ep->wait, WAKE_ALL, POLLIN);   /* they sleep on an old set */
+        wait_wake(&item->ep->wait, WAKE_ALL, POLLIN); /* they sleep on an old set */
     return 0;
 }
 
@@ -373,7 +375,8 @@ void poll_file_changed(struct file *f)
     for (struct epoll_item *item = link->items; item; item = item->file_next) {
         mutex_lock(&item->ep->lock);
         unregister(item);
-        int rc UNUSED = register_item(item);    /* out of memory: the item stays without announcements */
+        int rc UNUSED =
+            register_item(item); /* out of memory: the item stays without announcements */
         mutex_unlock(&item->ep->lock);
     }
     mutex_unlock(&g_epoll_links);

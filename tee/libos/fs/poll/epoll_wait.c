@@ -16,8 +16,8 @@
 
 /* A snapshot of the epoll's host descriptors for one OCALL. */
 struct host_view {
-    struct wait_host *hosts;    /* hosts_inline or heap */
-    uint32_t *index;            /* hosts[i] is ep->hosts[index[i]] as of `version` */
+    struct wait_host *hosts; /* hosts_inline or heap */
+    uint32_t *index;         /* hosts[i] is ep->hosts[index[i]] as of `version` */
     unsigned count;
     uint32_t version;
     struct wait_host hosts_inline[SLEEP_HOSTS_INLINE];
@@ -87,7 +87,7 @@ static void view_merge(struct host_view *v, struct epoll *ep)
         uint32_t bits = v->hosts[i].revents;
 
         if (bits & POLLNVAL)
-            bits |= POLLERR;    /* the host refused to watch: the file's own calls will tell why */
+            bits |= POLLERR; /* the host refused to watch: the file's own calls will tell why */
         bits &= v->hosts[i].events | POLLERR | POLLHUP;
         if (item->events & EPOLLET)
             bits &= item->host_armed;
@@ -111,7 +111,8 @@ static int look_hosts(struct epoll *ep)
     if (rc < 0)
         return rc;
     for (unsigned i = 0; i < v.count && rc >= 0; i += OCALL_POLL_COUNT_MAX)
-        rc = ocall_poll((struct ocall_pollfd *)&v.hosts[i], MIN(v.count - i, OCALL_POLL_COUNT_MAX), 0);
+        rc = ocall_poll((struct ocall_pollfd *)&v.hosts[i], MIN(v.count - i, OCALL_POLL_COUNT_MAX),
+                        0);
     if (rc >= 0)
         view_merge(&v, ep);
     view_done(&v);
@@ -149,7 +150,7 @@ static bool report(struct epoll_item *item, struct epoll_event *ret)
     if (item->events & EPOLLONESHOT)
         __atomic_store_n(&item->events, item->events & EPOLL_FLAGS, __ATOMIC_RELAXED);
     else if (!(item->events & EPOLLET) && is_inside)
-        epoll_ready_add(item);      /* level: looked at again next time; the host is asked anyway */
+        epoll_ready_add(item); /* level: looked at again next time; the host is asked anyway */
     return true;
 }
 
@@ -183,7 +184,7 @@ static int collect(struct epoll *ep, struct epoll_event *events, unsigned count,
     bool more = ep->ready_count != 0;
     mutex_unlock(&ep->lock);
     if (more && n > 0 && !waitq_is_empty(&ep->wait))
-        wait_wake(&ep->wait, 1, POLLIN);    /* for another thread */
+        wait_wake(&ep->wait, 1, POLLIN); /* for another thread */
     return n;
 }
 
@@ -247,7 +248,8 @@ int epoll_wait_events(struct epoll *ep, struct epoll_event *events, unsigned cou
     }
     waitq_remove(&w);
     if (__atomic_load_n(&ep->ready_count, __ATOMIC_RELAXED) && !waitq_is_empty(&ep->wait))
-        wait_wake(&ep->wait, 1, POLLIN);    /* the wake that this thread took was for another's event */
+        wait_wake(&ep->wait, 1,
+                  POLLIN); /* the wake that this thread took was for another's event */
     return n;
 }
 
@@ -273,7 +275,7 @@ uint32_t epoll_poll(struct file *f, struct poll_table *pt)
         uint32_t armed = item->host_armed;
         bool is_inside;
         if (epoll_item_poll(item, &is_inside)) {
-            item->host_revents = host;      /* only looked at: still to be reported */
+            item->host_revents = host; /* only looked at: still to be reported */
             item->host_armed = armed;
             epoll_ready_add(item);
             bits |= POLLIN | POLLRDNORM;

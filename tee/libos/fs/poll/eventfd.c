@@ -15,10 +15,10 @@
 #define EVENTFD_MAX (UINT64_MAX - 1)
 
 struct eventfd {
-    struct spin lock;       /* value */
+    struct spin lock; /* value */
     bool semaphore;
     uint64_t value;
-    struct waitq readers;   /* also pollers for reading and writing */
+    struct waitq readers; /* also pollers for reading and writing */
     struct waitq writers;
 };
 
@@ -104,7 +104,8 @@ static uint32_t eventfd_poll(struct file *f, struct poll_table *pt)
     if (pt && pt->add) {
         poll_add(pt, &e->readers);
         poll_add(pt, &e->writers);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);    /* registered before the look; pairs with wait_wake() */
+        __atomic_thread_fence(
+            __ATOMIC_SEQ_CST); /* registered before the look; pairs with wait_wake() */
     }
     value = __atomic_load_n(&e->value, __ATOMIC_RELAXED);
     return (value ? POLLIN | POLLRDNORM : 0) | (value < EVENTFD_MAX ? POLLOUT | POLLWRNORM : 0);

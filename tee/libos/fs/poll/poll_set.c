@@ -33,11 +33,11 @@ struct poll_set {
     struct waiter waiters[WAITERS_INLINE];
     unsigned waiter_count;
     struct waiter_chunk *chunks;
-    struct wait_host *hosts;    /* hosts_inline or heap */
-    uint32_t *host_items;       /* index of the item that owns hosts[i] */
+    struct wait_host *hosts; /* hosts_inline or heap */
+    uint32_t *host_items;    /* index of the item that owns hosts[i] */
     unsigned host_count, host_space;
-    unsigned item;              /* the one being asked */
-    bool failed;                /* out of memory */
+    unsigned item; /* the one being asked */
+    bool failed;   /* out of memory */
     struct wait_host hosts_inline[HOSTS_INLINE];
     uint32_t host_items_inline[HOSTS_INLINE];
 };
@@ -178,7 +178,7 @@ static int merge_hosts(struct poll_set *s, struct poll_item *items)
         uint16_t bits = s->hosts[i].revents;
 
         if (bits & POLLNVAL)
-            bits |= POLLERR;    /* the host refused to watch: the file's own calls will tell why */
+            bits |= POLLERR; /* the host refused to watch: the file's own calls will tell why */
         bits &= item_mask(item);
         ready += bits && !item->revents;
         item->revents |= bits;
@@ -300,7 +300,7 @@ int64_t poll_sigmask_end(int64_t rc, int interrupted)
     struct thread *t = thread_current();
 
     if (rc == -ERESTARTSYS)
-        return interrupted;     /* signal_handle() restores the mask after the handler's frame is made */
+        return interrupted; /* signal_handle() restores the mask after the handler's frame is made */
     if (t->sig_mask_restore) {
         t->sig_mask_restore = false;
         set_mask(t, t->sig_mask_saved);

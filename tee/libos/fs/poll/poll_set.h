@@ -7,9 +7,9 @@
 #include "tee/libos/fs/poll/poll.h"
 
 struct poll_item {
-    struct file *file;      /* NULL: ignored */
-    uint16_t events;        /* asked for */
-    uint16_t revents;       /* answer, masked to events | POLLERR | POLLHUP */
+    struct file *file; /* NULL: ignored */
+    uint16_t events;   /* asked for */
+    uint16_t revents;  /* answer, masked to events | POLLERR | POLLHUP */
 };
 
 /*

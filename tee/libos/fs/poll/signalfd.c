@@ -11,9 +11,8 @@
 #include "tee/libos/signal/queue.h"
 #include "tee/libos/syscall/syscall.h"
 
-
 struct signalfd {
-    uint64_t mask;  /* atomic */
+    uint64_t mask; /* atomic */
 };
 
 /* Fields of siginfo(2) at their places in `fields` (offset 16 of siginfo_t). */
@@ -23,7 +22,8 @@ static void encode(const struct siginfo_linux *in, int signo, struct signalfd_si
     out->ssi_signo = (uint32_t)signo;
     out->ssi_errno = in->error;
     out->ssi_code = in->code;
-    if (in->code > 0 && (SIGNAL_BIT(signo) & (SIGNAL_BIT(4) | SIGNAL_BIT(7) | SIGNAL_BIT(8) | SIGNAL_BIT(11)))) {
+    if (in->code > 0 &&
+        (SIGNAL_BIT(signo) & (SIGNAL_BIT(4) | SIGNAL_BIT(7) | SIGNAL_BIT(8) | SIGNAL_BIT(11)))) {
         memcpy(&out->ssi_addr, in->fields, 8);
         return;
     }
@@ -31,7 +31,7 @@ static void encode(const struct siginfo_linux *in, int signo, struct signalfd_si
     memcpy(&out->ssi_uid, in->fields + 4, 4);
     memcpy(&out->ssi_int, in->fields + 8, 4);
     memcpy(&out->ssi_ptr, in->fields + 8, 8);
-    if (signo == 17)    /* SIGCHLD */
+    if (signo == 17) /* SIGCHLD */
         memcpy(&out->ssi_status, in->fields + 8, 4);
 }
 
@@ -78,7 +78,8 @@ static int64_t signalfd_read(struct file *f, struct uio *u, uint64_t *pos UNUSED
 static uint32_t signalfd_poll(struct file *f, struct poll_table *pt)
 {
     poll_add(pt, &g_signal_arrival);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);    /* registered before the look; pairs with wait_wake() */
+    __atomic_thread_fence(
+        __ATOMIC_SEQ_CST); /* registered before the look; pairs with wait_wake() */
     return is_pending(f->private_data) ? POLLIN | POLLRDNORM : 0;
 }
 
@@ -123,7 +124,8 @@ static int64_t signalfd(int fd, uintptr_t mask_addr, uint64_t size, uint32_t fla
     mask &= ~SIGNALS_UNBLOCKABLE;
     if (fd == -1)
         return create(mask, flags);
-    CLEANUP(file_unrefp) struct file *f = fd_get(fd);
+    CLEANUP(file_unrefp)
+    struct file *f = fd_get(fd);
     if (!f)
         return -EBADF;
     if (f->ops != &signalfd_ops)

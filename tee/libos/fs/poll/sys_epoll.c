@@ -13,9 +13,10 @@
 #include "tee/libos/syscall/syscall.h"
 
 #define EVENTS_INLINE 32u
-#define EVENTS_MAX 65536u       /* at most so many in one answer */
+#define EVENTS_MAX 65536u /* at most so many in one answer */
 #define NS_PER_SEC 1000000000ull
-#define EXCLUSIVE_ALLOWED (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
+#define EXCLUSIVE_ALLOWED                                                                          \
+    (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
 
 static void epoll_release(struct file *f)
 {
@@ -166,10 +167,12 @@ SYSCALL_DEFINE(epoll_ctl)
         if (rc < 0)
             return rc;
     }
-    CLEANUP(file_unrefp) struct file *epf = fd_get((int)a);
+    CLEANUP(file_unrefp)
+    struct file *epf = fd_get((int)a);
     if (!epf)
         return -EBADF;
-    CLEANUP(file_unrefp) struct file *target = fd_get((int)c);
+    CLEANUP(file_unrefp)
+    struct file *target = fd_get((int)c);
     if (!target)
         return -EBADF;
     return ctl(epf, (int)b, target, (int)c, &ev);
@@ -177,8 +180,8 @@ SYSCALL_DEFINE(epoll_ctl)
 
 /* ---- epoll_wait ---- */
 
-static int64_t wait_into(struct epoll *ep, uintptr_t addr, struct epoll_event *events, unsigned count,
-                         uint64_t deadline_ns)
+static int64_t wait_into(struct epoll *ep, uintptr_t addr, struct epoll_event *events,
+                         unsigned count, uint64_t deadline_ns)
 {
     int n = epoll_wait_events(ep, events, count, deadline_ns);
 
@@ -194,7 +197,8 @@ static int64_t wait_heap(struct epoll *ep, uintptr_t addr, unsigned count, uint6
     count = MIN(count, MAX(__atomic_load_n(&ep->item_count, __ATOMIC_RELAXED), EVENTS_INLINE));
     count = MIN(count, EVENTS_MAX);
 
-    CLEANUP(mem_freep) struct epoll_event *events = mem_calloc(count, sizeof *events);
+    CLEANUP(mem_freep)
+    struct epoll_event *events = mem_calloc(count, sizeof *events);
     if (!events)
         return -ENOMEM;
     return wait_into(ep, addr, events, count, deadline_ns);
@@ -209,7 +213,8 @@ static int64_t wait_small(struct epoll *ep, uintptr_t addr, unsigned count, uint
 
 static int64_t wait_fd(int fd, uintptr_t addr, int count, uint64_t deadline_ns)
 {
-    CLEANUP(file_unrefp) struct file *f = NULL;
+    CLEANUP(file_unrefp)
+    struct file *f = NULL;
 
     if (count <= 0 || (unsigned)count > INT32_MAX / sizeof(struct epoll_event))
         return -EINVAL;
@@ -220,8 +225,9 @@ static int64_t wait_fd(int fd, uintptr_t addr, int count, uint64_t deadline_ns)
         return -EBADF;
     if (f->ops != &g_epoll_ops)
         return -EINVAL;
-    if ((unsigned)count <= EVENTS_INLINE || __atomic_load_n(&((struct epoll *)f->private_data)->item_count,
-                                                            __ATOMIC_RELAXED) <= EVENTS_INLINE)
+    if ((unsigned)count <= EVENTS_INLINE ||
+        __atomic_load_n(&((struct epoll *)f->private_data)->item_count, __ATOMIC_RELAXED) <=
+            EVENTS_INLINE)
         return wait_small(f->private_data, addr, (unsigned)count, deadline_ns);
     return wait_heap(f->private_data, addr, (unsigned)count, deadline_ns);
 }

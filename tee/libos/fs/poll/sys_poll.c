@@ -78,8 +78,8 @@ static int get_items(struct poll_item *items, const struct pollfd *fds, unsigned
     return bad;
 }
 
-static int64_t poll_with(struct poll_item *items, struct pollfd *fds, uintptr_t addr, unsigned count,
-                         uint64_t deadline_ns)
+static int64_t poll_with(struct poll_item *items, struct pollfd *fds, uintptr_t addr,
+                         unsigned count, uint64_t deadline_ns)
 {
     int rc = count ? user_copy_in(fds, addr, count * sizeof *fds) : 0;
     if (rc < 0)
@@ -102,8 +102,10 @@ static int64_t poll_with(struct poll_item *items, struct pollfd *fds, uintptr_t 
 
 static int64_t poll_heap(uintptr_t addr, unsigned count, uint64_t deadline_ns)
 {
-    CLEANUP(mem_freep) struct poll_item *items = mem_calloc(count, sizeof *items);
-    CLEANUP(mem_freep) struct pollfd *fds = mem_calloc(count, sizeof *fds);
+    CLEANUP(mem_freep)
+    struct poll_item *items = mem_calloc(count, sizeof *items);
+    CLEANUP(mem_freep)
+    struct pollfd *fds = mem_calloc(count, sizeof *fds);
 
     if (!items || !fds)
         return -ENOMEM;
@@ -195,8 +197,8 @@ static unsigned count_fds(const struct select_sets *s, unsigned n)
     return count;
 }
 
-static int64_t select_wait(struct select_sets *s, unsigned n, struct poll_item *items, uint32_t *fds,
-                           uint64_t deadline_ns)
+static int64_t select_wait(struct select_sets *s, unsigned n, struct poll_item *items,
+                           uint32_t *fds, uint64_t deadline_ns)
 {
     unsigned count = 0;
     int64_t rc = 0;
@@ -250,7 +252,8 @@ static int64_t select_any(int n, const uintptr_t addrs[3], uint64_t deadline_ns)
     n = MIN(n, (int)SELECT_FDS_MAX);
 
     struct select_sets s = { .words = ((unsigned)n + 63) / 64 };
-    CLEANUP(mem_freep) uint64_t *bits = mem_calloc(s.words * 3 + 1, 8);
+    CLEANUP(mem_freep)
+    uint64_t *bits = mem_calloc(s.words * 3 + 1, 8);
     if (!bits)
         return -ENOMEM;
     for (int i = 0; i < 3; i++)
@@ -260,8 +263,10 @@ static int64_t select_any(int n, const uintptr_t addrs[3], uint64_t deadline_ns)
         return rc;
 
     unsigned count = count_fds(&s, (unsigned)n);
-    CLEANUP(mem_freep) struct poll_item *items = mem_calloc(count + 1, sizeof *items);
-    CLEANUP(mem_freep) uint32_t *fds = mem_calloc(count + 1, sizeof *fds);
+    CLEANUP(mem_freep)
+    struct poll_item *items = mem_calloc(count + 1, sizeof *items);
+    CLEANUP(mem_freep)
+    uint32_t *fds = mem_calloc(count + 1, sizeof *fds);
     if (!items || !fds)
         return -ENOMEM;
     int64_t answered = select_wait(&s, (unsigned)n, items, fds, deadline_ns);
@@ -292,7 +297,8 @@ SYSCALL_DEFINE(select)
             return -EINVAL;
         if ((uint64_t)t.tv_sec < UINT64_MAX / NS_PER_SEC / 4 &&
             (uint64_t)t.tv_usec < UINT64_MAX / 4000)
-            deadline = poll_deadline_ns((uint64_t)t.tv_sec * NS_PER_SEC + (uint64_t)t.tv_usec * 1000);
+            deadline =
+                poll_deadline_ns((uint64_t)t.tv_sec * NS_PER_SEC + (uint64_t)t.tv_usec * 1000);
     }
     int64_t rc = select_any((int)a, addrs, deadline);
     put_left(e, deadline, true);
@@ -302,7 +308,7 @@ SYSCALL_DEFINE(select)
 SYSCALL_DEFINE(pselect6)
 {
     uintptr_t addrs[3] = { b, c, d };
-    uint64_t mask[2] = { 0, 0 };    /* address and size of the signal mask */
+    uint64_t mask[2] = { 0, 0 }; /* address and size of the signal mask */
     uint64_t deadline;
     int64_t rc = timespec_deadline(e, &deadline);
 

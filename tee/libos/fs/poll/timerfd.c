@@ -20,11 +20,11 @@
 #define NS_PER_SEC 1000000000ull
 
 struct timerfd {
-    struct mutex set_lock;      /* one settime at a time; taken before lock */
-    struct spin lock;           /* what follows */
-    uint64_t ticks;             /* not yet read */
-    uint64_t expires_ns;        /* monotonic; 0: disarmed */
-    uint64_t interval_ns;       /* 0: once */
+    struct mutex set_lock; /* one settime at a time; taken before lock */
+    struct spin lock;      /* what follows */
+    uint64_t ticks;        /* not yet read */
+    uint64_t expires_ns;   /* monotonic; 0: disarmed */
+    uint64_t interval_ns;  /* 0: once */
     struct timer timer;
     struct waitq wait;
     int clock;
@@ -89,7 +89,8 @@ static uint32_t timerfd_poll(struct file *f, struct poll_table *pt)
     struct timerfd *t = f->private_data;
 
     poll_add(pt, &t->wait);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);    /* registered before the look; pairs with wait_wake() */
+    __atomic_thread_fence(
+        __ATOMIC_SEQ_CST); /* registered before the look; pairs with wait_wake() */
     return __atomic_load_n(&t->ticks, __ATOMIC_RELAXED) ? POLLIN | POLLRDNORM : 0;
 }
 
@@ -242,7 +243,8 @@ static int set(struct timerfd *t, uint64_t value, uint64_t interval, bool absolu
 
 SYSCALL_DEFINE(timerfd_settime)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct __kernel_itimerspec setting, old;
     uint64_t value, interval;
 
@@ -264,7 +266,8 @@ SYSCALL_DEFINE(timerfd_settime)
 
 SYSCALL_DEFINE(timerfd_gettime)
 {
-    CLEANUP(file_unrefp) struct file *file = NULL;
+    CLEANUP(file_unrefp)
+    struct file *file = NULL;
     struct __kernel_itimerspec setting;
     int rc = timerfd_get((int)a, &file);
 

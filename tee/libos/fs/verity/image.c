@@ -118,8 +118,9 @@ static int poison(struct image *img, const char *what, uint64_t block)
 static int vanished(struct image *img)
 {
     if (!__atomic_exchange_n(&img->poisoned, 1, __ATOMIC_ACQ_REL))
-        log_line("the host no longer has all of the root file system: its file was cut short or cannot "
-                 "be read. All further reads of it fail with an I/O error.");
+        log_line(
+            "the host no longer has all of the root file system: its file was cut short or cannot "
+            "be read. All further reads of it fail with an I/O error.");
     return -EIO;
 }
 

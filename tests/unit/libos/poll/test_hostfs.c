@@ -18,7 +18,7 @@
 
 /* ---- the host: what it answers, and what it was asked ---- */
 
-static uint32_t g_mode;             /* of whatever is asked for */
+static uint32_t g_mode; /* of whatever is asked for */
 static uint64_t g_size;
 static char g_path[PATH_SIZE_MAX], g_to[PATH_SIZE_MAX];
 static uint8_t g_listing[512];
@@ -109,7 +109,8 @@ int ocall_mount_chmod(uint32_t mount, const char *path, uint32_t mode)
     return change(path);
 }
 
-int ocall_mount_utimens(uint32_t mount, const char *path, const int64_t times_s[2], const uint32_t times_ns[2])
+int ocall_mount_utimens(uint32_t mount, const char *path, const int64_t times_s[2],
+                        const uint32_t times_ns[2])
 {
     (void)mount, (void)times_s, (void)times_ns;
     return change(path);
@@ -265,10 +266,12 @@ static void add_record(const char *name, size_t name_size, uint16_t size)
 
 static char g_seen[256];
 
-static bool see(void *arg, const char *name, size_t name_size, uint64_t ino, uint8_t d_type, uint64_t next_pos)
+static bool see(void *arg, const char *name, size_t name_size, uint64_t ino, uint8_t d_type,
+                uint64_t next_pos)
 {
     (void)arg, (void)ino, (void)d_type, (void)next_pos;
-    snprintf(g_seen + strlen(g_seen), sizeof g_seen - strlen(g_seen), "%.*s,", (int)name_size, name);
+    snprintf(g_seen + strlen(g_seen), sizeof g_seen - strlen(g_seen), "%.*s,", (int)name_size,
+             name);
     return true;
 }
 
@@ -282,7 +285,7 @@ static void listing_is_checked(void **state)
     add_record("good", 4, 24);
     add_record("a/b", 3, 24);
     add_record("", 0, 24);
-    add_record("full0", 5, 24);     /* no NUL within the record */
+    add_record("full0", 5, 24); /* no NUL within the record */
     g_seen[0] = 0;
     assert_int_equal(s->root->ops->readdir(s->root, 2, see, NULL), 0);
     assert_string_equal(g_seen, "good,full0,");
@@ -290,9 +293,9 @@ static void listing_is_checked(void **state)
     g_listing_size = 0;
     add_record("good", 4, 24);
     add_record("lies", 4, 24);
-    g_listing[24 + 16] = 0xff;      /* the record is longer than the listing */
+    g_listing[24 + 16] = 0xff; /* the record is longer than the listing */
     assert_int_equal(s->root->ops->readdir(s->root, 2, see, NULL), -EIO);
-    g_listing[24 + 16] = 0;         /* or goes on for ever */
+    g_listing[24 + 16] = 0; /* or goes on for ever */
     assert_int_equal(s->root->ops->readdir(s->root, 2, see, NULL), -EIO);
 }
 

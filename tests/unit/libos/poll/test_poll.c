@@ -114,7 +114,8 @@ static void *write_records(void *arg)
     uint8_t buffer[1024];
 
     for (uint32_t i = 0; i < RECORDS; i++) {
-        struct record r = { .writer = (uint32_t)(uintptr_t)arg, .number = i,
+        struct record r = { .writer = (uint32_t)(uintptr_t)arg,
+                            .number = i,
                             .size = (uint32_t)(sizeof r + i * 37 % (sizeof buffer - sizeof r)) };
 
         for (uint32_t j = sizeof r; j < r.size; j++)
@@ -192,7 +193,8 @@ static void *take_events(void *arg)
                 __atomic_add_fetch(&g_taken, (uint32_t)value, __ATOMIC_RELAXED);
                 __atomic_add_fetch(&g_sum, value * e[i].data.u32, __ATOMIC_RELAXED);
             }
-            struct epoll_event again = { .events = EPOLLIN | EPOLLONESHOT, .data.u32 = e[i].data.u32 };
+            struct epoll_event again = { .events = EPOLLIN | EPOLLONESHOT,
+                                         .data.u32 = e[i].data.u32 };
             epoll_ctl(g_ep, EPOLL_CTL_MOD, fd, &again);
         }
     }
@@ -403,7 +405,9 @@ static void lying_name_is_an_error(void **state)
 
 static void lying_error_is_an_error(void **state)
 {
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(1), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in at = { .sin_family = AF_INET,
+                              .sin_port = htons(1),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     int error = 0;
     socklen_t size = sizeof error;
