@@ -25,17 +25,15 @@
 #include "tests/unit/libos/fake_fs.h"
 
 #define P(s) ((uint64_t)(uintptr_t)(s))
-#define CALLS(X)                                                                                   \
-    X(open)                                                                                        \
-    X(close)                                                                                       \
-    X(read)                                                                                        \
-    X(write)                                                                                       \
-    X(pread64)                                                                                     \
-    X(pwrite64) X(lseek) X(ftruncate) X(fallocate) X(stat) X(lstat) X(fstat) X(unlink) X(rmdir)    \
-        X(mkdir) X(rename) X(renameat2) X(link) X(symlink) X(readlink) X(chmod) X(chown)           \
-            X(getdents64) X(getxattr) X(setxattr) X(listxattr) X(removexattr) X(fcntl) X(dup)      \
-                X(dup2) X(chdir) X(getcwd) X(access) X(openat2) X(utimensat) X(flock) X(statfs)    \
-                    X(copy_file_range) X(memfd_create) X(close_range)
+/* clang-format off */
+#define CALLS(X) \
+    X(open) X(close) X(read) X(write) X(pread64) X(pwrite64) X(lseek) X(ftruncate) \
+    X(fallocate) X(stat) X(lstat) X(fstat) X(unlink) X(rmdir) X(mkdir) X(rename) X(renameat2) \
+    X(link) X(symlink) X(readlink) X(chmod) X(chown) X(getdents64) X(getxattr) X(setxattr) \
+    X(listxattr) X(removexattr) X(fcntl) X(dup) X(dup2) X(chdir) X(getcwd) X(access) \
+    X(openat2) X(utimensat) X(flock) X(statfs) X(copy_file_range) X(memfd_create) \
+    X(close_range)
+/* clang-format on */
 #define DECLARE(name) syscall_fn sys_##name;
 CALLS(DECLARE)
 
