@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `cloche run` promises about status, signals, arguments, environment, and what it says."""
 import os
+import re
 import signal
 import subprocess
 import time
@@ -94,6 +95,33 @@ def test_explain_names_what_is_not_supported(programs):
     got = programs.enclave(['/opt/syscall_test_dynamic', 'misc_unknown_system_call'], options=['--explain'])
     assert got.status == 0
     assert b'not supported' in got.err and b'system-call sites' in got.err
+
+
+SITES = re.compile(rb'(\d+) by jump, (\d+) by jump through padding, (\d+) by jump before, (\d+) by trap; (\d+) calls trapped')
+
+
+def sites_of(got):
+    """Sites that became jumps, sites that go on trapping, and calls that trapped."""
+    found = SITES.search(got.err)
+    assert got.status == 0 and found, got.err
+    jump, padding, before, trap, trapped = (int(n) for n in found.groups())
+    return jump + padding + before, trap, trapped
+
+
+@pytest.mark.parametrize('kind', ['static', 'dynamic'])
+def test_a_site_traps_once(busybox, programs, kind):
+    """100,000 calls of two sites, among others: each that became a jump has trapped once."""
+    command = ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=1', 'count=50000']
+    got = busybox.enclave(['/bin/busybox', *command], options=['--explain']) if kind == 'static' else \
+        programs.enclave(['/bin/' + command[0], *command[1:]], options=['--explain'])
+    jumps, left, trapped = sites_of(got)
+    assert jumps >= 5 and left <= 4
+    assert jumps + left <= trapped < jumps + 200
+
+
+def test_a_static_pie_program_becomes_jumps(programs):
+    jumps, left, trapped = sites_of(programs.enclave(['/opt/syscall_test_static_pie', 'file_access'], options=['--explain']))
+    assert jumps >= 5 and jumps >= 4 * left and trapped < 1000
 
 
 def test_no_image(tmp_path):
