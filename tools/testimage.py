@@ -5,7 +5,8 @@
 Usage: testimage.py NAME [--out FOLDER]     makes the image and prints where its folder is
 
 NAME: busybox (a static busybox), python (Debian with python3, numpy, CPython's test suite and the tools that the
-tests use), demo (Debian with python3, numpy and a public data set).
+tests use), demo (Debian with python3, numpy and a public data set), servers (Debian with redis, nginx, memcached
+and musl).
 
 An image is made once, in build/images/, from Debian packages by mmdebstrap with this machine's own package
 sources; the same packages give the same bytes.
@@ -34,6 +35,7 @@ EXCLUDED = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr
 PACKAGES = {
     'python': ['python3', 'python3-numpy', 'libpython3.11-testsuite', 'sqlite3', 'openssl', 'ca-certificates'],
     'demo': ['python3', 'python3-numpy'],
+    'servers': ['redis-server', 'nginx-light', 'memcached', 'musl'],
 }
 DATA_PACKAGE = 'python3-vega-datasets'
 DATA_FOLDER = './usr/lib/python3/dist-packages/vega_datasets/_data'
@@ -44,7 +46,7 @@ DATA_HOOK = (f'cd "$1/var/cache/apt/archives" && '
              f'rm {DATA_PACKAGE}_*.deb')
 # What a container engine puts into each container.
 HOSTS_HOOK = r'printf "127.0.0.1 localhost\n::1 localhost ip6-localhost\n" > "$1/etc/hosts"'
-HOOKS = {'python': [HOSTS_HOOK], 'demo': [HOSTS_HOOK, DATA_HOOK]}
+HOOKS = {'python': [HOSTS_HOOK], 'demo': [HOSTS_HOOK, DATA_HOOK], 'servers': [HOSTS_HOOK]}
 
 # Test images run what the host asks for, in the environment of the native runs.
 CONFIG = """entrypoint: []
