@@ -12,10 +12,9 @@
 #include "tee/libos/signal/frame.h"
 #include "tee/libos/signal/queue.h"
 #include "tee/libos/syscall/syscall.h"
+#include "tee/libos/task/children.h"
+#include "tee/libos/task/group.h"
 #include "tee/libos/task/task.h"
-
-#define STATUS_CORE 0x80
-#define STATUS_STOPPED 0x7f
 
 static uint64_t pending_mask(const struct thread *t)
 {
@@ -37,8 +36,10 @@ bool signal_pending(void)
     return (attention & TASK_ATTENTION_DIE) || deliverable(t) != 0;
 }
 
-/* Takes one signal that the thread does not block. The action is copied, and reset when it says so. */
-static int take(struct thread *t, struct siginfo_linux *ret_info, struct sig_action *ret_action)
+/* Takes one signal that the thread does not block. The action is copied, and reset when it says so. *ret_continues: how
+ * often the process was continued until now. */
+static int take(struct thread *t, struct siginfo_linux *ret_info, struct sig_action *ret_action,
+                uint32_t *ret_continues)
 {
     struct sig_state *s = t->process->sig;
     uint64_t wanted = ~t->sig_mask | SIGNALS_UNBLOCKABLE;
@@ -46,6 +47,7 @@ static int take(struct thread *t, struct siginfo_linux *ret_info, struct sig_act
     int signo;
 
     spin_lock(&s->lock);
+    *ret_continues = t->process->continue_count;
     signo = sig_queue_take(t->pending, wanted, ret_info, &entry);
     if (!signo)
         signo = sig_queue_take(t->process->pending, wanted, ret_info, &entry);
@@ -64,35 +66,51 @@ static int take(struct thread *t, struct siginfo_linux *ret_info, struct sig_act
 NORETURN static void die_by(int signo)
 {
     struct process *p = process_current();
-    bool has_core = sig_default_of(signo) == SIG_DEFAULT_CORE;
 
     if (!__atomic_load_n(&p->exiting, __ATOMIC_RELAXED))
         log_line("%s (process %d) was ended by %s", current()->name, p->pid, sig_name(signo));
-    process_exit(signo | (has_core ? STATUS_CORE : 0));
+    process_exit(signo); /* never with 0x80: nothing of an enclave's memory is dumped */
 }
 
-/* Stays here until SIGCONT, SIGKILL or the end of the process. */
-static void stop(struct process *p)
+/* Sleeps until SIGCONT, SIGKILL or the end of the process. Whoever goes on first tells the parent. */
+static void stay_stopped(struct process *p)
 {
     struct waiter w;
 
-    __atomic_store_n(&p->stopped, true, __ATOMIC_RELEASE);
-    mutex_lock(&p->lock);
-    for (struct thread *t = p->threads; t; t = t->next)
-        thread_attention(t, TASK_ATTENTION_SIGNAL);
-    mutex_unlock(&p->lock);
     waiter_init(&w);
     waitq_add(&p->thread_wait, &w);
     while (__atomic_load_n(&p->stopped, __ATOMIC_ACQUIRE))
         if (wait_sleep(NULL, 0, WAIT_FOREVER, false) == -ERESTARTSYS)
             break; /* the thread must die */
     waitq_remove(&w);
+    if (__atomic_exchange_n(&p->tell_continued, false, __ATOMIC_ACQ_REL))
+        process_continued(p);
 }
 
-static void stay_stopped(struct process *p)
+/* Stops the process, unless it was continued since the signal was taken. */
+static void stop(struct process *p, int signo, uint32_t continues)
 {
-    if (UNLIKELY(__atomic_load_n(&p->stopped, __ATOMIC_ACQUIRE)))
-        stop(p);
+    bool is_first;
+
+    if (signo != SIGSTOP && group_is_orphaned(p->pgid))
+        return; /* nobody would continue it */
+    spin_lock(&p->sig->lock);
+    if (p->continue_count != continues) {
+        spin_unlock(&p->sig->lock);
+        return;
+    }
+    is_first = !p->stopped;
+    p->continued = false;
+    __atomic_store_n(&p->stop_signal, (uint8_t)signo, __ATOMIC_RELEASE);
+    __atomic_store_n(&p->stopped, true, __ATOMIC_RELEASE);
+    spin_unlock(&p->sig->lock);
+    mutex_lock(&p->lock);
+    for (struct thread *t = p->threads; t; t = t->next)
+        thread_attention(t, TASK_ATTENTION_SIGNAL);
+    mutex_unlock(&p->lock);
+    if (is_first)
+        process_stopped(p, signo);
+    stay_stopped(p);
 }
 
 /* Makes the program repeat the system call that a signal interrupted. */
@@ -163,14 +181,14 @@ static void run_handler(struct thread *t, struct regs *regs, int signo,
 }
 
 /* One signal's default action. returns when the program goes on. */
-static void run_default(struct process *p, int signo)
+static void run_default(struct process *p, int signo, uint32_t continues)
 {
     switch (sig_default_of(signo)) {
     case SIG_DEFAULT_TERMINATE:
     case SIG_DEFAULT_CORE:
         die_by(signo);
     case SIG_DEFAULT_STOP:
-        stop(p);
+        stop(p, signo, continues);
         break;
     default:
         break;
@@ -183,21 +201,23 @@ static bool deliver_all(struct thread *t, struct regs *regs, bool is_call)
     struct siginfo_linux info;
     struct sig_action action;
     bool has_handler = false;
+    uint32_t continues;
 
     for (;;) {
         __atomic_and_fetch(&t->attention, ~TASK_ATTENTION_SIGNAL, __ATOMIC_SEQ_CST);
         signal_host_drain();
         if (thread_must_die())
             thread_exit(t->process->exit_status);
-        stay_stopped(t->process);
-        int signo = take(t, &info, &action);
+        if (UNLIKELY(__atomic_load_n(&t->process->stopped, __ATOMIC_ACQUIRE)))
+            stay_stopped(t->process);
+        int signo = take(t, &info, &action, &continues);
 
         if (!signo)
             return has_handler;
         if (action.handler == (uintptr_t)SIG_IGN)
             continue;
         if (action.handler == (uintptr_t)SIG_DFL) {
-            run_default(t->process, signo);
+            run_default(t->process, signo, continues);
             continue;
         }
         if (is_call && !has_handler)

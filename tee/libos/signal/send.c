@@ -31,11 +31,22 @@ static struct sig_entry *drop_opposites(struct process *p, struct sig_queue *q, 
     return NULL;
 }
 
-/* SIGCONT and SIGKILL wake a stopped process, whatever happens to the signal itself. */
-static void continue_process(struct process *p)
+/* SIGCONT and SIGKILL wake a stopped process, whatever happens to the signal itself. Under sig->lock.
+ * returns: true when it was stopped: its threads are to be woken. */
+static bool continue_process(struct process *p, int signo)
 {
+    bool was_stopped = p->stopped;
+
+    if (signo != SIGCONT && signo != SIGKILL)
+        return false;
+    p->continue_count++;
+    __atomic_store_n(&p->stop_signal, 0, __ATOMIC_RELEASE);
+    if (was_stopped && signo == SIGCONT) {
+        __atomic_store_n(&p->continued, true, __ATOMIC_RELEASE);
+        __atomic_store_n(&p->tell_continued, true, __ATOMIC_RELEASE);
+    }
     __atomic_store_n(&p->stopped, false, __ATOMIC_RELEASE);
-    wait_wake(&p->thread_wait, WAKE_ALL, 0);
+    return was_stopped;
 }
 
 /* A copy of info that can be queued; NULL when the queue is full or memory is out. */
@@ -82,10 +93,11 @@ static int enqueue(struct process *p, struct thread *t, struct sig_queue *q, int
                    struct sig_entry **entry, struct sig_entry **ret_dropped)
 {
     struct sig_state *s = p->sig;
-    bool is_blocked = t && (blocked_mask(t) & SIGNAL_BIT(signo));
+    bool is_blocked = t && (blocked_mask(t) & SIGNAL_BIT(signo)), is_continued;
     int rc = 0;
 
     spin_lock(&s->lock);
+    is_continued = continue_process(p, signo);
     *ret_dropped = drop_opposites(p, q, signo);
     if (is_blocked || !sig_state_ignores(s, signo)) {
         rc = 1;
@@ -93,6 +105,8 @@ static int enqueue(struct process *p, struct thread *t, struct sig_queue *q, int
             *entry = NULL;
     }
     spin_unlock(&s->lock);
+    if (is_continued)
+        wait_wake(&p->thread_wait, WAKE_ALL, 0);
     if (rc)
         wait_wake(&g_signal_arrival, WAKE_ALL, POLLIN);
     return rc;
@@ -106,8 +120,6 @@ int signal_send_thread(struct thread *t, int signo, const struct siginfo_linux *
 
     if (!entry && must_fail(signo, info))
         return -EAGAIN;
-    if (signo == SIGCONT || signo == SIGKILL)
-        continue_process(p);
     rc = enqueue(p, t, t->pending, signo, &entry, &dropped);
     mem_free(entry);
     sig_entry_free_chain(dropped);
@@ -160,8 +172,6 @@ int signal_send_process(struct process *p, int signo, const struct siginfo_linux
     entry = new_entry(p, p->pending, signo, info);
     if (!entry && must_fail(signo, info))
         return -EAGAIN;
-    if (signo == SIGCONT || signo == SIGKILL)
-        continue_process(p);
     t = choose(p, signo);
     is_taken = t != NULL;
     if (!t)

@@ -98,8 +98,9 @@ static void leave_old_program(struct thread *t)
     t->alt_stack_flags = 0;
     t->restart = NULL;
     t->rseq_area = 0;
-    t->pdeath_signal = 0;
     p->dumpable = 1;
+    p->did_exec = true;
+    p->exit_signal = SIGCHLD;
 }
 
 static void set_name(struct thread *t, const char *path)

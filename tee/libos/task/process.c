@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The end of processes, and waiting for children. Trusted. While fork is not served there are only
- * process 1 and the carrier of the library OS's own threads.
- */
+/* The end of processes, and the carrier of the library OS's own threads. Trusted. */
 #include "tee/libos/task/process.h"
 
 #include <asm/errno.h>
-#include <linux/wait.h>
 
 #include "tee/enclave/clock.h"
 #include "tee/libos/fs/vfs/vfs.h"
@@ -14,6 +10,8 @@
 #include "tee/libos/signal/queue.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
+#include "tee/libos/task/children.h"
+#include "tee/libos/task/usage.h"
 
 #define KICK_INTERVAL_NS 10000000u
 #define STATUS_SIGNAL 0x7f
@@ -62,14 +60,12 @@ void process_finish(struct process *p)
         syscall_explain();
         enclave_exit(process_exit_code(p->exit_status));
     }
-    __atomic_store_n(&p->exit_code, p->exit_status, __ATOMIC_RELAXED);
-    __atomic_store_n(&p->zombie, true, __ATOMIC_RELEASE);
+    usage_note_memory(p);
     fd_table_unref(p->fds);
     p->fds = NULL;
     mm_unref(p->mm);
     p->mm = NULL;
-    if (p->parent)
-        wait_wake(&p->parent->child_wait, WAKE_ALL, 0);
+    process_exited(p);
 }
 
 NORETURN void process_exit(int status)
@@ -91,98 +87,7 @@ NORETURN void process_exit(int status)
     thread_exit(status);
 }
 
-/* ---- waiting for children: there are none while fork is not served ---- */
-
-SYSCALL_DEFINE(wait4)
-{
-    if (c & ~(uint64_t)(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL))
-        return -EINVAL;
-    return -ECHILD;
-}
-
-SYSCALL_DEFINE(waitid)
-{
-    if ((d & ~(uint64_t)(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
-                         __WCLONE | __WALL)) ||
-        !(d & (WEXITED | WSTOPPED | WCONTINUED)))
-        return -EINVAL;
-    if (a > P_PIDFD)
-        return -EINVAL;
-    return -ECHILD;
-}
-
 SYSCALL_DEFINE(getpid)
 {
     return process_current()->pid;
-}
-
-SYSCALL_DEFINE(getppid)
-{
-    struct process *parent = process_current()->parent;
-
-    return parent ? parent->pid : 0;
-}
-
-SYSCALL_DEFINE(getpgrp)
-{
-    return process_current()->pgid;
-}
-
-/* Finds a process that the caller may regroup: itself (0 or its id). */
-static struct process *find_regroupable(int32_t pid)
-{
-    struct process *self = process_current();
-
-    return pid == 0 || pid == self->pid ? self : NULL;
-}
-
-static int64_t read_group(int32_t pid, bool session)
-{
-    struct process *p;
-    int64_t result;
-
-    if (pid == 0)
-        return session ? process_current()->sid : process_current()->pgid;
-    p = process_find(pid);
-    if (!p)
-        return -ESRCH;
-    result = session ? p->sid : p->pgid;
-    process_unref(p);
-    return result;
-}
-
-SYSCALL_DEFINE(getpgid)
-{
-    return read_group((int32_t)a, false);
-}
-
-SYSCALL_DEFINE(getsid)
-{
-    return read_group((int32_t)a, true);
-}
-
-SYSCALL_DEFINE(setpgid)
-{
-    struct process *p = find_regroupable((int32_t)a);
-    int32_t pgid = (int32_t)b;
-
-    if (pgid < 0)
-        return -EINVAL;
-    if (!p)
-        return -ESRCH;
-    if (p->sid == p->pid)
-        return -EPERM; /* a session leader stays where it is */
-    p->pgid = pgid ? pgid : p->pid;
-    return 0;
-}
-
-SYSCALL_DEFINE(setsid)
-{
-    struct process *p = process_current();
-
-    if (p->pgid == p->pid)
-        return -EPERM;
-    p->sid = p->pid;
-    p->pgid = p->pid;
-    return p->pid;
 }

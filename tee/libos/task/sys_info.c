@@ -84,29 +84,6 @@ SYSCALL_DEFINE(sysinfo)
     return USER_PUT(a, &info) < 0 ? -EFAULT : 0;
 }
 
-SYSCALL_DEFINE(getrusage)
-{
-    struct rusage usage;
-    struct mm_stats stats;
-    uint64_t ns = 0;
-    int32_t who = (int32_t)a;
-
-    if (who != RUSAGE_SELF && who != RUSAGE_CHILDREN && who != RUSAGE_THREAD)
-        return -EINVAL;
-    memset(&usage, 0, sizeof usage);
-    if (who == RUSAGE_SELF)
-        ns = process_cpu_ns(process_current());
-    if (who == RUSAGE_THREAD)
-        ns = thread_cpu_ns(current());
-    usage.ru_utime.tv_sec = (long)(ns / NS_PER_S);
-    usage.ru_utime.tv_usec = (long)(ns % NS_PER_S / NS_PER_US);
-    if (who != RUSAGE_CHILDREN) {
-        mm_stats(mm_current(), &stats);
-        usage.ru_maxrss = (long)(stats.resident_pages * PAGE_SIZE / 1024);
-    }
-    return USER_PUT(b, &usage) < 0 ? -EFAULT : 0;
-}
-
 /* ---- limits ---- */
 
 static int set_limit(struct process *p, unsigned resource, const struct rlimit64_pair *new)

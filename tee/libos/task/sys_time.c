@@ -3,7 +3,6 @@
 #include <asm/errno.h>
 #include <linux/time.h>
 #include <linux/time_types.h>
-#include <linux/times.h>
 
 #include "tee/enclave/clock.h"
 #include "tee/libos/mm/user.h"
@@ -13,7 +12,6 @@
 #include "tee/libos/task/task.h"
 
 #define COARSE_RESOLUTION_NS 4000000u /* CONFIG_HZ 250 */
-#define TICK_NS 10000000u             /* of times(2): USER_HZ is 100 */
 
 SYSCALL_DEFINE(clock_gettime)
 {
@@ -165,14 +163,4 @@ SYSCALL_DEFINE(restart_syscall)
 
     t->restart = NULL;
     return fn ? fn(t) : -EINTR;
-}
-
-SYSCALL_DEFINE(times)
-{
-    uint64_t ticks = process_cpu_ns(process_current()) / TICK_NS;
-    struct tms tms = { .tms_utime = (long)ticks };
-
-    if (a && USER_PUT(a, &tms) < 0)
-        return -EFAULT;
-    return (int64_t)(clock_boottime_ns() / TICK_NS);
 }

@@ -6,6 +6,7 @@
 #include "tee/libos/task/task.h"
 
 #include <asm/errno.h>
+#include <asm/signal.h>
 #include <linux/resource.h>
 
 #include "tee/enclave/alloc.h"
@@ -15,6 +16,7 @@
 #include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/mm/mm.h"
 #include "tee/libos/signal/queue.h"
+#include "tee/libos/task/children.h"
 
 #define TID_BUCKETS 256u
 #define PID_LIMIT 4194304 /* as Linux on 64 bits */
@@ -22,7 +24,7 @@
 #define SIGPENDING_MAX 4096u
 #define XSTATE_ALIGN 64u
 
-static struct spin g_tasks; /* guards all below */
+static struct spin g_tasks; /* guards all below; g_processes changes under the family lock too */
 static struct process *g_processes;
 static struct thread *g_tids[TID_BUCKETS];
 static int32_t g_last_id;
@@ -64,11 +66,21 @@ static struct process *find_pid(int32_t pid)
     return p;
 }
 
+/* A process, group or session has this id. */
+static bool is_taken(int32_t id)
+{
+    for (const struct process *p = g_processes; p; p = p->next_all)
+        if (p->pid == id || __atomic_load_n(&p->pgid, __ATOMIC_RELAXED) == id ||
+            __atomic_load_n(&p->sid, __ATOMIC_RELAXED) == id)
+            return true;
+    return false;
+}
+
 static int32_t new_id(void)
 {
     do
         g_last_id = g_last_id >= PID_LIMIT ? 300 : g_last_id + 1;
-    while (find_tid(g_last_id) || find_pid(g_last_id));
+    while (find_tid(g_last_id) || is_taken(g_last_id));
     return g_last_id;
 }
 
@@ -122,13 +134,34 @@ void process_each(void (*fn)(struct process *p, void *arg), void *arg)
     spin_unlock(&g_tasks);
 }
 
+struct process *process_list(void)
+{
+    return g_processes;
+}
+
 void process_publish(struct process *p)
 {
     process_ref(p);
+    family_lock();
+    children_add(p);
     spin_lock(&g_tasks);
     p->next_all = g_processes;
     g_processes = p;
     spin_unlock(&g_tasks);
+    family_unlock();
+}
+
+void process_unpublish(struct process *p)
+{
+    struct process **link = &g_processes;
+
+    spin_lock(&g_tasks);
+    while (*link && *link != p)
+        link = &(*link)->next_all;
+    if (*link)
+        *link = p->next_all;
+    spin_unlock(&g_tasks);
+    __atomic_store_n(&p->is_reaped, true, __ATOMIC_RELEASE);
 }
 
 /* ---- processes ---- */
@@ -164,7 +197,10 @@ int process_new(struct process *parent, struct process **ret)
         mem_free(p);
         return -ENOMEM;
     }
+    if (parent)
+        process_ref(parent);
     p->parent = parent;
+    p->exit_signal = SIGCHLD;
     p->umask = parent ? parent->umask : 022;
     p->dumpable = 1;
     memcpy(p->limits, parent ? parent->limits : g_default_limits, sizeof p->limits);
@@ -183,10 +219,8 @@ void process_ref(struct process *p)
     __atomic_add_fetch(&p->refs, 1, __ATOMIC_RELAXED);
 }
 
-void process_unref(struct process *p)
+static void free_process(struct process *p)
 {
-    if (!p || __atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL) != 0)
-        return;
     for (struct cred *c = p->creds, *next; c; c = next) {
         next = c->next_used;
         mem_free(c);
@@ -196,6 +230,16 @@ void process_unref(struct process *p)
     mem_free(p->exe_path);
     mem_free(p->cmdline);
     mem_free(p);
+}
+
+void process_unref(struct process *p)
+{
+    while (p && __atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        struct process *parent = p->parent;
+
+        free_process(p);
+        p = parent;
+    }
 }
 
 /* ---- threads ---- */

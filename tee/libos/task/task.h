@@ -4,7 +4,7 @@
  * (struct mm), descriptors (struct fd_table), file-system context (struct fs_context), signal handlers and credentials,
  * which clone() may share. Trusted.
  *
- * Lock order: g_tasks (table of processes) > process->lock > thread->lock > waitq.lock.
+ * Lock order: family lock (children.h) > process->lock > thread->lock, g_tasks (table of processes) > waitq.lock.
  */
 #pragma once
 
@@ -41,14 +41,20 @@ struct rlimit64_pair {
 };
 #define RLIMIT_COUNT 16
 
+struct process_usage {
+    uint64_t cpu_ns;
+    uint64_t peak_pages;
+};
+
 struct thread;
 typedef int64_t restart_fn(struct thread *t);
 
 struct process {
     uint32_t refs;
     int32_t pid;
-    struct process *parent; /* NULL for process 1 */
-    int32_t pgid, sid;
+    struct process
+        *parent;       /* NULL for process 1; with a reference; children.h says what guards it */
+    int32_t pgid, sid; /* may be read at any time */
     struct mutex lock;
     struct mm *mm;
     struct fd_table *fds;
@@ -64,6 +70,16 @@ struct process {
     struct waitq child_wait; /* woken when a child changes state */
     int32_t exit_code;       /* wait(2) status, valid when zombie */
     bool zombie, exiting;
+    bool is_reaped;          /* not in the table any more; atomic */
+    uint8_t exit_signal;     /* what the parent gets when it ends; 0: nothing */
+    bool did_exec;           /* since it was made: setpgid by the parent comes too late */
+    uint8_t stop_signal;     /* it stopped, and nobody has waited for that yet; atomic */
+    bool continued;          /* likewise */
+    bool tell_continued;     /* the next of its threads tells the parent; atomic */
+    uint32_t continue_count; /* SIGCONT and SIGKILL that came; under sig->lock */
+    struct process_usage children_usage; /* of those that were waited for, and theirs */
+    uint64_t peak_pages;                 /* most pages of memory at a time, as far as was looked */
+    struct waitq end_wait;               /* woken when it becomes a zombie: pidfds */
     int32_t exit_status;        /* wait(2) status that a thread asked for; valid when exiting */
     struct thread *exec_thread; /* in execve: the only thread that goes on */
     struct waitq thread_wait;   /* woken when a thread leaves, and when `stopped` changes */
@@ -151,6 +167,8 @@ void thread_unref(struct thread *t);
 /* NULL when there is none; the caller owns a reference. */
 struct process *process_find(int32_t pid);
 struct thread *thread_find(int32_t tid);
+/* The first of all processes, linked by next_all; under the family lock (children.h). */
+struct process *process_list(void);
 /* Calls fn for each process, under g_tasks; fn must not sleep. */
 void process_each(void (*fn)(struct process *p, void *arg), void *arg);
 
@@ -175,13 +193,16 @@ uint64_t process_cpu_ns(struct process *p);
 /* Starts a thread of the library OS itself, in no program: for services. returns: 0; -EAGAIN, -ENOMEM. */
 MUST_CHECK int thread_start_kernel(void (*fn)(void *arg), void *arg, const char *name);
 
-/* New process with one reference and nothing in it but limits and names; parent may be NULL. Not in the table yet:
- * process_publish. returns: 0; -ENOMEM. */
+/* New process with one reference and nothing in it but limits and names; parent may be NULL, else it is referenced.
+ * Not in the table yet, and nobody's child: process_publish. returns: 0; -ENOMEM. */
 MUST_CHECK int process_new(struct process *parent, struct process **ret);
 /* New thread of p with one reference, listed in p and in the table. as_leader: its tid is the pid.
  * returns: 0; -ENOMEM; -EAGAIN the limit of threads. */
 MUST_CHECK int thread_new(struct process *p, bool as_leader, struct thread **ret);
+/* Takes the family lock. */
 void process_publish(struct process *p);
+/* Takes p off the table, under the family lock; the caller drops the table's reference when it has given that up. */
+void process_unpublish(struct process *p);
 /* Takes t off the table and off its process; drops the table's reference. */
 void thread_remove(struct thread *t);
 /* Gives t, the only thread of its process, the process's id as its tid (execve). */

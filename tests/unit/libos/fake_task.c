@@ -20,6 +20,7 @@
 #include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/mm/mm.h"
 #include "tee/libos/rewrite/rewrite.h"
+#include "tee/libos/task/children.h"
 
 #define SLOTS 4096
 #define STACK_SIZE 8192
@@ -379,6 +380,10 @@ struct mm *mm_current(void)
     return NULL;
 }
 
+void mm_ref(struct mm *mm UNUSED)
+{
+}
+
 void mm_unref(struct mm *mm)
 {
 }
@@ -404,4 +409,9 @@ void rewrite_site(struct mm *mm, uintptr_t site, uint64_t number)
 void rewrite_stats(struct rewrite_stats *ret)
 {
     memset(ret, 0, sizeof *ret);
+}
+
+int pidfd_process(int fd UNUSED, struct process **ret UNUSED, uint32_t *ret_flags UNUSED)
+{
+    return -EBADF;
 }
