@@ -50,6 +50,9 @@ struct enclave_start {
 #define START_VERBOSE 0x2u
 #define START_EMULATED 0x4u /* a hint for messages; nothing may rely on it */
 #define START_NO_EDMM 0x8u
+/* The program gets a terminal inside, whose far end is the host's standard streams. */
+#define START_TTY 0x10u
+#define START_TTY_INPUT 0x20u /* what comes from descriptor 0 is typed into it */
 
 #define START_STRING_COUNT_MAX 4096u
 #define START_STRINGS_SIZE_MAX (512u * 1024)

@@ -16,10 +16,13 @@
 #define LOADER_NAME "cloche-loader"
 
 static const char g_usage[] =
-    "usage: cloche run [--explain] [--verbose] [--env NAME=VALUE]... [-v HOSTDIR:/path]... IMAGE "
-    "[ARG...]\n"
+    "usage: cloche run [-it] [--explain] [--verbose] [--env NAME=VALUE]... [-v HOSTDIR:/path]... "
+    "IMAGE [ARG...]\n"
     "\n"
     "  IMAGE       a folder or tar archive that `cloche build` wrote\n"
+    "  -i          keep standard input open (without -t it always is)\n"
+    "  -t          give the program a terminal inside the enclave; with -i, what you type goes "
+    "there\n"
     "  --explain   at the end, list the system calls that the program used and are not supported\n"
     "  --verbose   say more about what the enclave does\n"
     "  --env       set a variable that the image lets the host set\n"
@@ -52,11 +55,28 @@ static bool is_flag(const char *option)
     return strcmp(option, "--explain") == 0 || strcmp(option, "--verbose") == 0;
 }
 
+/* -i, -t, -it and so on: as loader options into out. returns: how many; 0: none of these. */
+static int terminal_options(const char *option, char **out)
+{
+    int count = 0;
+
+    if (strcmp(option, "--interactive") == 0)
+        option = "-i";
+    else if (strcmp(option, "--tty") == 0)
+        option = "-t";
+    for (const char *c = option + 1; *c; c++) {
+        if ((*c != 'i' && *c != 't') || count == 2)
+            return 0;
+        out[count++] = (char *)(*c == 'i' ? "-i" : "-t");
+    }
+    return count;
+}
+
 int cmd_run(int argc, char **argv)
 {
     char loader[4096];
-    char **out = calloc((size_t)argc + 5, sizeof *out);
-    int count = 0, i, rc;
+    char **out = calloc(2 * (size_t)argc + 5, sizeof *out);
+    int count = 0, flags, i, rc;
 
     if (!out) {
         fputs("cloche run: no memory\n", stderr);
@@ -69,6 +89,10 @@ int cmd_run(int argc, char **argv)
             free(out);
             return CLI_EXIT_OK;
         }
+        flags = terminal_options(argv[i], out + count);
+        count += flags;
+        if (flags)
+            continue;
         if (!is_flag(argv[i]) && !(takes_value(argv[i]) && i + 1 < argc))
             break;
         out[count++] = argv[i];

@@ -17,6 +17,8 @@
 struct loader_options {
     const char *image;
     bool explain, verbose;
+    bool tty;   /* -t: the program gets a terminal inside the enclave */
+    bool input; /* -i: with -t, what is typed here is typed there */
     unsigned env_count;
     const char *env[LOADER_ENV_MAX]; /* "NAME=value" */
     unsigned mount_count;
@@ -46,5 +48,17 @@ MUST_CHECK int loader_image_open(struct loader *l, struct err *err);
 MUST_CHECK int loader_enclave_build(struct loader *l, struct err *err);
 /* Frames and slots; checks options against the descriptor; fills l->start. */
 MUST_CHECK int loader_start_prepare(struct loader *l, struct err *err);
+/* ---- terminal.c ---- */
+
+/* Decides about a terminal where the command line leaves it open. returns: 0; -EINVAL there is none to type on. */
+MUST_CHECK int loader_terminal_choose(struct loader_options *o, struct err *err);
+/* Returns in a child; the caller becomes the guard that puts the terminal's settings back when the child has ended. */
+MUST_CHECK int loader_terminal_guard(struct err *err);
+/* Every key goes to the enclave as it is. After loader_terminal_guard. */
+MUST_CHECK int loader_terminal_raw(struct err *err);
+/* The signal that says that the guard is gone, and what to do then; async-signal-safe. */
+int loader_death_signal(void);
+NORETURN void loader_guard_died(void);
+
 /* Runs the first thread and, after it, others on its slot. The enclave ends the process. */
 NORETURN void loader_run(struct loader *l);

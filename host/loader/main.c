@@ -16,8 +16,24 @@
 #define EXIT_STATUS_REFUSED 3
 
 static const char g_usage[] =
-    "usage: cloche-loader [--image PATH] [--explain] [--verbose] [--env NAME=VALUE]...\n"
+    "usage: cloche-loader [--image PATH] [-i] [-t] [--explain] [--verbose] [--env NAME=VALUE]...\n"
     "                     [-v HOSTDIR:/path]... [--] [ARGUMENT...]\n";
+
+/* Options without a value. false: name is none of them. */
+static bool take_flag(const char *name, struct loader_options *o)
+{
+    if (strcmp(name, "--explain") == 0)
+        o->explain = true;
+    else if (strcmp(name, "--verbose") == 0)
+        o->verbose = true;
+    else if (strcmp(name, "-i") == 0)
+        o->input = true;
+    else if (strcmp(name, "-t") == 0)
+        o->tty = true;
+    else
+        return false;
+    return true;
+}
 
 int loader_options_parse(int argc, char **argv, struct loader_options *ret, struct err *err)
 {
@@ -30,11 +46,9 @@ int loader_options_parse(int argc, char **argv, struct loader_options *ret, stru
             i++;
             break;
         }
-        if (strcmp(name, "--explain") == 0) {
-            ret->explain = true;
-        } else if (strcmp(name, "--verbose") == 0) {
-            ret->verbose = true;
-        } else if (i + 1 == argc) {
+        if (take_flag(name, ret))
+            continue;
+        if (i + 1 == argc) {
             return err_set(err, -EINVAL, "%s: unknown option, or its value is missing", name);
         } else if (strcmp(name, "--image") == 0) {
             ret->image = argv[++i];
@@ -76,11 +90,17 @@ int main(int argc, char **argv)
         fprintf(stderr, "cloche: %s\n%s", err.text, g_usage);
         return EXIT_STATUS_USAGE;
     }
-    rc = loader_image_open(&l, &err);
+    rc = loader_terminal_choose(&l.options, &err);
+    if (rc == 0 && l.options.tty && l.options.input)
+        rc = loader_terminal_guard(&err);
+    if (rc == 0)
+        rc = loader_image_open(&l, &err);
     if (rc == 0)
         rc = loader_enclave_build(&l, &err);
     if (rc == 0)
         rc = loader_start_prepare(&l, &err);
+    if (rc == 0 && l.options.tty && l.options.input)
+        rc = loader_terminal_raw(&err);
     if (rc < 0)
         return fail(&err, rc);
     loader_run(&l);

@@ -81,6 +81,8 @@ __attribute__((no_stack_protector)) static void on_signal(int signo, siginfo_t *
     int saved_errno = errno;
     struct ocall_thread *t = t_self;
 
+    if (signo == loader_death_signal())
+        loader_guard_died();
     if (signo != ocall_kick_signal())
         __atomic_fetch_or(&g_host->signals, 1ull << (signo - 1), __ATOMIC_SEQ_CST);
     if (!t || __atomic_load_n(&t->idle, __ATOMIC_SEQ_CST)) {
@@ -231,6 +233,7 @@ static void signals_init(void)
         if (START_SIGNALS & (1u << (signo - 1)))
             sigaction(signo, &action, NULL);
     sigaction(ocall_kick_signal(), &action, NULL);
+    sigaction(loader_death_signal(), &action, NULL);
 }
 
 void loader_run(struct loader *l)

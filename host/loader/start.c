@@ -208,6 +208,8 @@ int loader_start_prepare(struct loader *l, struct err *err)
     for (int fd = 0; fd < 3; fd++)
         s->stdio_tty |= (uint32_t)(isatty(fd) == 1) << fd;
     s->flags = (l->options.explain ? START_EXPLAIN : 0) | (l->options.verbose ? START_VERBOSE : 0) |
+               (l->options.tty ? START_TTY : 0) |
+               (l->options.tty && l->options.input ? START_TTY_INPUT : 0) |
                (l->backend->emulated ? START_EMULATED : 0) |
                (l->backend->has_edmm ? 0 : START_NO_EDMM);
     s->cpu_count = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);

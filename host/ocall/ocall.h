@@ -76,5 +76,8 @@ typedef void ocall_serve_fn(struct ocall_thread *t, struct ocall_frame *f);
 #include "abi/ocall.def"
 #undef OCALL
 
+/* Lines of the log end as a raw terminal needs it. */
+void ocall_log_raw(bool raw);
+
 /* errno of a failed call as an answer, else value. */
 int64_t ocall_answer(int64_t value);

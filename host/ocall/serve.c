@@ -37,14 +37,23 @@ bool ocall_serve(struct ocall_thread *t)
     return number != OCALL_thread_exit;
 }
 
+static bool g_raw; /* set before threads run */
+
+void ocall_log_raw(bool raw)
+{
+    g_raw = raw;
+}
+
 static void write_line(const char *text, size_t size)
 {
     struct iovec parts[] = {
         { (void *)"cloche: ", 8 },
         { (void *)text, size },
-        { (void *)"\n", 1 },
+        { (void *)"\r\n", 2 },
     };
 
+    if (!g_raw)
+        parts[2] = (struct iovec){ (void *)"\n", 1 };
     if (writev(STDERR_FILENO, parts, 3) < 0)
         return; /* nobody listens */
 }

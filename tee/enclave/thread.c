@@ -97,7 +97,7 @@ static int slot_make(uint32_t slot)
 }
 
 /* A free slot, or the number of one to make: then *ret_make. */
-static int slot_take(bool *ret_make)
+static int slot_take(bool *ret_make, uint64_t *ret_claim)
 {
     int slot = -EAGAIN;
 
@@ -115,7 +115,7 @@ static int slot_take(bool *ret_make)
     }
     if (slot >= 0) {
         g_slots[slot].state = SLOT_CLAIMED;
-        g_slots[slot].claims++;
+        *ret_claim = ++g_slots[slot].claims;
     }
     spin_unlock(&g_slots_lock);
     return slot;
@@ -145,10 +145,11 @@ static bool slot_unclaim(uint32_t slot, uint64_t claim)
     return is_ours;
 }
 
-int thread_slot_reserve(void)
+int thread_slot_start(void *arg)
 {
     bool make;
-    int slot = slot_take(&make);
+    uint64_t claim = 0;
+    int slot = slot_take(&make, &claim);
 
     if (slot < 0)
         return slot;
@@ -156,36 +157,14 @@ int thread_slot_reserve(void)
         slot_set((uint32_t)slot, SLOT_ABSENT, NULL); /* all its pages were given back */
         return -EAGAIN;
     }
-    return slot;
-}
-
-void thread_slot_drop(uint32_t slot)
-{
-    slot_set(slot, SLOT_FREE, NULL);
-}
-
-int thread_slot_run(uint32_t slot, void *arg)
-{
-    uint64_t claim = g_slots[slot].claims; /* nobody else claims it until it has run */
-
-    slot_set(slot, SLOT_CLAIMED, arg);
-    if (ocall_thread_start(slot) < 0) {
-        /* The caller keeps arg: a thread must not be running with it. */
-        if (!slot_unclaim(slot, claim))
+    slot_set((uint32_t)slot, SLOT_CLAIMED, arg);
+    if (ocall_thread_start((uint32_t)slot) < 0) {
+        /* The caller frees arg now: a thread must not be running with it. */
+        if (!slot_unclaim((uint32_t)slot, claim))
             enclave_panic("the host denies a thread that it started");
         return -EAGAIN;
     }
-    return 0;
-}
-
-int thread_slot_start(void *arg)
-{
-    int slot = thread_slot_reserve(), rc;
-
-    if (slot < 0)
-        return slot;
-    rc = thread_slot_run((uint32_t)slot, arg);
-    return rc < 0 ? rc : slot;
+    return slot;
 }
 
 bool thread_slot_claim(uint32_t slot, void **ret_arg)

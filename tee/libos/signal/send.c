@@ -10,6 +10,7 @@
 #include <linux/resource.h>
 
 #include "tee/enclave/alloc.h"
+#include "tee/libos/fs/tty/tty.h"
 #include "tee/libos/signal/queue.h"
 #include "tee/libos/task/task.h"
 
@@ -92,11 +93,11 @@ static uint64_t blocked_mask(const struct thread *t)
 static int enqueue(struct process *p, struct thread *t, struct sig_queue *q, int signo,
                    struct sig_entry **entry, struct sig_entry **ret_dropped)
 {
-    struct sig_state *s;
+    struct sig_state *s = p->sig;
     bool is_blocked = t && (blocked_mask(t) & SIGNAL_BIT(signo)), is_continued;
     int rc = 0;
 
-    s = sig_state_lock(p);
+    spin_lock(&s->lock);
     is_continued = continue_process(p, signo);
     *ret_dropped = drop_opposites(p, q, signo);
     if (is_blocked || !sig_state_ignores(s, signo)) {
@@ -218,6 +219,8 @@ void signal_host_drain(void)
     if (LIKELY(!__atomic_load_n(&g_host_signals, __ATOMIC_RELAXED)))
         return;
     signals = __atomic_exchange_n(&g_host_signals, 0, __ATOMIC_SEQ_CST);
+    if (signals & SIGNAL_BIT(SIGWINCH) && console_resize())
+        signals &= ~SIGNAL_BIT(SIGWINCH); /* the console tells whom it concerns */
     init = process_find(1);
     for (; init && signals; signals &= signals - 1) {
         struct siginfo_linux info = { .code = SI_USER };

@@ -142,7 +142,8 @@ bool group_is_orphaned_without(int32_t pgid, const struct process *without)
     for (const struct process *p = process_list(); p && !is_kept; p = p->next_all) {
         const struct process *parent = p->parent;
 
-        if (p->pgid != pgid || p == without || p->zombie || !parent || parent->pid == 1)
+        /* Process 1 counts, as in a container: it may be a shell. A service of another session does not. */
+        if (p->pgid != pgid || p == without || p->zombie || !parent)
             continue;
         is_kept = parent->pgid != pgid && parent->sid == p->sid;
     }

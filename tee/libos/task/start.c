@@ -16,6 +16,7 @@
 #include "tee/enclave/log.h"
 #include "tee/enclave/ocall.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/tty/tty.h"
 #include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/mm/mm.h"
 #include "tee/libos/signal/queue.h"
@@ -139,6 +140,8 @@ static void mount_all(const struct start_info *start, struct process *p)
     mount_at(rc, s, "sysfs", "/sys");
     rc = devfs_new(start, &s);
     mount_at(rc, s, "devtmpfs", "/dev");
+    rc = devptsfs_new(&s);
+    mount_at(rc, s, "devpts", "/dev/pts");
     rc = tmpfs_new(0, 01777, &s);
     mount_at(rc, s, "shm", "/dev/shm");
     mount_descriptor(start->descriptor);
@@ -202,8 +205,29 @@ static void take_host_files(const struct descriptor *d)
     }
 }
 
+/* Standard streams that are one open terminal. */
+static void open_terminal(const struct start_info *start)
+{
+    struct file *f = NULL;
+    int rc = console_start(start->descriptor->uid, (start->flags & START_TTY_INPUT) != 0);
+
+    if (rc == 0)
+        rc = file_open("/dev/pts/0", O_RDWR, 0, &f);
+    for (int i = 0; i < STDIO_COUNT && rc >= 0; i++) {
+        file_ref(f);
+        rc = fd_install(f, false, i);
+    }
+    if (rc < 0)
+        fail("the terminal", rc);
+    file_unref(f);
+}
+
 static void open_stdio(const struct start_info *start)
 {
+    if (start->flags & START_TTY) {
+        open_terminal(start);
+        return;
+    }
     for (int i = 0; i < STDIO_COUNT; i++) {
         struct file *f;
         int rc = stdio_file_new(i, start->stdio_tty >> i & 1, &f);

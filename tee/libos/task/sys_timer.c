@@ -179,10 +179,6 @@ void process_timers_drop(struct process *p, bool all)
         set->itimers[i] = NULL;
     }
     mutex_unlock(&set->lock);
-    if (all) {
-        p->timers = NULL;
-        mem_free(set);
-    }
 }
 
 /* ---- interval timers ---- */

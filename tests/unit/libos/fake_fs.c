@@ -11,6 +11,7 @@
 #include "tee/enclave/uptr.h"
 #include "tee/libos/fs/pipe/pipe.h"
 #include "tee/libos/fs/poll/poll.h"
+#include "tee/libos/fs/tty/tty.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
 
@@ -476,4 +477,24 @@ uint8_t *fake_fs_tree(const uint8_t *data, size_t size, const uint8_t *salt, siz
     verity_block_hash(salt, salt_size, below, ret_root);
     *ret_size = l.tree_blocks * VERITY_BLOCK_SIZE;
     return tree;
+}
+
+/* ---- terminals ---- */
+
+int tty_open_current(struct file *f)
+{
+    (void)f;
+    return -ENXIO;
+}
+
+int tty_open_console(struct file *f)
+{
+    (void)f;
+    return -ENXIO;
+}
+
+int tty_open_ptmx(struct file *f)
+{
+    (void)f;
+    return -ENXIO;
 }

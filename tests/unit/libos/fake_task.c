@@ -17,6 +17,7 @@
 #include "tee/enclave/log.h"
 #include "tee/enclave/ocall.h"
 #include "tee/enclave/random.h"
+#include "tee/libos/fs/tty/tty.h"
 #include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/mm/mm.h"
 #include "tee/libos/rewrite/rewrite.h"
@@ -198,20 +199,6 @@ static void *run_slot(void *arg)
 {
     enter(NULL);
     libos_thread_start(arg);
-}
-
-int thread_slot_reserve(void)
-{
-    return 1;
-}
-
-void thread_slot_drop(uint32_t slot)
-{
-}
-
-int thread_slot_run(uint32_t slot, void *arg)
-{
-    return thread_slot_start(arg);
 }
 
 int thread_slot_start(void *arg)
@@ -412,10 +399,6 @@ int mm_fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret_si_
     return -EFAULT;
 }
 
-void fs_context_unref(struct fs_context *c)
-{
-}
-
 void fd_table_unref(struct fd_table *t)
 {
 }
@@ -432,4 +415,15 @@ void rewrite_stats(struct rewrite_stats *ret)
 int pidfd_process(int fd UNUSED, struct process **ret UNUSED, uint32_t *ret_flags UNUSED)
 {
     return -EBADF;
+}
+
+/* ---- terminals ---- */
+
+bool console_resize(void)
+{
+    return false;
+}
+
+void console_drain(void)
+{
 }

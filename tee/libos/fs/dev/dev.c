@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Devices: null, zero, full, random, urandom, tty; and /dev, which is a tmpfs with their nodes. Trusted.
+ * Devices: null, zero, full, random, urandom, tty, console, ptmx; and /dev, which is a tmpfs with their nodes. Trusted.
  */
 #include "tee/libos/fs/dev/dev.h"
 
+#include "abi/start.h"
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/random.h"
 #include "tee/enclave/start.h"
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/fs/vfs/mode.h"
+#include "tee/libos/fs/tty/tty.h"
 #include "tee/libos/signal/signal.h"
 
 #include <asm/poll.h>
@@ -109,7 +111,7 @@ static const struct file_ops g_random_ops = {
     .poll = always_ready,
 };
 
-/* ---- /dev/tty: the first standard stream that is a terminal ---- */
+/* ---- /dev/tty: the terminal of the session, else the first standard stream that is one ---- */
 
 static struct file *tty_stream(struct file *f)
 {
@@ -163,10 +165,10 @@ static const struct file_ops g_tty_ops = {
 static int tty_open(struct file *f)
 {
     struct file *stream;
-    int rc;
+    int rc = tty_open_current(f);
 
-    if (g_tty_bits == 0)
-        return -ENXIO;
+    if (rc != -ENXIO || g_tty_bits == 0)
+        return rc;
     rc = stdio_file_new(__builtin_ctz(g_tty_bits), true, &stream);
     if (rc < 0)
         return rc;
@@ -195,6 +197,10 @@ int dev_open_number(uint64_t rdev, bool is_block, struct file *f)
         return 0;
     case DEVICE(5, 0):
         return tty_open(f);
+    case DEVICE(5, 1):
+        return tty_open_console(f);
+    case DEVICE(5, 2):
+        return tty_open_ptmx(f);
     default:
         return -ENXIO;
     }
@@ -213,6 +219,7 @@ static const struct {
     { "random", S_IFCHR | 0666, DEVICE(1, 8) },
     { "urandom", S_IFCHR | 0666, DEVICE(1, 9) },
     { "tty", S_IFCHR | 0666, DEVICE(5, 0) },
+    { "pts", S_IFDIR | 0755, 0 },
     { "shm", S_IFDIR | 01777, 0 },
     { "mqueue", S_IFDIR | 01777, 0 },
 };
@@ -220,9 +227,8 @@ static const struct {
 static const struct {
     const char *name, *target;
 } g_links[] = {
-    { "fd", "/proc/self/fd" },
-    { "stdin", "/proc/self/fd/0" },
-    { "stdout", "/proc/self/fd/1" },
+    { "ptmx", "pts/ptmx" },          { "fd", "/proc/self/fd" },
+    { "stdin", "/proc/self/fd/0" },  { "stdout", "/proc/self/fd/1" },
     { "stderr", "/proc/self/fd/2" },
 };
 
@@ -246,6 +252,16 @@ static int fill(struct inode *root)
     return rc;
 }
 
+static int make_console(struct inode *root)
+{
+    struct inode *inode;
+    int rc = root->ops->create(root, "console", 7, S_IFCHR | 0620, DEVICE(5, 1), NULL, &inode);
+
+    if (rc == 0)
+        inode_unref(inode);
+    return rc;
+}
+
 int devfs_new(const struct start_info *start, struct super **ret)
 {
     struct super *s;
@@ -256,6 +272,8 @@ int devfs_new(const struct start_info *start, struct super **ret)
     g_tty_bits = start->stdio_tty & 7;
     mutex_lock(&s->root->lock);
     rc = fill(s->root);
+    if (rc == 0 && start->flags & START_TTY)
+        rc = make_console(s->root);
     mutex_unlock(&s->root->lock);
     if (rc < 0)
         return rc;

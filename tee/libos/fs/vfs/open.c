@@ -10,7 +10,8 @@
 #include <linux/fcntl.h>
 #include <linux/mount.h>
 
-#define FLAGS_KEPT (~(uint32_t)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC))
+/* O_NOCTTY is for the open alone. */
+#define FLAGS_KEPT (~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC))
 #define TMPFILE_BIT (O_TMPFILE & ~O_DIRECTORY)
 
 static uint32_t access_mask(uint32_t flags)
@@ -96,6 +97,7 @@ int vfs_open_dentry(struct dentry *d, const struct vfs_open *how, bool created, 
         return 0;
     }
     rc = open_by_type(inode, f);
+    f->flags &= ~(uint32_t)O_NOCTTY;
     if (rc < 0) {
         f->ops = &g_path_ops; /* nothing of the file system's to release */
     } else if ((how->flags & O_TRUNC) != 0 && S_ISREG(inode->mode) && !created) {
