@@ -85,6 +85,9 @@ __attribute__((no_stack_protector)) static void on_signal(int signo, siginfo_t *
         loader_guard_died();
     if (signo != ocall_kick_signal())
         __atomic_fetch_or(&g_host->signals, 1ull << (signo - 1), __ATOMIC_SEQ_CST);
+    /* It may be on its way out to sleep, which the enclave cannot take back any more. */
+    if (inside && t && __atomic_load_n(&g_host->signals, __ATOMIC_SEQ_CST))
+        __atomic_store_n(&t->wake, 1, __ATOMIC_SEQ_CST);
     if (!t || __atomic_load_n(&t->idle, __ATOMIC_SEQ_CST)) {
         kick_another();
     } else if (inside && !t->at_cssa1 && (signo != ocall_kick_signal() || is_wanted(t))) {
@@ -93,6 +96,7 @@ __attribute__((no_stack_protector)) static void on_signal(int signo, siginfo_t *
         g[REG_RAX] = SGX_EENTER;
         g[REG_RDI] = ENTER_SIGNAL;
         g[REG_RSI] = signal_take(g_host);
+        t->signalled |= g[REG_RSI] != 0;
         g[REG_RDX] = (greg_t)t->frame;
     } else if (!inside) {
         if (signo != ocall_kick_signal())
@@ -135,6 +139,8 @@ static bool enter_once(struct ocall_thread *t, struct sgx_run *run, enum enter_e
     __atomic_store_n(&t->where, OCALL_WHERE_ENTERING, __ATOMIC_SEQ_CST);
     if (*event == ENTER_OCALL_RETURN && *function == SGX_EENTER)
         t->frame->signals = signals_for_answer(t);
+    else if (is_wanted(t)) /* it came after the last look, and before `where` told the handler */
+        retry_later(t);
     rc = h->backend->enter(*event, *arg, (unsigned long)t->frame, *function, 0, 0, run);
     __atomic_store_n(&t->where, OCALL_WHERE_OUT, __ATOMIC_SEQ_CST);
     if (rc < 0)
@@ -157,6 +163,7 @@ static bool enter_once(struct ocall_thread *t, struct sgx_run *run, enum enter_e
         __atomic_store_n(&t->kicked, 0, __ATOMIC_SEQ_CST);
         *event = ENTER_SIGNAL;
         *arg = (uint64_t)signal_take(h);
+        t->signalled |= *arg != 0;
         *function = SGX_EENTER;
         return true;
     }
@@ -196,7 +203,10 @@ static void thread_run(struct ocall_thread *t, enum enter_event event, uint64_t 
     struct sgx_run run = { .tcs = slot_tcs(t->slot) };
     unsigned function = SGX_EENTER;
 
+    /* What came for the slot's last thread: a kick that is still noted would hold back the next. */
     __atomic_store_n(&t->wake, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->kicked, 0, __ATOMIC_SEQ_CST);
+    t->signalled = false;
     while (enter_once(t, &run, &event, &arg, &function))
         ;
 }
@@ -204,6 +214,10 @@ static void thread_run(struct ocall_thread *t, enum enter_event event, uint64_t 
 NORETURN static void thread_serve_starts(struct ocall_thread *t)
 {
     for (;;) {
+        __atomic_store_n(&t->idle, 1, __ATOMIC_SEQ_CST);
+        /* A signal that this thread got as it left, inside or outside: nobody may have seen it. */
+        if (t->signalled || __atomic_load_n(&t->host->signals, __ATOMIC_SEQ_CST))
+            kick_another();
         ocall_thread_wait(t);
         thread_run(t, ENTER_THREAD, 0);
     }

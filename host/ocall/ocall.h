@@ -41,7 +41,7 @@ struct ocall_thread {
     uint32_t where;      /* enum ocall_where; atomic */
     uint32_t at_cssa1;   /* an entry at CSSA 1 is not over yet; atomic */
     uint32_t kicked;     /* a kick came while outside; atomic */
-    uint32_t reenter;    /* the signal handler made the resume an entry at CSSA 1 */
+    bool signalled;      /* its enclave thread was handed a host signal at CSSA 1 */
     timer_t retry_timer; /* sends the kick again when it came between two chairs */
     bool has_timer;
 };

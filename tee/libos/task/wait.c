@@ -213,7 +213,7 @@ static bool sleep_begin(struct thread *t, uint32_t how, uint64_t *ret_since_ns)
 {
     __atomic_store_n(&t->parked, how, __ATOMIC_SEQ_CST);
     if (take_token(t)) {
-        __atomic_store_n(&t->parked, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&t->parked, 0, __ATOMIC_SEQ_CST);
         return false;
     }
     *ret_since_ns = clock_monotonic_ns();
@@ -227,7 +227,8 @@ static uint64_t sleep_end(struct thread *t, uint64_t since_ns)
     uint64_t now_ns = clock_monotonic_ns();
 
     __atomic_sub_fetch(&g_asleep, 1, __ATOMIC_RELAXED);
-    __atomic_store_n(&t->parked, 0, __ATOMIC_RELAXED);
+    /* Pairs with thread_attention: who still sees `parked` does not kick, so what it noted is seen here. */
+    __atomic_store_n(&t->parked, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&t->asleep_since_ns, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&t->slept_ns, t->slept_ns + now_ns - since_ns, __ATOMIC_RELAXED);
     (void)take_token(t);
