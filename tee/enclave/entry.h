@@ -61,6 +61,11 @@ bool libos_trampoline_find(uint64_t rip, uint64_t *ret_restart);
 /* Starts a thread on a free slot: host thread, EENTER, then libos_thread_start(arg).
  * returns: slot index; -EAGAIN no slot, memory or host thread. */
 MUST_CHECK int thread_slot_start(void *arg);
+/* The same in two steps: a slot that is kept for the caller, and its start, which may still fail (-EAGAIN, the slot is free
+ * then). A reserved slot is run or dropped. */
+MUST_CHECK int thread_slot_reserve(void);
+void thread_slot_drop(uint32_t slot);
+MUST_CHECK int thread_slot_run(uint32_t slot, void *arg);
 /* Ends the calling host thread for good; its slot becomes free. The caller has left its struct
  * thread; if clear_tid is not 0 then *(uint32_t *)clear_tid is zeroed and woken by `wake` after the stack is out
  * of use. */

@@ -97,7 +97,7 @@ static int slot_make(uint32_t slot)
 }
 
 /* A free slot, or the number of one to make: then *ret_make. */
-static int slot_take(bool *ret_make, uint64_t *ret_claim)
+static int slot_take(bool *ret_make)
 {
     int slot = -EAGAIN;
 
@@ -115,7 +115,7 @@ static int slot_take(bool *ret_make, uint64_t *ret_claim)
     }
     if (slot >= 0) {
         g_slots[slot].state = SLOT_CLAIMED;
-        *ret_claim = ++g_slots[slot].claims;
+        g_slots[slot].claims++;
     }
     spin_unlock(&g_slots_lock);
     return slot;
@@ -145,11 +145,10 @@ static bool slot_unclaim(uint32_t slot, uint64_t claim)
     return is_ours;
 }
 
-int thread_slot_start(void *arg)
+int thread_slot_reserve(void)
 {
     bool make;
-    uint64_t claim = 0;
-    int slot = slot_take(&make, &claim);
+    int slot = slot_take(&make);
 
     if (slot < 0)
         return slot;
@@ -157,14 +156,36 @@ int thread_slot_start(void *arg)
         slot_set((uint32_t)slot, SLOT_ABSENT, NULL); /* all its pages were given back */
         return -EAGAIN;
     }
-    slot_set((uint32_t)slot, SLOT_CLAIMED, arg);
-    if (ocall_thread_start((uint32_t)slot) < 0) {
-        /* The caller frees arg now: a thread must not be running with it. */
-        if (!slot_unclaim((uint32_t)slot, claim))
+    return slot;
+}
+
+void thread_slot_drop(uint32_t slot)
+{
+    slot_set(slot, SLOT_FREE, NULL);
+}
+
+int thread_slot_run(uint32_t slot, void *arg)
+{
+    uint64_t claim = g_slots[slot].claims; /* nobody else claims it until it has run */
+
+    slot_set(slot, SLOT_CLAIMED, arg);
+    if (ocall_thread_start(slot) < 0) {
+        /* The caller keeps arg: a thread must not be running with it. */
+        if (!slot_unclaim(slot, claim))
             enclave_panic("the host denies a thread that it started");
         return -EAGAIN;
     }
-    return slot;
+    return 0;
+}
+
+int thread_slot_start(void *arg)
+{
+    int slot = thread_slot_reserve(), rc;
+
+    if (slot < 0)
+        return slot;
+    rc = thread_slot_run((uint32_t)slot, arg);
+    return rc < 0 ? rc : slot;
 }
 
 bool thread_slot_claim(uint32_t slot, void **ret_arg)

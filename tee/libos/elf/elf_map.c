@@ -71,7 +71,9 @@ static int bias_choose(struct mm *mm, const struct elf_image *image, uintptr_t *
 
     if (image->is_fixed) {
         *ret = 0;
-        return user_range_ok(image->low, image->high - image->low) ? 0 : -ENOEXEC;
+        return user_range_ok(image->low, image->high - image->low)
+                   ? mm_fixed_check(mm, image->low, image->high)
+                   : -ENOEXEC;
     }
     rc = mm_image_place(mm, image->high - image->low + image->align, &at);
     if (rc == 0)

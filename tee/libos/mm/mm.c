@@ -39,6 +39,11 @@ void mm_unref(struct mm *mm)
     mem_free(mm);
 }
 
+bool mm_is_shared(const struct mm *mm)
+{
+    return mm && __atomic_load_n(&mm->refs, __ATOMIC_ACQUIRE) > 1;
+}
+
 struct mm *mm_current(void)
 {
     struct thread *t = current();

@@ -28,6 +28,10 @@ MUST_CHECK int mm_map(struct mm *mm, uintptr_t *addr, size_t size, int prot, int
                       struct file *file, uint64_t off);
 MUST_CHECK int mm_unmap(struct mm *mm, uintptr_t addr, size_t size);
 MUST_CHECK int mm_protect(struct mm *mm, uintptr_t addr, size_t size, int prot);
+/* Whether fixed addresses can become mm's. returns: 0; -EEXIST only the calling process (its program before execve) is in the
+ * way; -EADDRINUSE another process is. */
+MUST_CHECK int mm_fixed_check(struct mm *mm, uintptr_t start, uintptr_t end);
+bool mm_is_shared(const struct mm *mm); /* other processes use it, too */
 /* Address space for an ELF image of `size` bytes with room around it for trampolines (within 2 GiB,
  * tee/libos/rewrite). hint 0: anywhere. Reserves nothing; follow with mm_map MAP_FIXED_NOREPLACE. */
 MUST_CHECK int mm_image_place(struct mm *mm, size_t size, uintptr_t *ret_addr);

@@ -136,6 +136,25 @@ int space_claim_find(struct mm *mm, size_t size, enum zone zone, bool from_top,
     return 0;
 }
 
+int mm_fixed_check(struct mm *mm, uintptr_t start, uintptr_t end)
+{
+    const struct mm *before = mm_current();
+    int rc = 0;
+
+    spin_lock(&g_space_lock);
+    while (start < end && rc != -EADDRINUSE) {
+        struct claim *c = claim_of(range_tree_find_above(&g_claims, start));
+
+        if (!c || c->node.start >= end)
+            break;
+        if (c->mm != mm)
+            rc = c->mm == before ? -EEXIST : -EADDRINUSE;
+        start = c->node.end;
+    }
+    spin_unlock(&g_space_lock);
+    return rc;
+}
+
 void space_release_all(struct mm *mm)
 {
     spin_lock(&g_space_lock);

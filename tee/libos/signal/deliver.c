@@ -15,6 +15,7 @@
 #include "tee/libos/task/children.h"
 #include "tee/libos/task/group.h"
 #include "tee/libos/task/task.h"
+#include "tee/libos/task/vfork.h"
 
 static uint64_t pending_mask(const struct thread *t)
 {
@@ -33,7 +34,7 @@ bool signal_pending(void)
 
     if (!attention)
         return false;
-    return (attention & TASK_ATTENTION_DIE) || deliverable(t) != 0;
+    return (attention & (TASK_ATTENTION_DIE | TASK_ATTENTION_PARENT)) || deliverable(t) != 0;
 }
 
 /* Takes one signal that the thread does not block. The action is copied, and reset when it says so. *ret_continues: how
@@ -208,6 +209,8 @@ static bool deliver_all(struct thread *t, struct regs *regs, bool is_call)
         signal_host_drain();
         if (thread_must_die())
             thread_exit(t->process->exit_status);
+        if (UNLIKELY(__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE) & TASK_ATTENTION_PARENT))
+            vfork_parents_check(t);
         if (UNLIKELY(__atomic_load_n(&t->process->stopped, __ATOMIC_ACQUIRE)))
             stay_stopped(t->process);
         int signo = take(t, &info, &action, &continues);

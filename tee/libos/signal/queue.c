@@ -2,6 +2,8 @@
 /* Pending signals and handlers. Trusted; pure but for the allocator. See queue.h. */
 #include "tee/libos/signal/queue.h"
 
+#include <asm/errno.h>
+
 #include <asm/signal.h>
 
 #include "tee/enclave/alloc.h"
@@ -189,8 +191,56 @@ void sig_state_ref(struct sig_state *s)
 
 void sig_state_unref(struct sig_state *s)
 {
-    if (s && __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) == 0)
+    while (s && __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        struct sig_state *before = s->before;
+
         mem_free(s);
+        s = before;
+    }
+}
+
+struct sig_state *sig_state_copy(struct sig_state *s, bool clear)
+{
+    struct sig_state *copy = sig_state_new();
+
+    if (!copy)
+        return NULL;
+    spin_lock(&s->lock);
+    memcpy(copy->actions, s->actions, sizeof copy->actions);
+    spin_unlock(&s->lock);
+    if (clear)
+        sig_state_reset(copy);
+    return copy;
+}
+
+int sig_state_exec(struct process *p)
+{
+    struct sig_state *old = p->sig, *own;
+
+    if (__atomic_load_n(&old->refs, __ATOMIC_ACQUIRE) == 1) {
+        sig_state_reset(old);
+        return 0;
+    }
+    own = sig_state_copy(old, true);
+    if (!own)
+        return -ENOMEM;
+    own->before = old;
+    spin_lock(&old->lock);
+    __atomic_store_n(&p->sig, own, __ATOMIC_RELEASE);
+    spin_unlock(&old->lock);
+    return 0;
+}
+
+struct sig_state *sig_state_lock(struct process *p)
+{
+    for (;;) {
+        struct sig_state *s = __atomic_load_n(&p->sig, __ATOMIC_ACQUIRE);
+
+        spin_lock(&s->lock);
+        if (LIKELY(s == __atomic_load_n(&p->sig, __ATOMIC_RELAXED)))
+            return s;
+        spin_unlock(&s->lock);
+    }
 }
 
 void sig_state_reset(struct sig_state *s)

@@ -26,6 +26,8 @@ _Static_assert(sizeof(struct sig_action) == 32, "struct sigaction of the kernel"
 
 struct sig_state {
     uint32_t refs;
+    struct sig_state *
+        before; /* that the process shared until it executed a program; referenced: others may still lock it */
     struct spin lock;
     struct sig_action actions[SIGNAL_COUNT]; /* [signo - 1] */
 };
@@ -70,6 +72,12 @@ enum sig_default sig_default_of(int signo);
 const char *sig_name(int signo); /* "SIGSEGV"; "a real-time signal" */
 
 struct sig_state *sig_state_new(void);
+/* A copy with one reference; NULL: no memory. clear: handlers go back to the default (CLONE_CLEAR_SIGHAND, execve). */
+struct sig_state *sig_state_copy(struct sig_state *s, bool clear);
+/* Gives p handlers of its own, reset as for execve; the calling thread is its only one. returns: 0; -ENOMEM. */
+MUST_CHECK int sig_state_exec(struct process *p);
+/* Locks the handlers of a process, which may be executing a program just now. */
+struct sig_state *sig_state_lock(struct process *p);
 void sig_state_ref(struct sig_state *s);
 void sig_state_unref(struct sig_state *s);
 /* execve: handlers go back to the default, ignored stays ignored. */

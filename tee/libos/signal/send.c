@@ -93,11 +93,11 @@ static uint64_t blocked_mask(const struct thread *t)
 static int enqueue(struct process *p, struct thread *t, struct sig_queue *q, int signo,
                    struct sig_entry **entry, struct sig_entry **ret_dropped)
 {
-    struct sig_state *s = p->sig;
+    struct sig_state *s;
     bool is_blocked = t && (blocked_mask(t) & SIGNAL_BIT(signo)), is_continued;
     int rc = 0;
 
-    spin_lock(&s->lock);
+    s = sig_state_lock(p);
     is_continued = continue_process(p, signo);
     *ret_dropped = drop_opposites(p, q, signo);
     if (is_blocked || !sig_state_ignores(s, signo)) {

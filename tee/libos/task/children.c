@@ -97,6 +97,21 @@ static void reap(struct process *p)
     process_unref(p); /* the table's */
 }
 
+void children_make_sibling(struct process *p)
+{
+    family_lock();
+    if (p->parent->parent)
+        set_parent(p, p->parent->parent);
+    family_unlock();
+}
+
+void children_drop(struct process *p)
+{
+    family_lock();
+    reap(p);
+    family_unlock();
+}
+
 /* ---- telling the parent ---- */
 
 static struct siginfo_linux child_info(struct process *p, int code, int32_t status)

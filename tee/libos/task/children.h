@@ -23,6 +23,11 @@ void process_continued(struct process *p);
 /* Under the family lock, by process_publish: p is a child of p->parent, or of whoever adopts its children. */
 void children_add(struct process *p);
 
+/* p, not published yet, becomes the child of its parent's parent (CLONE_PARENT). */
+void children_make_sibling(struct process *p);
+/* Takes back process_publish: p never began. */
+void children_drop(struct process *p);
+
 /* A descriptor for p (pidfd_open, CLONE_PIDFD) in the calling process, close-on-exec. flags: O_NONBLOCK or 0.
  * returns: the descriptor; -EMFILE, -ENOMEM. */
 MUST_CHECK int pidfd_install(struct process *p, uint32_t flags);

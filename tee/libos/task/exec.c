@@ -19,7 +19,7 @@
 #include "tee/libos/task/futex.h"
 #include "tee/libos/task/posix_timer.h"
 #include "tee/libos/task/strings.h"
-#include "tee/libos/task/task.h"
+#include "tee/libos/task/vfork.h"
 
 #define MAY_EXEC 1u
 #define RFLAGS_START 0x202u
@@ -91,8 +91,6 @@ static void leave_old_program(struct thread *t)
     futex_thread_exit(t);
     process_timers_drop(p, false);
     fd_table_close_on_exec(p->fds);
-    sig_state_reset(p->sig);
-    thread_become_leader(t);
     t->alt_stack_base = 0;
     t->alt_stack_size = 0;
     t->alt_stack_flags = 0;
@@ -117,9 +115,28 @@ NORETURN static void start_program(struct thread *t, const struct exec_result *r
     };
 
     thread_set_fs_base(0);
-    if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE))
+    if (__atomic_load_n(&t->attention, __ATOMIC_SEQ_CST))
         signal_handle(&regs, false);
     regs_resume(&regs, true);
+}
+
+/* An exec that can neither go on nor go back. */
+NORETURN static void die_in_exec(const struct thread *t, int rc)
+{
+    log_line("%s (process %d) could not be replaced by another program: error %d", t->name,
+             t->process->pid, -rc);
+    process_exit(SIGKILL);
+}
+
+static void replace_mm(struct process *p, struct mm *mm)
+{
+    struct mm *old;
+
+    mutex_lock(&p->lock);
+    old = p->mm;
+    p->mm = mm;
+    mutex_unlock(&p->lock);
+    mm_unref(old);
 }
 
 /* Ends the other threads and loads with the old program gone. Failing is the end of the process. */
@@ -127,21 +144,53 @@ static int load_alone(const char *path, const struct exec_strings *args,
                       const struct exec_strings *env, struct mm **ret_mm, struct exec_result *ret)
 {
     struct thread *t = current();
-    struct mm *old = t->process->mm;
     int rc;
 
     process_end_others();
     if (thread_must_die())
         return -ERESTARTSYS;
     futex_thread_exit(t);
-    t->process->mm = NULL;
-    mm_unref(old);
+    replace_mm(t->process, NULL);
     rc = load(path, args, env, ret_mm, ret);
-    if (rc < 0) {
-        log_line("%s (process %d) could not be replaced by another program: error %d", t->name,
-                 t->process->pid, -rc);
-        process_exit(SIGKILL);
+    if (rc < 0)
+        die_in_exec(t, rc);
+    return 0;
+}
+
+/* Loads beside the old program, else in its place when nobody else uses its memory. */
+static int load_somehow(const char *path, const struct exec_strings *args,
+                        const struct exec_strings *env, struct mm **ret_mm, struct exec_result *ret)
+{
+    struct mm *old = mm_current();
+    int rc = load(path, args, env, ret_mm, ret);
+
+    if (rc == -EADDRINUSE || (rc == -EEXIST && mm_is_shared(old))) {
+        log_line("%s cannot be executed now: it is linked to fixed addresses (non-PIE) that "
+                 "another process uses",
+                 path);
+        return -ENOMEM;
     }
+    if ((rc == -ENOMEM || rc == -EEXIST) && old && !mm_is_shared(old))
+        rc = load_alone(path, args, env, ret_mm, ret);
+    return rc;
+}
+
+/* The calling thread becomes the only one of its process, with descriptors and handlers of its own. -ERESTARTSYS: it must
+ * die itself. Other errors are fatal. */
+static int become_single(struct thread *t)
+{
+    struct process *p = t->process;
+    int rc;
+
+    process_end_others();
+    if (thread_must_die())
+        return -ERESTARTSYS;
+    rc = fd_table_unshare();
+    if (rc == 0)
+        rc = sig_state_exec(p);
+    if (rc < 0)
+        die_in_exec(t, rc);
+    thread_become_leader(t);
     return 0;
 }
 
@@ -150,29 +199,32 @@ int process_exec(char *path, struct exec_strings *args, struct exec_strings *env
     struct thread *t = current();
     struct process *p = t->process;
     struct exec_result result;
-    struct mm *old, *mm = NULL;
-    int rc = check_file(path);
+    struct mm *mm = NULL;
+    int slot = -1, rc = check_file(path);
 
+    if (rc == 0)
+        rc = vfork_slot_reserve(t, &slot);
     if (rc < 0)
         return rc;
-    rc = load(path, args, env, &mm, &result);
-    if ((rc == -ENOMEM || rc == -EEXIST) && p->mm)
-        rc = load_alone(path, args, env, &mm, &result);
-    if (rc < 0)
+    rc = load_somehow(path, args, env, &mm, &result);
+    if (rc < 0) {
+        vfork_slot_drop(slot);
         return rc;
-    process_end_others();
-    if (thread_must_die()) {
+    }
+    rc = become_single(t);
+    if (rc < 0) {
+        vfork_slot_drop(slot);
         mem_free(result.exe_path);
         mm_unref(mm);
-        return -ERESTARTSYS;
+        return rc;
     }
     leave_old_program(t);
     keep_cmdline(p, mm, &result);
     set_name(t, path);
-    old = p->mm;
-    p->mm = mm;
-    if (old)
-        mm_unref(old);
+    replace_mm(p, mm);
+    rc = vfork_release(t, slot);
+    if (rc < 0)
+        die_in_exec(t, rc);
     strings_done(args);
     strings_done(env);
     mem_free(path);

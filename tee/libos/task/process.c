@@ -8,10 +8,12 @@
 #include "tee/libos/fs/tty/tty.h"
 #include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/mm/mm.h"
+#include "tee/libos/mm/user.h"
 #include "tee/libos/signal/queue.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/children.h"
+#include "tee/libos/task/posix_timer.h"
 #include "tee/libos/task/usage.h"
 
 #define KICK_INTERVAL_NS 10000000u
@@ -55,6 +57,23 @@ void process_end_others(void)
     waitq_remove(&w);
 }
 
+void process_give_up(struct process *p)
+{
+    struct mm *mm;
+    struct fd_table *fds;
+    struct fs_context *fs;
+
+    process_timers_drop(p, true);
+    mutex_lock(&p->lock); /* others look at them through the table of processes */
+    mm = TAKE_PTR(p->mm);
+    fds = TAKE_PTR(p->fds);
+    fs = TAKE_PTR(p->fs);
+    mutex_unlock(&p->lock);
+    fd_table_unref(fds);
+    fs_context_unref(fs);
+    mm_unref(mm);
+}
+
 void process_finish(struct process *p)
 {
     if (p->pid == 1) {
@@ -63,10 +82,8 @@ void process_finish(struct process *p)
         enclave_exit(process_exit_code(p->exit_status));
     }
     usage_note_memory(p);
-    fd_table_unref(p->fds);
-    p->fds = NULL;
-    mm_unref(p->mm);
-    p->mm = NULL;
+    process_give_up(p);
+    thread_remove(current());
     process_exited(p);
 }
 

@@ -179,6 +179,10 @@ void process_timers_drop(struct process *p, bool all)
         set->itimers[i] = NULL;
     }
     mutex_unlock(&set->lock);
+    if (all) {
+        p->timers = NULL;
+        mem_free(set);
+    }
 }
 
 /* ---- interval timers ---- */

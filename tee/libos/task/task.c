@@ -17,6 +17,7 @@
 #include "tee/libos/mm/mm.h"
 #include "tee/libos/signal/queue.h"
 #include "tee/libos/task/children.h"
+#include "tee/libos/task/vfork.h"
 
 #define TID_BUCKETS 256u
 #define PID_LIMIT 4194304 /* as Linux on 64 bits */
@@ -26,9 +27,11 @@
 
 static struct spin g_tasks; /* guards all below; g_processes changes under the family lock too */
 static struct process *g_processes;
+static struct process *g_pids[TID_BUCKETS];
 static struct thread *g_tids[TID_BUCKETS];
 static int32_t g_last_id;
-static uint32_t g_thread_count;
+static uint32_t g_process_count; /* atomic; with those that are not published yet */
+static uint32_t g_thread_count;  /* atomic */
 static uint32_t g_threads_max = UINT32_MAX;
 
 void task_limits(unsigned threads_max)
@@ -59,10 +62,10 @@ static struct thread *find_tid(int32_t tid)
 
 static struct process *find_pid(int32_t pid)
 {
-    struct process *p = g_processes;
+    struct process *p = g_pids[(uint32_t)pid % TID_BUCKETS];
 
     while (p && p->pid != pid)
-        p = p->next_all;
+        p = p->next_pid;
     return p;
 }
 
@@ -141,12 +144,16 @@ struct process *process_list(void)
 
 void process_publish(struct process *p)
 {
+    struct process **chain = &g_pids[(uint32_t)p->pid % TID_BUCKETS];
+
     process_ref(p);
     family_lock();
     children_add(p);
     spin_lock(&g_tasks);
     p->next_all = g_processes;
     g_processes = p;
+    p->next_pid = *chain;
+    *chain = p;
     spin_unlock(&g_tasks);
     family_unlock();
 }
@@ -160,6 +167,11 @@ void process_unpublish(struct process *p)
         link = &(*link)->next_all;
     if (*link)
         *link = p->next_all;
+    link = &g_pids[(uint32_t)p->pid % TID_BUCKETS];
+    while (*link && *link != p)
+        link = &(*link)->next_pid;
+    if (*link)
+        *link = p->next_pid;
     spin_unlock(&g_tasks);
     __atomic_store_n(&p->is_reaped, true, __ATOMIC_RELEASE);
 }
@@ -185,20 +197,31 @@ static const struct rlimit64_pair g_default_limits[RLIMIT_COUNT] = {
     [RLIMIT_RTTIME] = { UINT64_MAX, UINT64_MAX },
 };
 
+static bool count_process(void)
+{
+    if (__atomic_add_fetch(&g_process_count, 1, __ATOMIC_RELAXED) <= PROCESSES_MAX)
+        return true;
+    __atomic_sub_fetch(&g_process_count, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
 int process_new(struct process *parent, struct process **ret)
 {
-    struct process *p = mem_zalloc(sizeof *p);
+    struct process *p;
 
-    if (!p)
-        return -ENOMEM;
-    p->refs = 1;
-    p->pending = sig_queue_new();
-    if (!p->pending) {
+    if (!count_process())
+        return -EAGAIN;
+    p = mem_zalloc(sizeof *p);
+    if (p)
+        p->pending = sig_queue_new();
+    if (!p || !p->pending) {
+        __atomic_sub_fetch(&g_process_count, 1, __ATOMIC_RELAXED);
         mem_free(p);
         return -ENOMEM;
     }
     if (parent)
         process_ref(parent);
+    p->refs = 1;
     p->parent = parent;
     p->exit_signal = SIGCHLD;
     p->umask = parent ? parent->umask : 022;
@@ -230,6 +253,7 @@ static void free_process(struct process *p)
     mem_free(p->exe_path);
     mem_free(p->cmdline);
     mem_free(p);
+    __atomic_sub_fetch(&g_process_count, 1, __ATOMIC_RELAXED);
 }
 
 void process_unref(struct process *p)
@@ -376,15 +400,32 @@ uint64_t process_cpu_ns(struct process *p)
 
 /* ---- attention ---- */
 
-void thread_attention(struct thread *t, uint32_t bits)
+/* t runs, or sleeps, on its own slot. */
+static void make_notice(struct thread *t)
 {
-    /* Pairs with wait_sleep: attention before the token, there the token's taking before the look. */
-    __atomic_or_fetch(&t->attention, bits, __ATOMIC_SEQ_CST);
     if (t == current())
         return;
     thread_wake(t);
     if (!__atomic_load_n(&t->parked, __ATOMIC_SEQ_CST) && t->slot != UINT32_MAX)
         ocall_kick(t->slot);
+}
+
+void thread_attention(struct thread *t, uint32_t bits)
+{
+    struct thread *runner;
+
+    /* Pairs with wait_sleep: attention before the token, there the token's taking before the look. */
+    __atomic_or_fetch(&t->attention, bits, __ATOMIC_SEQ_CST);
+    if (t == current())
+        return;
+    runner = vfork_runner_find(t);
+    if (LIKELY(!runner)) {
+        make_notice(t);
+        return;
+    }
+    __atomic_or_fetch(&runner->attention, TASK_ATTENTION_PARENT, __ATOMIC_SEQ_CST);
+    make_notice(runner);
+    thread_unref(runner);
 }
 
 bool thread_must_die(void)

@@ -67,8 +67,9 @@ struct process {
     struct thread *threads; /* list, under lock */
     unsigned thread_count;
     struct process *children, *sibling;
-    struct waitq child_wait; /* woken when a child changes state */
-    int32_t exit_code;       /* wait(2) status, valid when zombie */
+    struct process *next_pid; /* g_tasks hash chain */
+    struct waitq child_wait;  /* woken when a child changes state */
+    int32_t exit_code;        /* wait(2) status, valid when zombie */
     bool zombie, exiting;
     bool is_reaped;          /* not in the table any more; atomic */
     uint8_t exit_signal;     /* what the parent gets when it ends; 0: nothing */
@@ -144,14 +145,19 @@ struct thread {
     void *xstate; /* scratch XSAVE area, 64-aligned inside xstate_block; NULL until needed */
     void *xstate_block;
     uint32_t pdeath_signal;
-    bool exiting; /* thread_exit has begun */
-    bool leaving; /* has been counted out of its process; under process->lock */
+    /* vfork.c: a thread that waits for its vfork child has lent it its slot */
+    struct thread *vfork_child;  /* that this thread waits for; under lock */
+    struct thread *vfork_parent; /* that waits for this thread; changed by this thread alone */
+    bool exiting;                /* thread_exit has begun */
+    bool leaving;                /* has been counted out of its process; under process->lock */
     /* signal.c: the last synchronous fault, for the signal frame */
     uint64_t fault_vector, fault_error_code, fault_address;
 };
 
 #define TASK_ATTENTION_SIGNAL 0x1u
 #define TASK_ATTENTION_DIE 0x2u /* exit_group by another thread, fatal signal, execve */
+#define TASK_ATTENTION_PARENT                                                                      \
+    0x4u /* the thread that waits for this vfork child was given attention */
 
 struct thread *thread_current(void); /* same as current() */
 static inline struct process *process_current(void)
@@ -193,8 +199,9 @@ uint64_t process_cpu_ns(struct process *p);
 /* Starts a thread of the library OS itself, in no program: for services. returns: 0; -EAGAIN, -ENOMEM. */
 MUST_CHECK int thread_start_kernel(void (*fn)(void *arg), void *arg, const char *name);
 
+#define PROCESSES_MAX 16384u /* of the enclave, zombies too */
 /* New process with one reference and nothing in it but limits and names; parent may be NULL, else it is referenced.
- * Not in the table yet, and nobody's child: process_publish. returns: 0; -ENOMEM. */
+ * Not in the table yet, and nobody's child: process_publish. returns: 0; -ENOMEM; -EAGAIN PROCESSES_MAX. */
 MUST_CHECK int process_new(struct process *parent, struct process **ret);
 /* New thread of p with one reference, listed in p and in the table. as_leader: its tid is the pid.
  * returns: 0; -ENOMEM; -EAGAIN the limit of threads. */

@@ -268,6 +268,21 @@ static int sleep_hosts(struct thread *t, struct wait_host *hosts, unsigned count
     return sleep_end(t, since_ns) >= deadline_ns && ready == 0 ? -ETIMEDOUT : 0;
 }
 
+void wait_hold_begin(struct thread *t)
+{
+    __atomic_store_n(&t->asleep_since_ns, clock_monotonic_ns(), __ATOMIC_RELAXED);
+    __atomic_add_fetch(&g_asleep, 1, __ATOMIC_RELAXED);
+}
+
+void wait_hold_end(struct thread *t)
+{
+    uint64_t since_ns = t->asleep_since_ns;
+
+    __atomic_sub_fetch(&g_asleep, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->asleep_since_ns, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&t->slept_ns, t->slept_ns + clock_monotonic_ns() - since_ns, __ATOMIC_RELAXED);
+}
+
 int wait_sleep(struct wait_host *hosts, unsigned count, uint64_t deadline_ns, bool interruptible)
 {
     struct thread *t = current();

@@ -100,6 +100,10 @@ void thread_wake(struct thread *t);
 /* Threads of the enclave that run now (are not asleep), and CPUs: decides whether spinning pays. */
 void wait_set_cpu_count(unsigned count);
 
+/* t, which has lent its slot (vfork.c), counts as asleep. */
+void wait_hold_begin(struct thread *t);
+void wait_hold_end(struct thread *t);
+
 /* For the locks below, which sleep whatever is pending: until condition(arg), tested anew after each wake of q. */
 void wait_sleep_for_lock(struct waitq *q, bool (*condition)(void *arg), void *arg);
 

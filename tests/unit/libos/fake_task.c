@@ -201,6 +201,20 @@ static void *run_slot(void *arg)
     libos_thread_start(arg);
 }
 
+int thread_slot_reserve(void)
+{
+    return 1;
+}
+
+void thread_slot_drop(uint32_t slot)
+{
+}
+
+int thread_slot_run(uint32_t slot, void *arg)
+{
+    return thread_slot_start(arg);
+}
+
 int thread_slot_start(void *arg)
 {
     pthread_t thread;
@@ -397,6 +411,10 @@ void mm_stats(struct mm *mm, struct mm_stats *ret)
 int mm_fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret_si_code)
 {
     return -EFAULT;
+}
+
+void fs_context_unref(struct fs_context *c)
+{
 }
 
 void fd_table_unref(struct fd_table *t)

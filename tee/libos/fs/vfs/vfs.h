@@ -168,6 +168,8 @@ MUST_CHECK int fd_table_new(struct fd_table **ret);
 MUST_CHECK int fd_table_copy(struct fd_table *src, struct fd_table **ret);
 void fd_table_ref(struct fd_table *t);
 void fd_table_unref(struct fd_table *t); /* the last one closes all */
+/* The calling process gets a table of its own when it shares one. -ENOMEM, also when it has other threads. */
+MUST_CHECK int fd_table_unshare(void);
 void fd_table_close_on_exec(struct fd_table *t);
 /* Lowest free descriptor >= from for f (takes over the caller's reference). -EMFILE. */
 MUST_CHECK int fd_install(struct file *f, bool cloexec, int from);

@@ -190,8 +190,6 @@ static inline void fd_ref_done(struct fd_ref *r)
         file_unref(r->file);
 }
 struct fd_table *fd_table_current(void);
-/* The calling process gets a table of its own when it shares one. -ENOMEM, also when it has other threads. */
-MUST_CHECK int fd_table_unshare(void);
 /* Descriptor flags. returns: 0, 1 (close on exec) or -EBADF. */
 MUST_CHECK int fd_get_cloexec(int fd);
 MUST_CHECK int fd_set_cloexec(int fd, bool cloexec);
