@@ -6,7 +6,7 @@ Usage: testimage.py NAME [--out FOLDER]     makes the image and prints where its
 
 NAME: busybox (a static busybox), python (Debian with python3, numpy, CPython's test suite and the tools that the
 tests use), demo (Debian with python3, numpy and a public data set), servers (Debian with redis, nginx, memcached
-and musl).
+and musl), runtimes (Debian with Java, Node, Perl, Ruby, PHP, Lua and tools).
 
 An image is made once, in build/images/, from Debian packages by mmdebstrap with this machine's own package
 sources; the same packages give the same bytes.
@@ -36,6 +36,8 @@ PACKAGES = {
     'python': ['python3', 'python3-numpy', 'libpython3.11-testsuite', 'sqlite3', 'openssl', 'ca-certificates'],
     'demo': ['python3', 'python3-numpy'],
     'servers': ['redis-server', 'nginx-light', 'memcached', 'musl'],
+    'runtimes': ['openjdk-17-jre-headless', 'ecj', 'nodejs', 'perl', 'ruby', 'php-cli', 'php-sqlite3', 'lua5.4', 'ripgrep',
+                 'git', 'sqlite3', 'jq', 'curl', 'openssl', 'xz-utils', 'python3', 'procps', 'ca-certificates'],
 }
 DATA_PACKAGE = 'python3-vega-datasets'
 DATA_FOLDER = './usr/lib/python3/dist-packages/vega_datasets/_data'
@@ -46,7 +48,9 @@ DATA_HOOK = (f'cd "$1/var/cache/apt/archives" && '
              f'rm {DATA_PACKAGE}_*.deb')
 # What a container engine puts into each container.
 HOSTS_HOOK = r'printf "127.0.0.1 localhost\n::1 localhost ip6-localhost\n" > "$1/etc/hosts"'
-HOOKS = {'python': [HOSTS_HOOK], 'demo': [HOSTS_HOOK, DATA_HOOK], 'servers': [HOSTS_HOOK]}
+# Java's package names its manual pages as alternatives: their folder must be there.
+ESSENTIAL_HOOKS = {'runtimes': ['mkdir -p "$1/usr/share/man/man1"']}
+HOOKS = {'python': [HOSTS_HOOK], 'demo': [HOSTS_HOOK, DATA_HOOK], 'servers': [HOSTS_HOOK], 'runtimes': [HOSTS_HOOK]}
 
 # Test images run what the host asks for, in the environment of the native runs.
 CONFIG = """entrypoint: []
@@ -80,6 +84,7 @@ def bootstrap_command(name, tar):
                '--aptopt=Acquire::Languages "none"']
     options += [f'--dpkgopt=path-exclude={path}' for path in EXCLUDED]
     options += ['--dpkgopt=path-include=/usr/share/doc/*/copyright']
+    options += [f'--essential-hook={hook}' for hook in ESSENTIAL_HOOKS.get(name, [])]
     options += [f'--customize-hook={hook}' for hook in HOOKS.get(name, [])]
     return ['mmdebstrap', *options, SUITE, tar, *package_sources()]
 
@@ -148,16 +153,18 @@ def make_busybox(folder):
             file.write(text)
 
 
-def native_command(folder, argv, environment=None):
+def native_command(folder, argv, environment=None, more=None):
     """The command that runs argv in the root folder on plain Linux, leaving nothing behind: in namespaces of its
-    own, over an overlay in memory, as the enclave does it. It ends with all its processes."""
+    own, over an overlay in memory, as the enclave does it. It ends with all its processes. more: a folder whose
+    files are laid over the root's."""
+    lower = f'{more}:{folder}' if more else folder
     variables = [f'{name}={value}' for name, value in {**ENVIRONMENT, **(environment or {})}.items()]
     script = ('set -e; o=/mnt; mount -t tmpfs tmpfs "$o"; mkdir "$o/u" "$o/w" "$o/m"; '
               'mount -t overlay -o "lowerdir=$0,upperdir=$o/u,workdir=$o/w" overlay "$o/m"; '
               'mount -t proc proc "$o/m/proc"; mount --rbind /dev "$o/m/dev"; mount --rbind /sys "$o/m/sys"; '
               'mount -t tmpfs tmpfs "$o/m/tmp"; cd "$o/m"; exec setpriv --bounding-set=-sys_time env -i "$@"')
     as_root = [] if os.geteuid() == 0 else ['--map-root-user']
-    return ['unshare', *as_root, '--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', script, folder,
+    return ['unshare', *as_root, '--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', script, lower,
             *variables, '/usr/sbin/chroot', '.', *argv]
 
 
@@ -170,7 +177,7 @@ def sealed(name, build, files=None, config=CONFIG):
         with open(path, 'rb') as file:
             parts.update(file.read())
     # Older versions of the same image go; another set of files is another image.
-    kind = hashlib.sha256(repr(sorted(files)).encode()).hexdigest()[:6]
+    kind = hashlib.sha256(repr(sorted(files)).encode()).hexdigest()[:6] if len(files) < 20 else 'many'
     out = os.path.join(IMAGES, f'sealed-{name}-{kind}-{parts.hexdigest()[:12]}.tar')
     with one_at_a_time(f'sealed-{name}-{kind}'):
         if not os.path.exists(out):
@@ -200,6 +207,12 @@ def seal(name, cloche, files, config, work, out):
     if done.returncode != 0:
         raise RuntimeError(f'cloche build failed ({done.returncode}):\n{done.stdout}{done.stderr}')
     os.replace(made, out)
+
+
+def files_of(folder):
+    """The files below a folder as sealed() wants them."""
+    return {'/' + os.path.relpath(os.path.join(at, name), folder): os.path.join(at, name)
+            for at, _, names in os.walk(folder) for name in names}
 
 
 def image_folder(name, out=None):

@@ -27,14 +27,16 @@ def finish(command, stdin=b'', timeout=TIMEOUT_S, env=None):
 
 
 class World:
-    """One root file system, as a folder for native runs and sealed for the enclave."""
+    """One root file system, as a folder for native runs and sealed for the enclave. files: {path in the image: path
+    here}, for the enclave; more: a folder whose files are laid over the root's, in both."""
 
-    def __init__(self, name, files=None):
+    def __init__(self, name, files=None, more=None):
         self.folder = testimage.image_folder(name)
-        self.image = testimage.sealed(name, BUILD, files)
+        self.more = more
+        self.image = testimage.sealed(name, BUILD, {**(files or {}), **(testimage.files_of(more) if more else {})})
 
     def native_command(self, argv):
-        return testimage.native_command(self.folder, argv)
+        return testimage.native_command(self.folder, argv, more=self.more)
 
     def enclave_command(self, argv, options=()):
         return [CLOCHE, 'run', *options, self.image, *argv]
