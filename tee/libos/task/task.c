@@ -296,6 +296,8 @@ int thread_new(struct process *p, bool as_leader, struct thread **ret)
     process_ref(p);
     t->process = p;
     t->cpu_start_ns = clock_monotonic_ns();
+    if (current())
+        sched_inherit(current(), &t->sched);
     spin_lock(&g_tasks);
     t->tid = as_leader ? p->pid : new_id();
     add_tid(t);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "tee/enclave/entry.h"
+#include "tee/libos/task/sched.h"
 #include "tee/libos/task/wait.h"
 
 struct fd_table; /* tee/libos/fs/vfs/vfs.h */
@@ -144,6 +145,7 @@ struct thread {
     struct regs *start_regs; /* where a new thread begins; freed when it has */
     void *xstate; /* scratch XSAVE area, 64-aligned inside xstate_block; NULL until needed */
     void *xstate_block;
+    struct sched_state sched;
     uint32_t pdeath_signal;
     /* vfork.c: a thread that waits for its vfork child has lent it its slot */
     struct thread *vfork_child;  /* that this thread waits for; under lock */
