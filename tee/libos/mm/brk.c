@@ -7,14 +7,15 @@
 #include "abi/image.h"
 #include "tee/libos/mm/mm_private.h"
 
-#define HEAP_CLAIM_SIZE (1ul << 30) /* grows further while the addresses above are free */
+/* Kept for the heap, by space_shortage(); it grows further while the addresses above are free. */
+static const size_t g_heap_claim[] = { 1ul << 30, 128ul << 20, 32ul << 20 };
 
 void mm_brk_init(struct mm *mm, uintptr_t start)
 {
     start = ALIGN_UP(start, PAGE_SIZE);
     mutex_lock(&mm->lock);
     /* Behind the program lie other images or trampolines: the heap gets a place where it can grow. */
-    (void)!space_claim_find(mm, HEAP_CLAIM_SIZE, ZONE_FIXED, false, &start);
+    (void)!space_claim_find(mm, g_heap_claim[space_shortage()], ZONE_FIXED, false, &start);
     mm->brk_start = start;
     mm->brk = start;
     mutex_unlock(&mm->lock);

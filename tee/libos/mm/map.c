@@ -13,13 +13,14 @@
 #include "tee/libos/rewrite/rewrite.h"
 #include "tee/libos/task/task.h"
 
-#define GENERAL_CLAIM_MIN (1ul << 30)
 #define GENERAL_CLAIM_MAX (16ul << 30)
 #define IMAGE_CLAIM_SIZE (8ul << 30)
-#define IMAGE_CLAIM_SMALL (1ul << 30) /* when the address space is nearly used up */
-#define IMAGE_REACH (2ul << 30)       /* of a jump: kept free below and above the images */
-#define IMAGE_SPACING (32ul << 20)    /* room for trampolines after each image */
-#define LOW_LIMIT 0x80000000ul        /* MAP_32BIT: the first 2 GiB */
+/* When address space is short: trampolines then find less room, and more system calls trap. */
+#define IMAGE_CLAIM_SMALL (1ul << 30)
+#define IMAGE_CLAIM_LEAST (256ul << 20)
+#define IMAGE_REACH (2ul << 30)    /* of a jump: kept free below and above the images */
+#define IMAGE_SPACING (32ul << 20) /* room for trampolines after each image */
+#define LOW_LIMIT 0x80000000ul     /* MAP_32BIT: the first 2 GiB */
 
 uint64_t limit_get(unsigned resource)
 {
@@ -84,18 +85,19 @@ static int place(struct mm *mm, uintptr_t hint, size_t size, int flags, bool is_
 /* A new claim for images: they go into the part that leaves room for jumps on both sides. */
 static int image_claim(struct mm *mm)
 {
+    static const size_t sizes[] = { IMAGE_CLAIM_SIZE, IMAGE_CLAIM_SMALL, IMAGE_CLAIM_LEAST };
     uintptr_t at;
 
-    if (space_claim_find(mm, IMAGE_CLAIM_SIZE, ZONE_IMAGE, false, &at) == 0) {
-        mm->image_next = at + IMAGE_REACH;
-        mm->image_end = at + IMAGE_CLAIM_SIZE - IMAGE_REACH;
-    } else if (space_claim_find(mm, IMAGE_CLAIM_SMALL, ZONE_IMAGE, false, &at) == 0) {
-        mm->image_next = at + IMAGE_SPACING;
-        mm->image_end = at + IMAGE_CLAIM_SMALL;
-    } else {
-        return -ENOMEM;
+    for (unsigned i = space_shortage(); i < ARRAY_COUNT(sizes); i++) {
+        size_t margin = sizes[i] == IMAGE_CLAIM_SIZE ? IMAGE_REACH : IMAGE_SPACING;
+
+        if (space_claim_find(mm, sizes[i], ZONE_IMAGE, false, &at) == 0) {
+            mm->image_next = at + margin;
+            mm->image_end = at + sizes[i] - (i == 0 ? margin : 0);
+            return 0;
+        }
     }
-    return 0;
+    return -ENOMEM;
 }
 
 int place_image(struct mm *mm, size_t size, uintptr_t *ret_start)

@@ -10,7 +10,8 @@
 #include "tee/libos/mm/mm_private.h"
 #include "tee/libos/task/task.h"
 
-#define GENERAL_CLAIM_FIRST (1ul << 30)
+/* First claim for areas, by space_shortage(). */
+static const size_t g_general_first[] = { 1ul << 30, 256ul << 20, 64ul << 20 };
 
 int mm_new(struct mm **ret)
 {
@@ -19,7 +20,7 @@ int mm_new(struct mm **ret)
     if (!mm)
         return -ENOMEM;
     mm->refs = 1;
-    mm->general_claim_size = GENERAL_CLAIM_FIRST;
+    mm->general_claim_size = g_general_first[space_shortage()];
     *ret = mm;
     return 0;
 }

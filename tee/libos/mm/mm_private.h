@@ -88,6 +88,9 @@ static inline int prot_of_pages(int prot)
 /* ---- space.c: who owns which part of ELRANGE ---- */
 
 uintptr_t space_end(void); /* first address after user memory */
+/* How generous the claims of a new process may be, so that many find room: 0 in an address space that is mostly free, then 1,
+ * then 2 when less than a quarter is left. */
+unsigned space_shortage(void);
 /* Makes [start, end) mm's: chunks in it that nobody owns become claims of mm and free ranges of `zone`. returns: 0; -ENOMEM when
  * another process owns some of it, or it is not user memory. */
 MUST_CHECK int space_claim_at(struct mm *mm, uintptr_t start, uintptr_t end, enum zone zone);

@@ -12,10 +12,18 @@
 
 static struct spin g_space_lock; /* guards g_claims and every mm->claims; a leaf lock */
 static struct range_tree g_claims;
+static uint64_t g_claimed_size; /* bytes in all claims */
 
 uintptr_t space_end(void)
 {
     return ((const struct enclave_config *)LIBOS_CONFIG_ADDR)->elrange_size;
+}
+
+unsigned space_shortage(void)
+{
+    uint64_t claimed = __atomic_load_n(&g_claimed_size, __ATOMIC_RELAXED), all = space_end();
+
+    return claimed < all / 2 ? 0 : claimed < all / 4 * 3 ? 1 : 2;
 }
 
 static struct claim *claim_of(struct range_node *n)
@@ -31,6 +39,7 @@ static void claim_add_locked(struct mm *mm, struct claim *c, uintptr_t start, ui
     c->next = mm->claims;
     mm->claims = c;
     range_tree_add(&g_claims, &c->node);
+    g_claimed_size += end - start;
 }
 
 /* The first part of [start, end) that nobody owns. false: there is none; *ret_foreign tells that another
@@ -162,6 +171,7 @@ void space_release_all(struct mm *mm)
         struct claim *c = mm->claims;
 
         mm->claims = c->next;
+        g_claimed_size -= c->node.end - c->node.start;
         range_tree_remove(&g_claims, &c->node);
         mem_free(c);
     }
