@@ -6,6 +6,7 @@
 #include "host/sgx/emu/emu.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +126,8 @@ static void free_enclave(struct sgx_enclave *e)
         }
     }
     free(e->dirty);
+    if (e->mem_fd >= 0)
+        close(e->mem_fd);
     free(e);
 }
 
@@ -151,6 +154,7 @@ static int new_enclave(const struct sgx_secs *secs, struct sgx_enclave **ret)
     e->xsave_size = emu_cpu_xsave_size(secs->attributes.xfrm);
     e->strict = strict && strict[0] == '1';
     e->edmm = !(sgx1 && sgx1[0] == '1');
+    e->mem_fd = e->edmm && !e->strict ? open("/proc/self/mem", O_WRONLY | O_CLOEXEC) : -1;
     void *table = mmap(NULL, e->page_count * sizeof *e->epcm, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 

@@ -6,6 +6,7 @@
 #include "host/sgx/emu/emu.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define RFLAGS_ARITHMETIC 0x8d5ll
 #define RFLAGS_ZF 0x40ll
@@ -135,11 +136,20 @@ static enum emu_outcome emodpe(struct emu_thread *t, greg_t *g, struct emu_fault
     return EMU_DONE;
 }
 
-/* A pending page gets its contents and its permissions; the host's protection follows at once. */
+/*
+ * A pending page gets its contents and its permissions. Where its memory can be written while nobody may touch it, the
+ * host's protection follows at the first touch, for its neighbours too; else at once.
+ */
 static int copy_page(struct sgx_enclave *e, uint64_t addr, uint64_t src, unsigned perm)
 {
     const unsigned rw = SGX_SECINFO_R | SGX_SECINFO_W;
+    const uint16_t entry = (uint16_t)(EPCM_VALID | SGX_PT_REG << 8 | perm);
 
+    if (e->mem_fd >= 0 &&
+        pwrite(e->mem_fd, (const void *)src, PAGE_SIZE, (off_t)addr) == (ssize_t)PAGE_SIZE) {
+        atomic_store(emu_epcm_entry(e, addr), entry);
+        return 0;
+    }
     emu_lock(e);
     int rc = emu_epcm_protect(e, addr, PAGE_SIZE, rw);
 
@@ -152,8 +162,7 @@ static int copy_page(struct sgx_enclave *e, uint64_t addr, uint64_t src, unsigne
             rc = err;
     }
     if (rc == 0)
-        atomic_store(emu_epcm_entry(e, addr),
-                     (uint16_t)(EPCM_VALID | SGX_PT_REG << 8 | perm | perm << EPCM_HOST_SHIFT));
+        atomic_store(emu_epcm_entry(e, addr), (uint16_t)(entry | perm << EPCM_HOST_SHIFT));
     emu_unlock(e);
     return rc;
 }

@@ -169,6 +169,12 @@ static bool is_enclu(uint64_t rip)
            code[1] == 0x01 && code[2] == 0xd7;
 }
 
+/* The stub of a leaf that emu_stubs_patch() made an INT3. */
+static bool is_stub_trap(const struct sgx_enclave *e, uint64_t rip)
+{
+    return e->has_stubs && rip != 0 && rip == e->stub[SGX_EACCEPTCOPY];
+}
+
 /* Once a process: the enclave sees a page fault that it cannot explain. */
 static void report_refusal(void)
 {
@@ -225,6 +231,9 @@ static enum next exception(struct emu_thread *t, int sig, const siginfo_t *si, u
     } else if (fault.vector == EMU_UD) {
         if (is_enclu((uint64_t)g[REG_RIP]))
             return leaf(t, uc, fs, gs);
+    } else if (fault.vector == EMU_BP && is_stub_trap(t->e, (uint64_t)g[REG_RIP] - 1)) {
+        g[REG_RIP] -= 1;
+        return leaf(t, uc, fs, gs);
     } else if (fault.vector == EMU_BP && !(t->tcs->page.flags & SGX_TCS_DBGOPTIN)) {
         g[REG_RIP] -= 1; /* #BP of an opt-out entry is a fault */
     } else if (fault.vector == EMU_GP || fault.vector == 12 || fault.vector == EMU_AC) {

@@ -25,13 +25,17 @@ static bool stub_is_usable(struct sgx_enclave *e, uint64_t addr)
            memcmp((const void *)addr, stub_code, sizeof stub_code) == 0;
 }
 
+/* Without a target the leaf is emulated in full, but entered by INT3: a virtual machine's hypervisor takes each #UD. */
 static void patch(struct sgx_enclave *e, unsigned leaf, uint64_t addr, const char *target)
 {
     void *page = (void *)ALIGN_DOWN(addr, PAGE_SIZE);
     uint16_t entry = atomic_load(emu_epcm_entry(e, addr));
     uint8_t code[ENCLAVE_STUB_SIZE] = { 0xff, 0x25, 0, 0, 0, 0 }; /* jmp *0(%rip) */
 
-    memcpy(code + 6, &target, 8);
+    if (target)
+        memcpy(code + 6, &target, 8);
+    else
+        code[0] = 0xcc;
     code[14] = 0xc3;
     code[15] = 0xcc;
     if (mprotect(page, PAGE_SIZE, PROT_READ | PROT_WRITE) < 0)
@@ -67,4 +71,8 @@ void emu_stubs_patch(struct sgx_enclave *e)
             stub_is_usable(e, addr))
             patch(e, targets[i].leaf, addr, targets[i].target);
     }
+    uint64_t addr = e->header_addr + h.stubs_off + SGX_EACCEPTCOPY * ENCLAVE_STUB_SIZE;
+
+    if (SGX_EACCEPTCOPY < h.stub_count && e->edmm && stub_is_usable(e, addr))
+        patch(e, SGX_EACCEPTCOPY, addr, NULL);
 }
