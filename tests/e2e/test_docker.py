@@ -9,6 +9,7 @@ import time
 import pytest
 
 from conftest import CLOCHE, World
+from test_terminal import Terminal, wait_until_raw
 
 
 class Engine:
@@ -84,6 +85,28 @@ def test_docker_stop_ends_it(engine, loaded):
     assert engine.docker('stop', '--time', '20', name).returncode == 0
     assert time.monotonic() - begin < 15
     engine.docker('rm', '--force', name)
+
+
+def on_terminal(engine, image, *argv):
+    return Terminal(['docker', '--host', engine.host, 'run', '--rm', '--network', 'none', '-it', image, *argv])
+
+
+def test_docker_terminal(engine, loaded):
+    """`docker run -it`: the engine's terminal is the far end of the program's own."""
+    one = on_terminal(engine, loaded, '/bin/tty')
+    try:
+        assert one.end() == (0, b'/dev/pts/0\r\n')
+    finally:
+        one.close()
+    one = on_terminal(engine, loaded, '/bin/cat')
+    try:
+        wait_until_raw(one)
+        one.send(b'hullo\x7f\x7fo\r')
+        one.until(b'\nhulo\r\n')
+        one.send(b'\x03')
+        assert one.end()[0] == 130
+    finally:
+        one.close()
 
 
 def test_build_from_the_engine(engine, tmp_path):
