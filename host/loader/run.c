@@ -141,6 +141,8 @@ static bool enter_once(struct ocall_thread *t, struct sgx_run *run, enum enter_e
         t->frame->signals = signals_for_answer(t);
     else if (is_wanted(t)) /* it came after the last look, and before `where` told the handler */
         retry_later(t);
+    if (*function == SGX_EENTER && !t->at_cssa1)
+        t->frame->number = OCALL_INVALID;
     rc = h->backend->enter(*event, *arg, (unsigned long)t->frame, *function, 0, 0, run);
     __atomic_store_n(&t->where, OCALL_WHERE_OUT, __ATOMIC_SEQ_CST);
     if (rc < 0)
@@ -155,6 +157,9 @@ static bool enter_once(struct ocall_thread *t, struct sgx_run *run, enum enter_e
         return true;
     }
     if (!t->at_cssa1) {
+        /* It refused the entry: serving the last OCALL again would do it twice. */
+        if (t->frame->number == OCALL_INVALID)
+            broken("the enclave came out and asks for nothing", run, rc);
         *event = ENTER_OCALL_RETURN;
         *function = SGX_EENTER;
         return h->serve(t);

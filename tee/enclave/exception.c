@@ -98,6 +98,12 @@ static void handle_exception(struct tcb *tcb, struct sgx_ssa_gpr *gpr)
         gpr->rip = fixup->fixup;
     } else if (addr_is_user(gpr->rip) && tcb->phase == TCB_PHASE_INSIDE) {
         redirect_program(tcb, gpr, enclave_redirect_fault);
+    } else if (tcb->panic_rip != 0) {
+        /* The report itself faults: the host took what it stands on. No stack is needed to leave. */
+        __atomic_store_n(&enclave_dead, 1, __ATOMIC_SEQ_CST);
+        gpr->rip = (uint64_t)enclave_leave_for_good;
+        gpr->rdi = TCB_PHASE_DEAD;
+        gpr->rflags = RFLAGS_SANE;
     } else {
         tcb->panic_rip = gpr->rip;
         tcb->panic_rsp = gpr->rsp;

@@ -9,6 +9,9 @@
 #include "tee/enclave/runtime.h"
 #include "tee/enclave/string.h"
 
+/* POLLERR, POLLHUP, POLLNVAL: come unasked. */
+#define POLL_ALWAYS (0x8 | 0x10 | 0x20)
+
 /* Time left until the deadline; the host counts from now, so its clock and ours need not agree. */
 static uint64_t relative_ns(uint64_t deadline_ns)
 {
@@ -57,13 +60,14 @@ int ocall_poll(struct ocall_pollfd *fds, unsigned count, uint64_t deadline_ns)
     rc = ocall_simple(OCALL_poll, count, relative_ns(deadline_ns), 0, 0, count);
     if (rc < 0)
         return rc == -EPERM ? 0 : (int)rc;
-    /* Only the events are the host's to say. */
+    /* Only the events are the host's to say, and of these what was asked for or says that something broke. */
     for (unsigned done = 0; done < count; done += ARRAY_COUNT(answer)) {
         unsigned n = MIN(count - done, (unsigned)ARRAY_COUNT(answer));
 
         ocall_buffer_get(answer, done * (uint32_t)sizeof *fds, n * sizeof *fds);
         for (unsigned i = 0; i < n; i++) {
-            fds[done + i].revents = rc == 0 ? 0 : answer[i].revents;
+            fds[done + i].revents =
+                rc == 0 ? 0 : answer[i].revents & (fds[done + i].events | POLL_ALWAYS);
             ready += fds[done + i].revents != 0;
         }
     }

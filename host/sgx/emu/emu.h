@@ -107,7 +107,8 @@ struct emu_thread {
     uint32_t fault_vector, fault_code;
     uint64_t gpr[16]; /* order of struct sgx_ssa_gpr */
     uint64_t iret[5]; /* rip cs rflags rsp ss */
-    uint64_t pad[2];
+    uint64_t flags;   /* host's RFLAGS at the ENCLU */
+    uint64_t pad[1];
     uint8_t xsave[EMU_XSAVE_SIZE_MAX] ALIGNED(64);
     /* C only */
     uint32_t load_leaf; /* of the entry that is under way or last done */
@@ -150,6 +151,7 @@ EMU_ASSERT_OFF(fault_vector, T_FAULT_VECTOR);
 EMU_ASSERT_OFF(fault_code, T_FAULT_CODE);
 EMU_ASSERT_OFF(gpr, T_GPR);
 EMU_ASSERT_OFF(iret, T_IRET);
+EMU_ASSERT_OFF(flags, T_FLAGS);
 EMU_ASSERT_OFF(xsave, T_XSAVE);
 _Static_assert(sizeof(struct emu_thread) <= EMU_THREAD_STATE, "thread state");
 

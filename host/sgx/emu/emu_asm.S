@@ -24,6 +24,9 @@
 #define RUN_SIZE 256
 #define RUN_ON_STACK 16
 
+#define RFLAGS_DF_AC 0x40400
+#define RFLAGS_FIXED 0x202
+
     .text
     .globl sgx_emu_text_start
     .hidden sgx_emu_text_start
@@ -90,6 +93,13 @@ sgx_emu_aep:
     .globl sgx_emu_aep_marked
     .hidden sgx_emu_aep_marked
 sgx_emu_aep_marked:
+    /* The enclave gets the host's flags as they are; C must not see these two. */
+    pushfq
+    pop %r10
+    mov %r10, T_FLAGS(%r11)
+    test $RFLAGS_DF_AC, %r10d
+    jnz .Lflags_clean
+.Lflags_are_clean:
     push %rdi
     push %rsi
     push %rdx
@@ -155,6 +165,10 @@ sgx_emu_next:
 .Lunready:
     mov $-14, %eax
     jmp .Lout
+.Lflags_clean:
+    push $RFLAGS_FIXED
+    popfq
+    jmp .Lflags_are_clean
 .Lhandler:
     /* int handler(rdi, rsi, rdx, rsp at exit, r8, r9, run) on the stack as the enclave left it */
     mov %rsp, %rcx
@@ -180,6 +194,9 @@ sgx_emu_load_start:
     wrgsbase %r10
     mov T_LOAD_FS(%r11), %r10
     wrfsbase %r10
+    testl $RFLAGS_DF_AC, T_FLAGS(%r11)
+    jnz .Lflags_load
+.Lflags_are_loaded:
     mov T_LOAD_RAX(%r11), %rax
     lea sgx_emu_next(%rip), %rcx
     movl $0, T_ENTERING(%r11)
@@ -215,6 +232,10 @@ sgx_emu_load_start:
     mov T_GPR+120(%r11), %r15
     mov T_GPR+88(%r11), %r11
     iretq
+.Lflags_load:
+    push T_FLAGS(%r11)
+    popfq
+    jmp .Lflags_are_loaded
     .globl sgx_emu_load_end
     .hidden sgx_emu_load_end
 sgx_emu_load_end:

@@ -57,4 +57,5 @@
 #define T_FAULT_CODE 196
 #define T_GPR 200
 #define T_IRET 328
+#define T_FLAGS 368
 #define T_XSAVE 384

@@ -57,6 +57,19 @@ static const struct stub_ranges g_stubs[] = {
 static const int g_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS };
 static struct sigaction g_previous[65]; /* written before our handler is installed */
 
+/* The kernel clears DF for a handler, but not AC, with which C's unaligned accesses would be faults. */
+static inline void clear_ac(void)
+{
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n" /* past the red zone */
+                     "pushfq\n"
+                     "andl $~0x40000, (%%rsp)\n"
+                     "popfq\n"
+                     "lea 128(%%rsp), %%rsp\n"
+                     :
+                     :
+                     : "cc", "memory");
+}
+
 static bool is_between(uint64_t rip, const char *start, const char *end)
 {
     return rip >= (uintptr_t)start && rip < (uintptr_t)end;
@@ -295,6 +308,7 @@ static NOINLINE enum next serve(struct emu_thread *t, int sig, siginfo_t *si, uc
 /* Any FS. */
 static ANY_FS void handler(int sig, siginfo_t *si, void *context)
 {
+    clear_ac();
     ucontext_t *uc = context;
     uint64_t rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
     struct emu_thread *t = emu_thread_on_stack();
@@ -367,6 +381,7 @@ static NOINLINE bool interrupt(struct emu_thread *t, ucontext_t *uc, uint64_t fs
         g[REG_RAX] = SGX_EENTER;
         g[REG_RBX] = (greg_t)t->tcs_addr;
         g[REG_RCX] = (greg_t)t->aep;
+        g[REG_RSP] = (greg_t)t->host_rsp; /* the load of dirty flags has a word on the stack */
         g[REG_RIP] = (greg_t)(uintptr_t)sgx_emu_aep;
         return false;
     }
@@ -380,6 +395,7 @@ static NOINLINE bool interrupt(struct emu_thread *t, ucontext_t *uc, uint64_t fs
 /* Any FS. */
 ANY_FS bool emu_signal_at_aep(struct sgx_enclave *e, void *context)
 {
+    clear_ac();
     ucontext_t *uc = context;
     uint64_t rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
 
