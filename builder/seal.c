@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "abi/agent.h"
 #include "abi/image.h"
 #include "builder/erofs.h"
 #include "builder/output.h"
@@ -33,8 +35,8 @@ struct seal {
     struct erofs *erofs;
     struct verity_tree verity;
     EVP_PKEY *key;
-    uint8_t *enclave, *loader;
-    size_t enclave_size, loader_size;
+    uint8_t *enclave, *loader, *agent;
+    size_t enclave_size, loader_size, agent_size;
     struct output *output;
 };
 
@@ -48,6 +50,7 @@ static void seal_done(struct seal *s)
     EVP_PKEY_free(s->key);
     free(s->enclave);
     free(s->loader);
+    free(s->agent);
     arena_done(&s->arena);
 }
 
@@ -243,6 +246,8 @@ static int inputs_load(struct seal *s, const struct seal_options *o, struct seal
 
     if (rc == 0)
         rc = program_load(o->loader, &s->loader, &s->loader_size, err);
+    if (rc == 0)
+        rc = program_load(o->agent, &s->agent, &s->agent_size, err);
     if (rc == 0 && o->build_file)
         rc = build_file_read(o->build_file, &s->arena, &s->file, err);
     if (rc == 0)
@@ -257,6 +262,24 @@ static int inputs_load(struct seal *s, const struct seal_options *o, struct seal
     return rc;
 }
 
+/* Process 1 of the image goes into its root file system, where the verity root covers it. */
+static int agent_put(struct seal *s, struct err *err)
+{
+    struct source *source = &s->source;
+    const struct tree_inode attrs = { .mode = S_IFREG | 0755,
+                                      .size = s->agent_size,
+                                      .spool_off = source->spool.size };
+    struct tree_inode *inode;
+    int rc;
+
+    if (tree_find(&source->tree, AGENT_FOLDER))
+        return err_set(err, -EINVAL,
+                       "the image has a file or folder " AGENT_FOLDER
+                       ", a name that is reserved for process 1 of the enclave: remove it");
+    rc = spool_append(&source->spool, s->agent, s->agent_size, err);
+    return rc < 0 ? rc : tree_put(&source->tree, AGENT_PATH, UINT_MAX, &attrs, &inode, err);
+}
+
 static int seal(struct seal *s, const struct seal_options *o, struct seal_result *r,
                 struct err *err)
 {
@@ -264,6 +287,8 @@ static int seal(struct seal *s, const struct seal_options *o, struct seal_result
 
     if (rc == 0)
         rc = spec_make(&s->source, &s->file, &s->descriptor, err);
+    if (rc == 0)
+        rc = agent_put(s, err);
     if (rc == 0)
         rc = erofs_new(&s->source.tree, &s->source.spool, &s->erofs, err);
     if (rc == 0)

@@ -12,6 +12,7 @@ struct seal_options {
     const char *sign_key;   /* PEM, or NULL: the user's own, made on first use */
     const char *enclave;    /* file of the library OS */
     const char *loader;     /* file of the loader */
+    const char *agent;      /* file of the agent, process 1 (abi/agent.h) */
     const char *tag;        /* of the OCI image, or NULL: NAME-sealed:latest */
     struct progress *progress;
 };

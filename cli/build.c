@@ -27,6 +27,7 @@ static const char g_usage[] =
     "      --tag NAME       name of the image for `docker load` (NAME-sealed:latest)\n"
     "      --enclave FILE   another library OS than the one beside this program\n"
     "      --loader FILE    another loader\n"
+    "      --agent FILE     another agent: process 1 of the enclave\n"
     "      --json           print the result as JSON\n"
     "  -q, --quiet          no progress, no result\n";
 
@@ -36,7 +37,7 @@ static int show_usage(void)
     return CLI_EXIT_OK;
 }
 
-enum { OPTION_SIGN = 256, OPTION_TAG, OPTION_ENCLAVE, OPTION_LOADER, OPTION_JSON };
+enum { OPTION_SIGN = 256, OPTION_TAG, OPTION_ENCLAVE, OPTION_LOADER, OPTION_AGENT, OPTION_JSON };
 
 static const struct option g_options[] = {
     { "output", required_argument, NULL, 'o' },
@@ -45,6 +46,7 @@ static const struct option g_options[] = {
     { "tag", required_argument, NULL, OPTION_TAG },
     { "enclave", required_argument, NULL, OPTION_ENCLAVE },
     { "loader", required_argument, NULL, OPTION_LOADER },
+    { "agent", required_argument, NULL, OPTION_AGENT },
     { "json", no_argument, NULL, OPTION_JSON },
     { "quiet", no_argument, NULL, 'q' },
     { "help", no_argument, NULL, 'h' },
@@ -82,7 +84,7 @@ static void show_result(const struct seal_options *o, const struct seal_result *
 /* Those beside this program, unless others were named. */
 static int programs_find(struct seal_options *o, struct err *err)
 {
-    static char enclave[4096], loader[4096];
+    static char enclave[4096], loader[4096], agent[4096];
     int rc = 0;
 
     if (!o->enclave) {
@@ -92,6 +94,10 @@ static int programs_find(struct seal_options *o, struct err *err)
     if (rc == 0 && !o->loader) {
         rc = cli_program_path("cloche-loader", loader, sizeof loader, err);
         o->loader = loader;
+    }
+    if (rc == 0 && !o->agent) {
+        rc = cli_program_path("cloche-agent", agent, sizeof agent, err);
+        o->agent = agent;
     }
     return rc;
 }
@@ -142,6 +148,9 @@ int cmd_build(int argc, char **argv)
             break;
         case OPTION_LOADER:
             o.loader = optarg;
+            break;
+        case OPTION_AGENT:
+            o.agent = optarg;
             break;
         case OPTION_JSON:
             json = true;

@@ -64,11 +64,22 @@ static int take(struct thread *t, struct siginfo_linux *ret_info, struct sig_act
     return signo;
 }
 
+/* A crash, or the end of what process 1 started, is for the operator; other ends are between a parent and its child. */
+static bool is_for_operator(const struct process *p, int signo)
+{
+    bool is_workload;
+
+    family_lock();
+    is_workload = !p->parent || p->parent->pid == 1;
+    family_unlock();
+    return is_workload || sig_default_of(signo) == SIG_DEFAULT_CORE;
+}
+
 NORETURN static void die_by(int signo)
 {
     struct process *p = process_current();
 
-    if (!__atomic_load_n(&p->exiting, __ATOMIC_RELAXED))
+    if (!__atomic_load_n(&p->exiting, __ATOMIC_RELAXED) && is_for_operator(p, signo))
         log_line("%s (process %d) was ended by %s", current()->name, p->pid, sig_name(signo));
     process_exit(signo); /* never with 0x80: nothing of an enclave's memory is dumped */
 }

@@ -89,18 +89,28 @@ static uint64_t blocked_mask(const struct thread *t)
            __atomic_load_n(&t->sig_wait_mask, __ATOMIC_SEQ_CST);
 }
 
+/* Process 1 gets only signals that it handles, or blocks to take them: nothing inside ends it by chance. A fault of
+ * its own does (signal_force). */
+static bool is_dropped(const struct process *p, int signo)
+{
+    if (p->pid == 1 && p->sig->actions[signo - 1].handler == (uintptr_t)SIG_DFL)
+        return true;
+    return sig_state_ignores(p->sig, signo);
+}
+
 /* Queues under the lock. returns: 1 queued, 0 dropped (ignored, or pends already). */
 static int enqueue(struct process *p, struct thread *t, struct sig_queue *q, int signo,
                    struct sig_entry **entry, struct sig_entry **ret_dropped)
 {
     struct sig_state *s;
-    bool is_blocked = t && (blocked_mask(t) & SIGNAL_BIT(signo)), is_continued;
+    bool is_blocked = t && (blocked_mask(t) & ~SIGNALS_UNBLOCKABLE & SIGNAL_BIT(signo));
+    bool is_continued;
     int rc = 0;
 
     s = sig_state_lock(p);
     is_continued = continue_process(p, signo);
     *ret_dropped = drop_opposites(p, q, signo);
-    if (is_blocked || !sig_state_ignores(s, signo)) {
+    if (is_blocked || !is_dropped(p, signo)) {
         rc = 1;
         if (sig_queue_add(q, signo, *entry))
             *entry = NULL;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The library OS starts: process 1, mounts, standard streams, the program. Trusted. A start that
- * fails says in one line what is wrong, and ends as a shell would: 127 no such program, 126 it cannot
- * be started, 125 the enclave itself could not be set up.
+ * The library OS starts: process 1, mounts, standard streams, the agent (tee/agent), which starts the workload.
+ * Trusted. A start that fails says in one line what is wrong, and ends with a status of abi/agent.h.
  */
 #include "tee/enclave/start.h"
 
@@ -11,6 +10,7 @@
 #include <linux/fcntl.h>
 #include <linux/mount.h>
 
+#include "abi/agent.h"
 #include "abi/start.h"
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/log.h"
@@ -25,9 +25,6 @@
 #include "tee/libos/task/start_policy.h"
 #include "tee/libos/task/task.h"
 
-#define STATUS_SETUP 125
-#define STATUS_CANNOT_RUN 126
-#define STATUS_NOT_FOUND 127
 #define STATUS_REFUSED 3
 #define STDIO_COUNT 3
 #define HOST_FILE_SIZE_MAX (64u << 10)
@@ -35,32 +32,12 @@
 NORETURN static void fail(const char *what, int rc)
 {
     log_line("cannot start: %s (error %d)", what, -rc);
-    enclave_exit(STATUS_SETUP);
+    enclave_exit(AGENT_STATUS_SETUP);
 }
 
 /* ---- process 1 ---- */
 
-/* The user that the image names. */
-static int become_user(struct process *p, const struct descriptor *d)
-{
-    uint64_t caps = d->uid == 0 ? CAP_CONTAINER : 0;
-    struct cred cred = { .ruid = d->uid,
-                         .euid = d->uid,
-                         .suid = d->uid,
-                         .fsuid = d->uid,
-                         .rgid = d->gid,
-                         .egid = d->gid,
-                         .sgid = d->gid,
-                         .fsgid = d->gid,
-                         .cap_effective = caps,
-                         .cap_permitted = caps };
-
-    cred.group_count = MIN(d->groups_count, GROUPS_MAX);
-    memcpy(cred.groups, d->groups, cred.group_count * sizeof cred.groups[0]);
-    return process_set_cred(p, &cred);
-}
-
-/* It begins as root: mounts and the host's files are set up before it becomes the image's user. */
+/* Root, and it stays so: the agent makes the workload the image's user. */
 static struct thread *make_init(void)
 {
     struct cred cred = { .cap_effective = CAP_CONTAINER, .cap_permitted = CAP_CONTAINER };
@@ -98,7 +75,7 @@ static void mount_at(int new_rc, struct super *s, const char *source, const char
         rc = vfs_mount(s, source, path);
     if (rc < 0) {
         log_line("cannot start: mounting %s on %s failed (error %d)", source, path, -rc);
-        enclave_exit(STATUS_SETUP);
+        enclave_exit(AGENT_STATUS_SETUP);
     }
 }
 
@@ -239,101 +216,80 @@ static void open_stdio(const struct start_info *start)
     }
 }
 
-/* ---- the program ---- */
+/* ---- the agent ---- */
 
-/* Writes folder and name joined; false when that is too long. */
-static bool join(char *dst, size_t size, const char *folder, size_t folder_len, const char *name)
+static int add_number(struct string_list *l, const char *prefix, uint32_t value)
 {
-    return format(dst, size, "%.*s/%s", (int)folder_len, folder_len ? folder : ".", name) <
-           (int)size;
+    char text[12];
+
+    format(text, sizeof text, "%u", value);
+    return string_list_add(l, prefix, text);
 }
 
-/* Looks a name without '/' up in PATH. returns: 0 found; -ENOENT; -EACCES a file that may not be run. */
-static int find_in_path(const char *name, const char *path, char *dst, size_t size)
+/* "5,6,7": joined to one string. */
+static int add_groups(struct string_list *l, const struct descriptor *d)
 {
-    int result = -ENOENT;
+    char text[GROUPS_MAX * 11 + 1] = "";
+    uint32_t count = MIN(d->groups_count, GROUPS_MAX);
+    size_t size = 0;
 
-    for (;;) {
-        const char *end = strchr(path, ':');
-        size_t len = end ? (size_t)(end - path) : strlen(path);
-        struct dentry *d;
-
-        if (join(dst, size, path, len, name) &&
-            path_lookup(AT_FDCWD, dst, LOOKUP_FOLLOW, &d) == 0) {
-            struct inode *inode = dentry_inode(d);
-            bool may_run =
-                inode && (inode->mode & 0170000) == 0100000 && inode_permission(inode, 1) == 0;
-
-            dentry_unref(d);
-            if (may_run)
-                return 0;
-            result = -EACCES;
-        }
-        if (!end)
-            return result;
-        path = end + 1;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        size += (size_t)format(text + size, sizeof text - size, i ? ",%u" : "%u", d->groups[i]);
+    return string_list_add(l, "", text);
 }
 
-NORETURN static void tell_and_exit(const char *name, int rc)
+/* The agent's arguments (abi/agent.h), the workload's behind them. */
+static int agent_args(const struct descriptor *d, const struct exec_strings *workload,
+                      struct exec_strings *ret)
 {
-    switch (rc) {
-    case -ENOENT:
-        log_line("cannot run %s: no such file in the image", name);
-        enclave_exit(STATUS_NOT_FOUND);
-    case -EACCES:
-        log_line("cannot run %s: permission denied (not an executable file for this user)", name);
-        break;
-    case -ENOEXEC:
-        log_line("cannot run %s: not a program for x86-64 Linux, nor a script", name);
-        break;
-    case -ENOMEM:
-        log_line(
-            "cannot run %s: the enclave's memory does not suffice; raise memory in cloche.yaml",
-            name);
-        break;
-    case -EIO:
-        log_line("cannot run %s: the image is damaged", name);
-        break;
-    default:
-        log_line("cannot run %s: error %d", name, -rc);
-        break;
-    }
-    enclave_exit(STATUS_CANNOT_RUN);
+    struct string_list list = { 0 };
+    const char *s = workload->bytes;
+    int rc = string_list_add(&list, "", AGENT_PATH);
+
+    if (rc == 0)
+        rc = add_number(&list, "", d->uid);
+    if (rc == 0)
+        rc = add_number(&list, "", d->gid);
+    if (rc == 0)
+        rc = add_groups(&list, d);
+    if (rc == 0)
+        rc = string_list_add(&list, "", d->workdir ? d->workdir : "");
+    for (size_t i = 0; i < workload->count && rc == 0; i++, s += strlen(s) + 1)
+        rc = string_list_add(&list, "", s);
+    if (rc < 0)
+        strings_done(&list.strings);
+    else
+        *ret = list.strings;
+    return rc;
 }
 
-NORETURN static void run(const struct start_info *start)
+NORETURN static void run_agent(const struct start_info *start)
 {
-    struct exec_strings args = { 0 }, env = { 0 };
-    const char *search, *name;
-    char *path = mem_alloc(PATH_SIZE_MAX);
-    int rc = start_args(start, &args);
+    struct exec_strings workload = { 0 }, args = { 0 }, env = { 0 };
+    char *path = mem_strdup(AGENT_PATH);
+    int rc = start_args(start, &workload);
 
     if (rc == -EPERM)
         enclave_exit(STATUS_REFUSED);
     if (rc == -EINVAL)
-        enclave_exit(STATUS_CANNOT_RUN);
+        enclave_exit(AGENT_STATUS_CANNOT_RUN);
     if (rc == 0)
-        rc = path ? start_env(start, &env) : -ENOMEM;
+        rc = path ? agent_args(start->descriptor, &workload, &args) : -ENOMEM;
+    strings_done(&workload);
+    if (rc == 0)
+        rc = start_env(start, &env);
     if (rc < 0)
         fail("arguments and environment", rc);
-    name = args.bytes;
-    if (strchr(name, '/')) {
-        rc = format(path, PATH_SIZE_MAX, "%s", name) < (int)PATH_SIZE_MAX ? 0 : -ENAMETOOLONG;
-    } else {
-        search = strings_find_env(&env, "PATH");
-        rc = find_in_path(name, search ? search : "", path, PATH_SIZE_MAX);
-    }
-    if (rc == 0)
-        rc = process_exec(path, &args, &env);
-    tell_and_exit(name, rc);
+    rc = process_exec(path, &args, &env);
+    fail(rc == -ENOENT ? "the image has no agent: seal it with this version"
+                       : "the agent cannot be executed",
+         rc);
 }
 
 NORETURN void libos_start(const struct start_info *start)
 {
     const struct descriptor *d = start->descriptor;
     struct thread *t;
-    int rc;
 
     syscall_report_init((start->flags & START_EXPLAIN) != 0);
     task_limits(d->threads_max ? d->threads_max : UINT32_MAX);
@@ -345,13 +301,5 @@ NORETURN void libos_start(const struct start_info *start)
     if (d->host_files)
         take_host_files(d);
     open_stdio(start);
-    rc = d->workdir && d->workdir[0] ? fs_context_chdir(d->workdir) : 0;
-    if (rc < 0) {
-        log_line("cannot start: working folder %s (error %d)", d->workdir, -rc);
-        enclave_exit(STATUS_CANNOT_RUN);
-    }
-    rc = become_user(t->process, d);
-    if (rc < 0)
-        fail("no memory for the credentials", rc);
-    run(start);
+    run_agent(start);
 }

@@ -503,9 +503,10 @@ static void test_last_threads_leave_together(void **state)
         }
         usleep(5000);
         mutex_unlock(&p->lock);
-        while (__atomic_load_n(&p->thread_count, __ATOMIC_ACQUIRE) > 0)
+        for (int i = 0; i < 100000 && !__atomic_load_n(&p->zombie, __ATOMIC_ACQUIRE); i++)
             usleep(10);
         assert_true(__atomic_load_n(&p->zombie, __ATOMIC_ACQUIRE));
+        assert_int_equal(p->thread_count, 0);
         process_unref(p);
     }
 }
