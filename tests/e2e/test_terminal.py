@@ -193,7 +193,7 @@ def test_kill_restores_the_terminal(debian, terminal, who):
 def test_resize(debian, terminal):
     one = terminal(on_terminal(debian, ['/usr/bin/python3', '-c', '''
 import os, signal
-signal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size(), flush=True))
+signal.signal(signal.SIGWINCH, lambda *_: os.write(1, str(os.get_terminal_size()).encode()))
 print("ready", flush=True)
 signal.pause(); signal.pause()''']))
     one.until(b'ready')

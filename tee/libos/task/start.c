@@ -182,14 +182,14 @@ static void take_host_files(const struct descriptor *d)
     }
 }
 
-/* Standard streams that are one open terminal. */
+/* Standard streams that are one open terminal. It is nobody's yet: the agent gives it to the workload's session. */
 static void open_terminal(const struct start_info *start)
 {
     struct file *f = NULL;
     int rc = console_start(start->descriptor->uid, (start->flags & START_TTY_INPUT) != 0);
 
     if (rc == 0)
-        rc = file_open("/dev/pts/0", O_RDWR, 0, &f);
+        rc = file_open("/dev/pts/0", O_RDWR | O_NOCTTY, 0, &f);
     for (int i = 0; i < STDIO_COUNT && rc >= 0; i++) {
         file_ref(f);
         rc = fd_install(f, false, i);
