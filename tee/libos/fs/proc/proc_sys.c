@@ -90,7 +90,9 @@ TEXT_SHOW(swappiness_show, "60")
 TEXT_SHOW(file_max_show, "9223372036854775807")
 TEXT_SHOW(nr_open_show, "65536")
 TEXT_SHOW(pipe_max_show, "1048576")
-TEXT_SHOW(inotify_watches_show, "0")
+TEXT_SHOW(inotify_events_show, "16384")
+TEXT_SHOW(inotify_instances_show, "1024")
+TEXT_SHOW(inotify_watches_show, "65536")
 TEXT_SHOW(epoll_watches_show, "1048576")
 TEXT_SHOW(somaxconn_show, "4096")
 TEXT_SHOW(buffer_show, "212992")
@@ -158,8 +160,9 @@ static const struct pseudo_entry g_vm[] = {
 };
 
 static const struct pseudo_entry g_inotify[] = {
+    VALUE("max_queued_events", inotify_events_show),
+    VALUE("max_user_instances", inotify_instances_show),
     VALUE("max_user_watches", inotify_watches_show),
-    VALUE("max_user_instances", inotify_watches_show),
     END,
 };
 static const struct pseudo_entry g_epoll[] = {

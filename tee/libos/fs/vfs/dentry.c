@@ -2,6 +2,7 @@
 /* The dentry cache. Trusted; see vfs_internal.h for the rules. */
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/notify/notify.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
 #include <linux/errno.h>
@@ -63,6 +64,8 @@ static struct dentry *destroy(struct dentry *d)
 {
     struct dentry *parent = d->parent;
 
+    if (d->inode && d->deleted)
+        notify_gone(d->inode);
     if (d->inode)
         inode_unref(d->inode);
     if (d->name != d->inline_name)

@@ -5,6 +5,7 @@
  */
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/notify/notify.h"
 #include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
@@ -58,6 +59,8 @@ void file_unref(struct file *f)
         return;
     if (UNLIKELY(f->epoll_watch != NULL))
         epoll_file_gone(f);
+    if (notify_is_on() && f->ops->read) /* what was opened for its name alone has none */
+        notify_file(f, file_can_write(f) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     if (UNLIKELY(f->has_locks))
         lock_drop_owner(f->inode, f);
     if (f->ops->release)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changes of the tree: create, link, remove, rename, with Linux's checks. Trusted. */
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/notify/notify.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
 #include <linux/errno.h>
@@ -74,6 +75,14 @@ static int new_name_locked(struct lookup *l, struct dentry **ret)
     return 0;
 }
 
+/* The name is there. */
+static void new_name_done(struct lookup *l, struct dentry *d, struct inode *inode)
+{
+    dentry_instantiate(d, inode);
+    notify_child(l->dentry->inode, l->last, l->last_size,
+                 IN_CREATE | (S_ISDIR(inode->mode) ? IN_ISDIR : 0), 0);
+}
+
 int path_make_node(int dirfd, const char *path, uint32_t mode, uint64_t rdev, struct dentry **ret)
 {
     struct lookup l = { .dirfd = dirfd, .path = path, .flags = LOOKUP_PARENT };
@@ -90,12 +99,12 @@ int path_make_node(int dirfd, const char *path, uint32_t mode, uint64_t rdev, st
             rc = dir->ops->create ? dir->ops->create(dir, l.last, l.last_size, mode, rdev,
                                                      process_cred(), &inode)
                                   : -EPERM;
-            if (rc == 0)
-                dentry_instantiate(d, inode);
-            if (rc == 0)
+            if (rc == 0) {
+                new_name_done(&l, d, inode);
                 *ret = d;
-            else
+            } else {
                 dentry_unref(d);
+            }
         }
         mutex_unlock(&dir->lock);
     }
@@ -133,7 +142,7 @@ static int make_folder(const char *path)
                                                          0, NULL, &inode)
                                       : -EPERM;
             if (rc == 0)
-                dentry_instantiate(d, inode);
+                new_name_done(&l, d, inode);
             dentry_unref(d);
         }
         mutex_unlock(&dir->lock);
@@ -181,7 +190,7 @@ int vfs_symlink(const char *target, int dirfd, const char *path)
                      ? dir->ops->symlink(dir, l.last, l.last_size, target, process_cred(), &inode)
                      : -EPERM;
             if (rc == 0)
-                dentry_instantiate(d, inode);
+                new_name_done(&l, d, inode);
             dentry_unref(d);
         }
         mutex_unlock(&dir->lock);
@@ -220,7 +229,8 @@ int vfs_link(int from_dirfd, const char *from, int to_dirfd, const char *to, int
             rc = dir->ops->link(dir, l.last, l.last_size, inode);
             if (rc == 0) {
                 inode_ref(inode);
-                dentry_instantiate(d, inode);
+                notify_inode(inode, IN_ATTRIB);
+                new_name_done(&l, d, inode);
             }
             dentry_unref(d);
         }
@@ -253,9 +263,13 @@ static int remove_locked(struct lookup *l, bool directory)
         rc = -EBUSY;
     if (rc == 0)
         rc = !op ? -EPERM : inode == dir ? -EUCLEAN : op(dir, l->last, l->last_size, inode);
+    if (rc == 0 && !directory)
+        notify_inode(inode, IN_ATTRIB); /* one link less */
     if (rc == 0)
         dentry_delete(d);
     dentry_unref(d);
+    if (rc == 0)
+        notify_child(dir, l->last, l->last_size, IN_DELETE | (directory ? IN_ISDIR : 0), 0);
     return rc;
 }
 
@@ -366,9 +380,23 @@ static int rename_check(struct rename *r)
     return rc;
 }
 
+/* `moved` went from one name to the other. */
+static void rename_notify(struct lookup *from, struct lookup *to, struct inode *moved,
+                          struct inode *replaced)
+{
+    uint32_t cookie = notify_new_cookie(), kind = S_ISDIR(moved->mode) ? IN_ISDIR : 0;
+
+    notify_child(from->dentry->inode, from->last, from->last_size, IN_MOVED_FROM | kind, cookie);
+    notify_child(to->dentry->inode, to->last, to->last_size, IN_MOVED_TO | kind, cookie);
+    if (replaced)
+        notify_inode(replaced, IN_ATTRIB);
+    notify_inode(moved, IN_MOVE_SELF);
+}
+
 static int rename_perform(struct rename *r)
 {
     struct inode *from_dir = r->from.dentry->inode, *to_dir = r->to.dentry->inode;
+    bool exchange = (r->flags & RENAME_EXCHANGE) != 0;
     struct dentry_move move;
     int rc;
 
@@ -381,8 +409,13 @@ static int rename_perform(struct rename *r)
         rc = from_dir->ops->rename(from_dir, r->from.last, r->from.last_size, to_dir, r->to.last,
                                    r->to.last_size, r->moved->inode, r->target->inode, r->flags);
     if (rc == 0)
-        dentry_move(&move, r->moved, r->target, (r->flags & RENAME_EXCHANGE) != 0);
+        dentry_move(&move, r->moved, r->target, exchange);
     dentry_move_done(&move);
+    if (rc == 0 && notify_is_on()) {
+        rename_notify(&r->from, &r->to, r->moved->inode, exchange ? NULL : r->target->inode);
+        if (exchange)
+            rename_notify(&r->to, &r->from, r->target->inode, NULL);
+    }
     return rc;
 }
 

@@ -2,6 +2,7 @@
 /* open(2): lookup, creation, permission, and what an inode's type makes of it. Trusted. */
 #include "tee/enclave/alloc.h"
 #include "tee/libos/fs/dev/dev.h"
+#include "tee/libos/fs/notify/notify.h"
 #include "tee/libos/fs/pipe/pipe.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 
@@ -100,9 +101,14 @@ int vfs_open_dentry(struct dentry *d, const struct vfs_open *how, bool created, 
     f->flags &= ~(uint32_t)O_NOCTTY;
     if (rc < 0) {
         f->ops = &g_path_ops; /* nothing of the file system's to release */
-    } else if ((how->flags & O_TRUNC) != 0 && S_ISREG(inode->mode) && !created) {
+        file_unref(f);
+        return rc;
+    }
+    notify_file(f, IN_OPEN);
+    if ((how->flags & O_TRUNC) != 0 && S_ISREG(inode->mode) && !created) {
         rc = f->ops->truncate ? f->ops->truncate(f, 0) : -EINVAL;
         permission_drop_privileges(inode);
+        notify_file(f, IN_MODIFY);
     }
     if (rc < 0) {
         file_unref(f);
@@ -125,8 +131,10 @@ static int create_locked(struct lookup *l, struct dentry *d, uint32_t mode)
         return rc;
     mode = S_IFREG | (mode & MODE_PERMISSIONS & ~process_current()->umask);
     rc = dir->ops->create(dir, l->last, l->last_size, mode, 0, process_cred(), &inode);
-    if (rc == 0)
+    if (rc == 0) {
         dentry_instantiate(d, inode);
+        notify_child(dir, l->last, l->last_size, IN_CREATE, 0);
+    }
     return rc;
 }
 

@@ -3,6 +3,7 @@
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/clock.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/notify/notify.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 #include "tee/libos/syscall/syscall.h"
 
@@ -62,19 +63,33 @@ static void target_done(struct target *t)
     fd_ref_done(&t->fd);
 }
 
-static int change(struct inode *inode, const struct inode_attr *attr, uint32_t mask)
+static void target_notify(struct target *t, uint32_t mask)
 {
+    notify_dentry(t->dentry ? t->dentry : t->fd.file->dentry, mask);
+}
+
+static int change(struct target *t, const struct inode_attr *attr, uint32_t mask)
+{
+    struct inode *inode = t->inode;
     int rc = inode_check_writable(inode);
 
+    if (rc == 0)
+        rc = inode->ops->set_attr ? inode->ops->set_attr(inode, attr, mask) : -EPERM;
     if (rc < 0)
         return rc;
-    return inode->ops->set_attr ? inode->ops->set_attr(inode, attr, mask) : -EPERM;
+    /* A time alone is taken for the access or the change that it stands for. */
+    if (mask == ATTR_ATIME || mask == ATTR_MTIME)
+        target_notify(t, mask == ATTR_ATIME ? IN_ACCESS : IN_MODIFY);
+    else
+        target_notify(t, IN_ATTRIB);
+    return 0;
 }
 
 /* ---- chmod ---- */
 
-static int64_t set_mode(struct inode *inode, uint32_t mode)
+static int64_t set_mode(struct target *t, uint32_t mode)
 {
+    struct inode *inode = t->inode;
     const struct cred *cred = process_cred();
     struct inode_attr attr = { .mode = mode & MODE_PERMISSIONS };
 
@@ -85,7 +100,7 @@ static int64_t set_mode(struct inode *inode, uint32_t mode)
     if (cred->fsgid != inode->gid && !cred_has_group(cred, inode->gid) &&
         !cred_has_cap(cred, CAP_FSETID))
         attr.mode &= ~(uint32_t)S_ISGID;
-    return change(inode, &attr, ATTR_MODE);
+    return change(t, &attr, ATTR_MODE);
 }
 
 static int64_t chmod_path(int dirfd, uintptr_t addr, uint32_t mode)
@@ -94,7 +109,7 @@ static int64_t chmod_path(int dirfd, uintptr_t addr, uint32_t mode)
     int64_t rc = target_path(&t, dirfd, addr, 0);
 
     if (rc == 0)
-        rc = set_mode(t.inode, mode);
+        rc = set_mode(&t, mode);
     target_done(&t);
     return rc;
 }
@@ -115,15 +130,16 @@ SYSCALL_DEFINE(fchmod)
     int64_t rc = target_fd(&t, (int)a, false);
 
     if (rc == 0)
-        rc = set_mode(t.inode, (uint32_t)b);
+        rc = set_mode(&t, (uint32_t)b);
     target_done(&t);
     return rc;
 }
 
 /* ---- chown ---- */
 
-static int64_t set_owner(struct inode *inode, uint32_t uid, uint32_t gid)
+static int64_t set_owner(struct target *t, uint32_t uid, uint32_t gid)
 {
+    struct inode *inode = t->inode;
     const struct cred *cred = process_cred();
     struct inode_attr attr = { .uid = uid, .gid = gid, .mode = inode->mode };
     uint32_t mask = (uid != UINT32_MAX ? ATTR_UID : 0) | (gid != UINT32_MAX ? ATTR_GID : 0);
@@ -142,7 +158,7 @@ static int64_t set_owner(struct inode *inode, uint32_t uid, uint32_t gid)
             attr.mode &= ~(uint32_t)S_ISGID;
         mask |= ATTR_MODE;
     }
-    return change(inode, &attr, mask);
+    return change(t, &attr, mask);
 }
 
 static int64_t chown_path(int dirfd, uintptr_t addr, uint32_t uid, uint32_t gid, uint32_t flags)
@@ -151,7 +167,7 @@ static int64_t chown_path(int dirfd, uintptr_t addr, uint32_t uid, uint32_t gid,
     int64_t rc = target_path(&t, dirfd, addr, flags);
 
     if (rc == 0)
-        rc = set_owner(t.inode, uid, gid);
+        rc = set_owner(&t, uid, gid);
     target_done(&t);
     return rc;
 }
@@ -179,7 +195,7 @@ SYSCALL_DEFINE(fchown)
     int64_t rc = target_fd(&t, (int)a, false);
 
     if (rc == 0)
-        rc = set_owner(t.inode, (uint32_t)b, (uint32_t)c);
+        rc = set_owner(&t, (uint32_t)b, (uint32_t)c);
     target_done(&t);
     return rc;
 }
@@ -201,8 +217,9 @@ static int time_decode(const struct __kernel_timespec *t, struct timespec64 now,
 }
 
 /* times NULL: both now, which whoever may write may do. */
-static int64_t set_times(struct inode *inode, const struct __kernel_timespec *times)
+static int64_t set_times(struct target *t, const struct __kernel_timespec *times)
 {
+    struct inode *inode = t->inode;
     uint64_t ns = clock_realtime_ns();
     struct timespec64 now = { (int64_t)(ns / 1000000000), (uint32_t)(ns % 1000000000) };
     struct inode_attr attr = { .atime = now, .mtime = now };
@@ -226,7 +243,7 @@ static int64_t set_times(struct inode *inode, const struct __kernel_timespec *ti
         if (rc < 0)
             return rc;
     }
-    return change(inode, &attr, (omit_atime ? 0 : ATTR_ATIME) | (omit_mtime ? 0 : ATTR_MTIME));
+    return change(t, &attr, (omit_atime ? 0 : ATTR_ATIME) | (omit_mtime ? 0 : ATTR_MTIME));
 }
 
 static int64_t utimes_path(int dirfd, uintptr_t addr, const struct __kernel_timespec *times,
@@ -236,7 +253,7 @@ static int64_t utimes_path(int dirfd, uintptr_t addr, const struct __kernel_time
     int64_t rc = target_path(&t, dirfd, addr, flags);
 
     if (rc == 0)
-        rc = set_times(t.inode, times);
+        rc = set_times(&t, times);
     target_done(&t);
     return rc;
 }
@@ -257,7 +274,7 @@ SYSCALL_DEFINE(utimensat)
         return -EINVAL;
     rc = target_fd(&t, (int)a, false);
     if (rc == 0)
-        rc = set_times(t.inode, c ? times : NULL);
+        rc = set_times(&t, c ? times : NULL);
     target_done(&t);
     return rc;
 }
@@ -375,6 +392,8 @@ static int64_t xattr_set(struct target *t, uintptr_t name, uintptr_t value, size
     else
         rc = t->inode->ops->set_xattr(t->inode, x.name, x.buffer, size, flags);
     mem_free(x.buffer);
+    if (rc == 0)
+        target_notify(t, IN_ATTRIB);
     return rc;
 }
 
@@ -427,6 +446,8 @@ static int64_t xattr_remove(struct target *t, uintptr_t name)
     if (rc == 0)
         rc = t->inode->ops->remove_xattr ? t->inode->ops->remove_xattr(t->inode, x.name)
                                          : -EOPNOTSUPP;
+    if (rc == 0)
+        target_notify(t, IN_ATTRIB);
     return rc;
 }
 

@@ -2,6 +2,7 @@
 /* System calls that move file data: read, write and their families, lseek, sendfile, copy_file_range. Trusted. */
 #include "lib/checked.h"
 #include "tee/enclave/alloc.h"
+#include "tee/libos/fs/notify/notify.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
@@ -34,12 +35,15 @@ static int limit_check(struct file *f, struct uio *u, uint64_t pos)
 
 static int64_t transfer(struct file *f, struct uio *u, uint64_t *pos, enum direction direction)
 {
-    int rc;
+    int64_t rc;
 
     if (direction == READ) {
         if (!file_can_read(f))
             return -EBADF;
-        return f->ops->read ? f->ops->read(f, u, pos) : -EINVAL;
+        rc = f->ops->read ? f->ops->read(f, u, pos) : -EINVAL;
+        if (rc > 0)
+            notify_file(f, IN_ACCESS);
+        return rc;
     }
     if (!file_can_write(f))
         return -EBADF;
@@ -52,7 +56,10 @@ static int64_t transfer(struct file *f, struct uio *u, uint64_t *pos, enum direc
         if (f->inode)
             permission_drop_privileges(f->inode);
     }
-    return f->ops->write(f, u, pos);
+    rc = f->ops->write(f, u, pos);
+    if (rc > 0)
+        notify_file(f, IN_MODIFY);
+    return rc;
 }
 
 /* At the file's own position, which nobody else uses meanwhile. */
@@ -381,6 +388,8 @@ SYSCALL_DEFINE(truncate)
         rc = path_lookup(AT_FDCWD, path.str, LOOKUP_FOLLOW, &dentry);
     if (rc >= 0) {
         rc = vfs_truncate(dentry->inode, b);
+        if (rc == 0)
+            notify_dentry(dentry, IN_MODIFY);
         dentry_unref(dentry);
     }
     user_path_done(&path);
@@ -404,6 +413,8 @@ SYSCALL_DEFINE(ftruncate)
         rc = r.file->ops->truncate(r.file, b);
     if (rc == 0 && r.file->inode)
         permission_drop_privileges(r.file->inode);
+    if (rc == 0)
+        notify_file(r.file, IN_MODIFY);
     fd_ref_done(&r);
     return rc;
 }
@@ -426,6 +437,8 @@ SYSCALL_DEFINE(fallocate)
              : r.file->inode && S_ISDIR(r.file->inode->mode)  ? -EISDIR
              : r.file->inode && !S_ISREG(r.file->inode->mode) ? -ENODEV
                                                               : -EOPNOTSUPP;
+    if (rc == 0)
+        notify_file(r.file, IN_MODIFY);
     fd_ref_done(&r);
     return rc;
 }

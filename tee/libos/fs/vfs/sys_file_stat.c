@@ -2,6 +2,7 @@
 /* System calls that look: stat, statx, statfs, access, getdents. Trusted. */
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/notify/notify.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 #include "tee/libos/syscall/syscall.h"
 
@@ -391,6 +392,8 @@ static int64_t list(int fd, uintptr_t addr, uint64_t size, bool old)
         mutex_lock(&r.file->lock);
         pos = f.pos = r.file->pos;
         rc = r.file->ops->readdir(r.file, &pos, fill_entry, &f);
+        if (rc >= 0)
+            notify_file(r.file, IN_ACCESS);
         if (f.used > 0 && f.rc != -EFAULT)
             fill_flush(&f);
         if (f.rc == -EFAULT)

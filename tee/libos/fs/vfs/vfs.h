@@ -17,6 +17,7 @@ struct file;
 struct inode;
 struct dentry;
 struct super;
+struct notify_watch;
 struct poll_table;
 struct cred;
 
@@ -97,11 +98,12 @@ struct inode {
     uint64_t ino;
     uint64_t rdev;
     struct mutex lock;
-    void *private_data; /* the file system's */
-    struct waitq watch; /* file locks */
-    void *locks;        /* vfs: flock and fcntl locks */
-    void *bound_socket; /* AF_UNIX name: net/ */
-    void *fifo;         /* named pipe: fs/pipe */
+    void *private_data;           /* the file system's */
+    struct waitq watch;           /* file locks */
+    void *locks;                  /* vfs: flock and fcntl locks */
+    void *bound_socket;           /* AF_UNIX name: net/ */
+    void *fifo;                   /* named pipe: fs/pipe */
+    struct notify_watch *watches; /* fs/notify */
 };
 
 struct file_ops {
