@@ -19,6 +19,7 @@
 #include "host/ocall/seccomp.h"
 
 #define EXIT_STATUS_BROKEN 125
+#define END_WAIT_US 2000000
 #define KICK_RETRY_NS 200000
 #define SIGNAL_KICK (1ull << 63) /* in frame->signals: no signal, only look */
 
@@ -121,12 +122,19 @@ static uint64_t signals_for_answer(struct ocall_thread *t)
     return signals;
 }
 
-static void broken(const char *what, const struct sgx_run *run, int rc)
+NORETURN static void broken(const char *what, const struct sgx_run *run, int rc)
 {
     fprintf(stderr, "cloche: %s (result %d, leaf %u, vector %u, error 0x%x, address 0x%llx)\n",
             what, rc, run->function, run->exception_vector, run->exception_error_code,
             (unsigned long long)run->exception_addr);
     _exit(EXIT_STATUS_BROKEN);
+}
+
+/* No entry is served once another thread is on its way out with OCALL exit, which then ends the process. */
+NORETURN static void refused(const struct ocall_thread *t, const struct sgx_run *run)
+{
+    usleep(t->host->end_wait_us);
+    broken("the enclave came out and asks for nothing", run, 0);
 }
 
 /* One entry and its end. returns: false when the thread ended. */
@@ -159,7 +167,7 @@ static bool enter_once(struct ocall_thread *t, struct sgx_run *run, enum enter_e
     if (!t->at_cssa1) {
         /* It refused the entry: serving the last OCALL again would do it twice. */
         if (t->frame->number == OCALL_INVALID)
-            broken("the enclave came out and asks for nothing", run, rc);
+            refused(t, run);
         *event = ENTER_OCALL_RETURN;
         *function = SGX_EENTER;
         return h->serve(t);
@@ -263,6 +271,8 @@ void loader_run(struct loader *l)
     h->thread_main = thread_main;
     if (!h->serve)
         h->serve = ocall_serve;
+    if (!h->end_wait_us)
+        h->end_wait_us = END_WAIT_US;
     pthread_mutex_init(&h->lock, NULL);
     pthread_attr_init(&h->thread_attr);
     pthread_attr_setdetachstate(&h->thread_attr, PTHREAD_CREATE_DETACHED);

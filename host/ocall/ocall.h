@@ -57,6 +57,8 @@ struct ocall_host {
     int mount_count;
     void *(*thread_main)(void *thread); /* what a fresh host thread runs */
     pthread_attr_t thread_attr;
+    unsigned
+        end_wait_us; /* that OCALL exit may take once entries are refused; 0: loader_run's own */
     bool (*serve)(struct ocall_thread *t); /* ocall_serve; tests put a lying one in its place */
 };
 

@@ -52,6 +52,7 @@ NORETURN static void tell(const struct lie *lie)
         fprintf(stderr, "liar: %s\n", err.text);
         _exit(2);
     }
+    l->ocall.end_wait_us = 1000;
     l->ocall.serve = lie->serve;
     lie_entry_watch(l);
     if (lie->prepare)
