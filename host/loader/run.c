@@ -266,6 +266,8 @@ static void signals_init(void)
 void loader_run(struct loader *l)
 {
     struct ocall_host *h = &l->ocall;
+    const struct ocall_seccomp_options seccomp = { .exec_end = l->descriptor.elrange_size,
+                                                   .has_mounts = l->options.mount_count > 0 };
 
     h->backend = l->backend;
     h->thread_main = thread_main;
@@ -282,7 +284,7 @@ void loader_run(struct loader *l)
     g_host = h;
     signals_init();
     thread_prepare(&h->threads[0]);
-    if (ocall_seccomp_enforce() < 0 && l->options.verbose)
+    if (ocall_seccomp_enforce(&seccomp) < 0 && l->options.verbose)
         fputs("cloche: this kernel has no seccomp; the loader runs without its list\n", stderr);
     thread_run(&h->threads[0], ENTER_START, (uint64_t)&l->start);
     /* The first thread ended; the enclave may give its slot to another. */

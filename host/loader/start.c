@@ -196,6 +196,7 @@ int loader_start_prepare(struct loader *l, struct err *err)
         rc = mounts_set(l, err);
     if (rc < 0)
         return rc;
+    ocall_host_files_open(&l->ocall);
     s->version = START_VERSION;
     s->thread_slots = l->ocall.thread_limit;
     s->rootfs =

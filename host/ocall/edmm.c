@@ -15,7 +15,7 @@ void ocall_serve_edmm_restrict(struct ocall_thread *t, struct ocall_frame *f)
     uint64_t done;
 
     f->result = result_of(t->host->backend->restrict_permissions(
-        t->host->enclave, f->args[0], f->args[1] * PAGE_SIZE, f->args[2], &done));
+        t->host->enclave, t->args[0], t->args[1] * PAGE_SIZE, t->args[2], &done));
 }
 
 void ocall_serve_edmm_trim(struct ocall_thread *t, struct ocall_frame *f)
@@ -23,15 +23,15 @@ void ocall_serve_edmm_trim(struct ocall_thread *t, struct ocall_frame *f)
     uint64_t done;
 
     f->result = result_of(t->host->backend->modify_types(
-        t->host->enclave, f->args[0], f->args[1] * PAGE_SIZE, SGX_PT_TRIM, &done));
+        t->host->enclave, t->args[0], t->args[1] * PAGE_SIZE, SGX_PT_TRIM, &done));
 }
 
 void ocall_serve_edmm_remove(struct ocall_thread *t, struct ocall_frame *f)
 {
     uint64_t done;
 
-    f->result = result_of(t->host->backend->remove_pages(t->host->enclave, f->args[0],
-                                                         f->args[1] * PAGE_SIZE, &done));
+    f->result = result_of(t->host->backend->remove_pages(t->host->enclave, t->args[0],
+                                                         t->args[1] * PAGE_SIZE, &done));
 }
 
 void ocall_serve_edmm_tcs(struct ocall_thread *t, struct ocall_frame *f)
@@ -39,5 +39,5 @@ void ocall_serve_edmm_tcs(struct ocall_thread *t, struct ocall_frame *f)
     uint64_t done;
 
     f->result = result_of(
-        t->host->backend->modify_types(t->host->enclave, f->args[0], PAGE_SIZE, SGX_PT_TCS, &done));
+        t->host->backend->modify_types(t->host->enclave, t->args[0], PAGE_SIZE, SGX_PT_TCS, &done));
 }

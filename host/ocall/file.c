@@ -31,10 +31,10 @@ static uint64_t size_of(uint64_t asked)
 
 void ocall_serve_read(struct ocall_thread *t, struct ocall_frame *f)
 {
-    int fd = (int)f->args[0];
+    int fd = (int)t->args[0];
 
     f->result =
-        would_block(fd, POLLIN) ? -EAGAIN : ocall_answer(read(fd, f->buffer, size_of(f->args[1])));
+        would_block(fd, POLLIN) ? -EAGAIN : ocall_answer(read(fd, f->buffer, size_of(t->args[1])));
 }
 
 /* A pipe that poll calls writable takes PIPE_BUF bytes without blocking, not more. */
@@ -49,18 +49,18 @@ static uint64_t writable_size(int fd, uint64_t size)
 
 void ocall_serve_write(struct ocall_thread *t, struct ocall_frame *f)
 {
-    int fd = (int)f->args[0];
+    int fd = (int)t->args[0];
 
     if (would_block(fd, POLLOUT)) {
         f->result = -EAGAIN;
         return;
     }
-    f->result = ocall_answer(write(fd, f->buffer, writable_size(fd, size_of(f->args[1]))));
+    f->result = ocall_answer(write(fd, f->buffer, writable_size(fd, size_of(t->args[1]))));
 }
 
 void ocall_serve_close(struct ocall_thread *t, struct ocall_frame *f)
 {
-    int fd = (int)f->args[0];
+    int fd = (int)t->args[0];
 
     /* The standard streams stay: the loader's own messages go there. */
     f->result = fd <= STDERR_FILENO ? 0 : ocall_answer(close(fd));
@@ -70,7 +70,7 @@ void ocall_serve_tty_size(struct ocall_thread *t, struct ocall_frame *f)
 {
     struct winsize size;
 
-    f->result = ocall_answer(ioctl((int)f->args[0], TIOCGWINSZ, &size));
+    f->result = ocall_answer(ioctl((int)t->args[0], TIOCGWINSZ, &size));
     if (f->result == 0)
         f->out[0] = size.ws_row | (uint64_t)size.ws_col << 16;
 }
@@ -80,7 +80,7 @@ void ocall_serve_file_stat(struct ocall_thread *t, struct ocall_frame *f)
     struct ocall_stat *out = (struct ocall_stat *)(f->buffer + OCALL_STAT_OFF);
     struct stat st;
 
-    f->result = ocall_answer(fstat((int)f->args[0], &st));
+    f->result = ocall_answer(fstat((int)t->args[0], &st));
     if (f->result < 0)
         return;
     *out = (struct ocall_stat){
@@ -104,54 +104,57 @@ void ocall_serve_file_stat(struct ocall_thread *t, struct ocall_frame *f)
 void ocall_serve_file_pread(struct ocall_thread *t, struct ocall_frame *f)
 {
     f->result =
-        ocall_answer(pread((int)f->args[0], f->buffer, size_of(f->args[1]), (off_t)f->args[2]));
+        ocall_answer(pread((int)t->args[0], f->buffer, size_of(t->args[1]), (off_t)t->args[2]));
 }
 
 void ocall_serve_file_pwrite(struct ocall_thread *t, struct ocall_frame *f)
 {
     f->result =
-        ocall_answer(pwrite((int)f->args[0], f->buffer, size_of(f->args[1]), (off_t)f->args[2]));
+        ocall_answer(pwrite((int)t->args[0], f->buffer, size_of(t->args[1]), (off_t)t->args[2]));
 }
 
 void ocall_serve_file_truncate(struct ocall_thread *t, struct ocall_frame *f)
 {
-    f->result = ocall_answer(ftruncate((int)f->args[0], (off_t)f->args[1]));
+    f->result = ocall_answer(ftruncate((int)t->args[0], (off_t)t->args[1]));
 }
 
 void ocall_serve_file_sync(struct ocall_thread *t, struct ocall_frame *f)
 {
-    f->result = ocall_answer(f->args[1] ? fdatasync((int)f->args[0]) : fsync((int)f->args[0]));
+    f->result = ocall_answer(t->args[1] ? fdatasync((int)t->args[0]) : fsync((int)t->args[0]));
 }
 
 void ocall_serve_file_getdents(struct ocall_thread *t, struct ocall_frame *f)
 {
-    if (f->args[2] && lseek((int)f->args[0], 0, SEEK_SET) < 0) {
+    if (t->args[2] && lseek((int)t->args[0], 0, SEEK_SET) < 0) {
         f->result = ocall_answer(-1);
         return;
     }
     f->result =
-        ocall_answer(syscall(SYS_getdents64, (int)f->args[0], f->buffer, size_of(f->args[1])));
+        ocall_answer(syscall(SYS_getdents64, (int)t->args[0], f->buffer, size_of(t->args[1])));
+}
+
+static const char *const g_host_files[OCALL_HOST_FILE_COUNT] = { "resolv.conf", "hosts",
+                                                                 "hostname" };
+
+void ocall_host_files_open(struct ocall_host *h)
+{
+    char path[64];
+
+    for (unsigned i = 0; i < OCALL_HOST_FILE_COUNT; i++) {
+        snprintf(path, sizeof path, "/etc/%s", g_host_files[i]);
+        h->host_file_fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+    }
 }
 
 void ocall_serve_host_file(struct ocall_thread *t, struct ocall_frame *f)
 {
-    static const char *const allowed[] = { "resolv.conf", "hosts", "hostname" };
-    char path[64] = "/etc/";
-    int fd;
+    char name[32];
 
-    f->buffer[31] = 0;
+    memcpy(name, f->buffer, sizeof name);
+    name[sizeof name - 1] = 0;
     f->result = -ENOENT;
-    for (size_t i = 0; i < ARRAY_COUNT(allowed); i++) {
-        if (strcmp((const char *)f->buffer, allowed[i]) != 0)
-            continue;
-        snprintf(path + 5, sizeof path - 5, "%s", allowed[i]);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0) {
-            f->result = ocall_answer(-1);
-            return;
-        }
-        f->result = ocall_answer(read(fd, f->buffer, size_of(f->args[0])));
-        close(fd);
-        return;
-    }
+    for (unsigned i = 0; i < OCALL_HOST_FILE_COUNT; i++)
+        if (strcmp(name, g_host_files[i]) == 0 && t->host->host_file_fds[i] >= 0)
+            f->result =
+                ocall_answer(pread(t->host->host_file_fds[i], f->buffer, size_of(t->args[0]), 0));
 }

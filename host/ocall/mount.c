@@ -62,7 +62,7 @@ static int place_open(const struct ocall_thread *t, struct ocall_frame *f, size_
     if (slash)
         *slash = 0;
     p->dir =
-        resolve(root_of(t, f->args[0]), slash && *p->path ? p->path : ".", O_PATH | O_DIRECTORY, 0);
+        resolve(root_of(t, t->args[0]), slash && *p->path ? p->path : ".", O_PATH | O_DIRECTORY, 0);
     if (!*p->name)
         p->name = "."; /* the folder itself */
     return p->dir < 0 ? -1 : 0;
@@ -95,26 +95,26 @@ static void place_close(struct place *p)
 
 void ocall_serve_mount_open(struct ocall_thread *t, struct ocall_frame *f)
 {
-    f->result = ocall_answer(resolve(root_of(t, f->args[0]), path_at(f, 0),
-                                     f->args[1] | O_NONBLOCK | O_NOCTTY, f->args[2]));
+    f->result = ocall_answer(resolve(root_of(t, t->args[0]), path_at(f, 0),
+                                     t->args[1] | O_NONBLOCK | O_NOCTTY, t->args[2]));
 }
 
 void ocall_serve_mount_stat(struct ocall_thread *t, struct ocall_frame *f)
 {
-    int fd = resolve(root_of(t, f->args[0]), path_at(f, 0), O_PATH | O_NOFOLLOW, 0);
+    int fd = resolve(root_of(t, t->args[0]), path_at(f, 0), O_PATH | O_NOFOLLOW, 0);
 
     if (fd < 0) {
         f->result = ocall_answer(-1);
         return;
     }
-    f->args[0] = (uint64_t)fd;
+    t->args[0] = (uint64_t)fd;
     ocall_serve_file_stat(t, f);
     close(fd);
 }
 
 void ocall_serve_mount_readlink(struct ocall_thread *t, struct ocall_frame *f)
 {
-    size_t size = MIN(f->args[1], OCALL_PATH_SIZE);
+    size_t size = MIN(t->args[1], OCALL_PATH_SIZE);
 
     AT_PLACE(readlinkat(at.dir, at.name, (char *)f->buffer + OCALL_PATH_SIZE, size));
     if (f->result > 0)
@@ -123,18 +123,18 @@ void ocall_serve_mount_readlink(struct ocall_thread *t, struct ocall_frame *f)
 
 void ocall_serve_mount_mkdir(struct ocall_thread *t, struct ocall_frame *f)
 {
-    AT_PLACE(mkdirat(at.dir, at.name, (mode_t)f->args[1]));
+    AT_PLACE(mkdirat(at.dir, at.name, (mode_t)t->args[1]));
 }
 
 void ocall_serve_mount_unlink(struct ocall_thread *t, struct ocall_frame *f)
 {
-    AT_PLACE(unlinkat(at.dir, at.name, f->args[1] ? AT_REMOVEDIR : 0));
+    AT_PLACE(unlinkat(at.dir, at.name, t->args[1] ? AT_REMOVEDIR : 0));
 }
 
 void ocall_serve_mount_rename(struct ocall_thread *t, struct ocall_frame *f)
 {
     /* The C library makes another call of it when there are no flags, which seccomp.c does not expect. */
-    AT_PLACES((int)syscall(SYS_renameat2, at.dir, at.name, to.dir, to.name, (unsigned)f->args[1]));
+    AT_PLACES((int)syscall(SYS_renameat2, at.dir, at.name, to.dir, to.name, (unsigned)t->args[1]));
 }
 
 void ocall_serve_mount_symlink(struct ocall_thread *t, struct ocall_frame *f)
@@ -154,9 +154,9 @@ void ocall_serve_mount_link(struct ocall_thread *t, struct ocall_frame *f)
 
 /* The file itself and not what a link in the last part points at. */
 static void with_file(struct ocall_thread *t, struct ocall_frame *f,
-                      int (*call)(const char *proc_path, struct ocall_frame *f))
+                      int (*call)(const char *proc_path, const struct ocall_thread *t))
 {
-    int fd = resolve(root_of(t, f->args[0]), path_at(f, 0), O_PATH | O_NOFOLLOW, 0);
+    int fd = resolve(root_of(t, t->args[0]), path_at(f, 0), O_PATH | O_NOFOLLOW, 0);
     char proc_path[32];
     struct stat st;
 
@@ -166,14 +166,14 @@ static void with_file(struct ocall_thread *t, struct ocall_frame *f,
         return;
     }
     snprintf(proc_path, sizeof proc_path, "/proc/self/fd/%d", fd);
-    f->result = ocall_answer(fd < 0 ? -1 : call(proc_path, f));
+    f->result = ocall_answer(fd < 0 ? -1 : call(proc_path, t));
     if (fd >= 0)
         close(fd);
 }
 
-static int do_chmod(const char *proc_path, struct ocall_frame *f)
+static int do_chmod(const char *proc_path, const struct ocall_thread *t)
 {
-    return fchmodat(AT_FDCWD, proc_path, (mode_t)f->args[1], 0);
+    return fchmodat(AT_FDCWD, proc_path, (mode_t)t->args[1], 0);
 }
 
 void ocall_serve_mount_chmod(struct ocall_thread *t, struct ocall_frame *f)
@@ -183,8 +183,8 @@ void ocall_serve_mount_chmod(struct ocall_thread *t, struct ocall_frame *f)
 
 void ocall_serve_mount_utimens(struct ocall_thread *t, struct ocall_frame *f)
 {
-    struct timespec times[2] = { { (time_t)f->args[1], (long)f->args[2] },
-                                 { (time_t)f->args[3], (long)f->args[4] } };
+    struct timespec times[2] = { { (time_t)t->args[1], (long)t->args[2] },
+                                 { (time_t)t->args[3], (long)t->args[4] } };
 
     AT_PLACE(utimensat(at.dir, at.name, times, AT_SYMLINK_NOFOLLOW));
 }

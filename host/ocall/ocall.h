@@ -20,6 +20,8 @@
 
 struct ocall_host;
 
+#define OCALL_HOST_FILE_COUNT 3u /* resolv.conf, hosts, hostname */
+
 /* Where a thread is, for kicks and for signals that come at the wrong moment. */
 enum ocall_where {
     OCALL_WHERE_OUT,      /* serving: frame->signals is still to be written */
@@ -30,6 +32,7 @@ struct ocall_thread {
     struct ocall_host *host;
     uint32_t slot;
     struct ocall_frame *frame;
+    uint64_t args[OCALL_ARGS_MAX]; /* of the OCALL that is being served: read from the frame once */
     bool exists;    /* has a host thread, maybe an idle one; changed by the thread that
                                  * holds the slot's claim in the enclave, or by none */
     uint32_t start; /* futex word: 1 = thread_start came for this slot; atomic */
@@ -55,7 +58,8 @@ struct ocall_host {
     uint64_t signals;                     /* for the enclave, bit n-1; atomic */
     int mount_fds[START_MOUNT_COUNT_MAX]; /* O_PATH descriptors of host folders; -1 = none */
     int mount_count;
-    void *(*thread_main)(void *thread); /* what a fresh host thread runs */
+    int host_file_fds[OCALL_HOST_FILE_COUNT]; /* of ocall_host_files_open */
+    void *(*thread_main)(void *thread);       /* what a fresh host thread runs */
     pthread_attr_t thread_attr;
     unsigned
         end_wait_us; /* that OCALL exit may take once entries are refused; 0: loader_run's own */
@@ -72,12 +76,14 @@ void ocall_kick_thread(struct ocall_thread *t);
 /* Lets a thread that sleeps, or is about to, go on. Async-signal-safe. */
 void ocall_wake_thread(struct ocall_thread *t);
 
-/* One a row; f == t->frame. The result goes to f->result. */
+/* One a row; f == t->frame, t->args its arguments. The result goes to f->result. */
 typedef void ocall_serve_fn(struct ocall_thread *t, struct ocall_frame *f);
 #define OCALL(name, result, errors, needs) ocall_serve_fn ocall_serve_##name;
 #include "abi/ocall.def"
 #undef OCALL
 
+/* Opens what OCALL host_file may read, while the process may still open files. */
+void ocall_host_files_open(struct ocall_host *h);
 /* Lines of the log end as a raw terminal needs it. */
 void ocall_log_raw(bool raw);
 

@@ -26,8 +26,11 @@ int64_t ocall_answer(int64_t value)
 bool ocall_serve(struct ocall_thread *t)
 {
     struct ocall_frame *f = t->frame;
-    uint64_t number = f->number;
+    uint64_t number = __atomic_load_n(&f->number, __ATOMIC_RELAXED);
 
+    /* The enclave can write to the frame at any time: what is checked is what is used. */
+    for (unsigned i = 0; i < OCALL_ARGS_MAX; i++)
+        t->args[i] = __atomic_load_n(&f->args[i], __ATOMIC_RELAXED);
     f->out[0] = f->out[1] = f->out[2] = f->out[3] = 0;
     if (number == OCALL_INVALID || number >= OCALL_COUNT) {
         f->result = -ENOSYS;
@@ -60,19 +63,19 @@ static void write_line(const char *text, size_t size)
 
 void ocall_serve_log(struct ocall_thread *t, struct ocall_frame *f)
 {
-    write_line((const char *)f->buffer, f->args[0] > 4096 ? 4096 : f->args[0]);
+    write_line((const char *)f->buffer, t->args[0] > 4096 ? 4096 : t->args[0]);
     f->result = 0;
 }
 
 void ocall_serve_panic(struct ocall_thread *t, struct ocall_frame *f)
 {
-    write_line((const char *)f->buffer, f->args[0] > 4096 ? 4096 : f->args[0]);
+    write_line((const char *)f->buffer, t->args[0] > 4096 ? 4096 : t->args[0]);
     _exit(125);
 }
 
 void ocall_serve_exit(struct ocall_thread *t, struct ocall_frame *f)
 {
-    _exit((int)(f->args[0] & 0xff));
+    _exit((int)(t->args[0] & 0xff));
 }
 
 void ocall_serve_thread_exit(struct ocall_thread *t, struct ocall_frame *f)
@@ -101,7 +104,7 @@ void ocall_serve_cpuid(struct ocall_thread *t, struct ocall_frame *f)
 {
     uint32_t a, b, c, d;
 
-    __cpuid_count((uint32_t)f->args[0], (uint32_t)f->args[1], a, b, c, d);
+    __cpuid_count((uint32_t)t->args[0], (uint32_t)t->args[1], a, b, c, d);
     f->out[0] = a | (uint64_t)b << 32;
     f->out[1] = c | (uint64_t)d << 32;
     f->result = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* OCALLs on sockets; all are non-blocking. Untrusted side. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -19,28 +20,38 @@ static uint64_t data_size(uint64_t size)
     return size > DATA_SIZE_MAX ? DATA_SIZE_MAX : size;
 }
 
+/* An enclave has use for the internet, and none for sockets that reach the machine's own services. */
+static bool is_allowed(uint64_t family, uint64_t type)
+{
+    return (family == AF_INET || family == AF_INET6) && (type == SOCK_STREAM || type == SOCK_DGRAM);
+}
+
 void ocall_serve_socket(struct ocall_thread *t, struct ocall_frame *f)
 {
+    if (!is_allowed(t->args[0], t->args[1] & ~(uint64_t)(SOCK_NONBLOCK | SOCK_CLOEXEC))) {
+        f->result = -EAFNOSUPPORT;
+        return;
+    }
     f->result = ocall_answer(
-        socket((int)f->args[0], (int)f->args[1] | SOCK_NONBLOCK | SOCK_CLOEXEC, (int)f->args[2]));
+        socket((int)t->args[0], (int)t->args[1] | SOCK_NONBLOCK | SOCK_CLOEXEC, (int)t->args[2]));
 }
 
 void ocall_serve_bind(struct ocall_thread *t, struct ocall_frame *f)
 {
     f->result = ocall_answer(
-        bind((int)f->args[0], (const struct sockaddr *)f->buffer, addr_size(f->args[1])));
+        bind((int)t->args[0], (const struct sockaddr *)f->buffer, addr_size(t->args[1])));
 }
 
 void ocall_serve_listen(struct ocall_thread *t, struct ocall_frame *f)
 {
-    f->result = ocall_answer(listen((int)f->args[0], (int)f->args[1]));
+    f->result = ocall_answer(listen((int)t->args[0], (int)t->args[1]));
 }
 
 void ocall_serve_accept(struct ocall_thread *t, struct ocall_frame *f)
 {
     socklen_t size = OCALL_ADDR_SIZE;
 
-    f->result = ocall_answer(accept4((int)f->args[0], (struct sockaddr *)f->buffer, &size,
+    f->result = ocall_answer(accept4((int)t->args[0], (struct sockaddr *)f->buffer, &size,
                                      SOCK_NONBLOCK | SOCK_CLOEXEC));
     f->out[0] = size;
 }
@@ -48,29 +59,29 @@ void ocall_serve_accept(struct ocall_thread *t, struct ocall_frame *f)
 void ocall_serve_connect(struct ocall_thread *t, struct ocall_frame *f)
 {
     f->result = ocall_answer(
-        connect((int)f->args[0], (const struct sockaddr *)f->buffer, addr_size(f->args[1])));
+        connect((int)t->args[0], (const struct sockaddr *)f->buffer, addr_size(t->args[1])));
 }
 
 void ocall_serve_sendto(struct ocall_thread *t, struct ocall_frame *f)
 {
-    socklen_t size = addr_size(f->args[3]);
+    socklen_t size = addr_size(t->args[3]);
 
     f->result =
-        ocall_answer(sendto((int)f->args[0], f->buffer + OCALL_ADDR_SIZE, data_size(f->args[1]),
-                            (int)f->args[2] | MSG_NOSIGNAL | MSG_DONTWAIT,
+        ocall_answer(sendto((int)t->args[0], f->buffer + OCALL_ADDR_SIZE, data_size(t->args[1]),
+                            (int)t->args[2] | MSG_NOSIGNAL | MSG_DONTWAIT,
                             size ? (const struct sockaddr *)f->buffer : NULL, size));
 }
 
 void ocall_serve_recvfrom(struct ocall_thread *t, struct ocall_frame *f)
 {
-    struct iovec data = { f->buffer + OCALL_ADDR_SIZE, data_size(f->args[1]) };
+    struct iovec data = { f->buffer + OCALL_ADDR_SIZE, data_size(t->args[1]) };
     struct msghdr message = {
         .msg_name = f->buffer,
         .msg_namelen = OCALL_ADDR_SIZE,
         .msg_iov = &data,
         .msg_iovlen = 1,
     };
-    ssize_t size = recvmsg((int)f->args[0], &message, (int)f->args[2] | MSG_DONTWAIT);
+    ssize_t size = recvmsg((int)t->args[0], &message, (int)t->args[2] | MSG_DONTWAIT);
 
     f->result = ocall_answer(size);
     if (size < 0)
@@ -84,30 +95,52 @@ void ocall_serve_recvfrom(struct ocall_thread *t, struct ocall_frame *f)
 
 void ocall_serve_shutdown(struct ocall_thread *t, struct ocall_frame *f)
 {
-    f->result = ocall_answer(shutdown((int)f->args[0], (int)f->args[1]));
+    f->result = ocall_answer(shutdown((int)t->args[0], (int)t->args[1]));
 }
 
 void ocall_serve_getsockopt(struct ocall_thread *t, struct ocall_frame *f)
 {
-    socklen_t size = (socklen_t)MIN(f->args[3], OCALL_OPTION_SIZE_MAX);
+    socklen_t size = (socklen_t)MIN(t->args[3], OCALL_OPTION_SIZE_MAX);
 
     f->result = ocall_answer(
-        getsockopt((int)f->args[0], (int)f->args[1], (int)f->args[2], f->buffer, &size));
+        getsockopt((int)t->args[0], (int)t->args[1], (int)t->args[2], f->buffer, &size));
     f->out[0] = size;
+}
+
+/* Options with pointers in them, and those that turn traffic elsewhere. */
+static bool is_option_allowed(int level, int name)
+{
+    switch (level) {
+    case SOL_SOCKET:
+        return name != SO_ATTACH_FILTER && name != SO_DETACH_FILTER && name != SO_ATTACH_BPF &&
+               name != SO_ATTACH_REUSEPORT_CBPF && name != SO_ATTACH_REUSEPORT_EBPF &&
+               name != SO_BINDTODEVICE && name != SO_MARK;
+    case IPPROTO_IP:
+    case IPPROTO_TCP:
+    case IPPROTO_UDP:
+    case IPPROTO_IPV6:
+        return true;
+    default:
+        return false;
+    }
 }
 
 void ocall_serve_setsockopt(struct ocall_thread *t, struct ocall_frame *f)
 {
+    if (!is_option_allowed((int)t->args[1], (int)t->args[2])) {
+        f->result = -ENOPROTOOPT;
+        return;
+    }
     f->result =
-        ocall_answer(setsockopt((int)f->args[0], (int)f->args[1], (int)f->args[2], f->buffer,
-                                (socklen_t)MIN(f->args[3], OCALL_OPTION_SIZE_MAX)));
+        ocall_answer(setsockopt((int)t->args[0], (int)t->args[1], (int)t->args[2], f->buffer,
+                                (socklen_t)MIN(t->args[3], OCALL_OPTION_SIZE_MAX)));
 }
 
 void ocall_serve_getsockname(struct ocall_thread *t, struct ocall_frame *f)
 {
     socklen_t size = OCALL_ADDR_SIZE;
 
-    f->result = ocall_answer(getsockname((int)f->args[0], (struct sockaddr *)f->buffer, &size));
+    f->result = ocall_answer(getsockname((int)t->args[0], (struct sockaddr *)f->buffer, &size));
     f->out[0] = size;
 }
 
@@ -115,7 +148,7 @@ void ocall_serve_getpeername(struct ocall_thread *t, struct ocall_frame *f)
 {
     socklen_t size = OCALL_ADDR_SIZE;
 
-    f->result = ocall_answer(getpeername((int)f->args[0], (struct sockaddr *)f->buffer, &size));
+    f->result = ocall_answer(getpeername((int)t->args[0], (struct sockaddr *)f->buffer, &size));
     f->out[0] = size;
 }
 
@@ -123,6 +156,6 @@ void ocall_serve_socket_queued(struct ocall_thread *t, struct ocall_frame *f)
 {
     int size = 0;
 
-    f->result = ocall_answer(ioctl((int)f->args[0], FIONREAD, &size));
+    f->result = ocall_answer(ioctl((int)t->args[0], FIONREAD, &size));
     f->out[0] = (uint64_t)(unsigned)size;
 }

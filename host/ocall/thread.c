@@ -27,11 +27,11 @@ void ocall_serve_thread_start(struct ocall_thread *t, struct ocall_frame *f)
     pthread_t thread;
     int rc = 0;
 
-    if (f->args[0] >= h->thread_limit) {
+    if (t->args[0] >= h->thread_limit) {
         f->result = -EAGAIN;
         return;
     }
-    fresh = &h->threads[f->args[0]];
+    fresh = &h->threads[t->args[0]];
     pthread_mutex_lock(&h->lock);
     fresh->host = h;
     if (!fresh->exists) {
@@ -71,7 +71,7 @@ void ocall_serve_park(struct ocall_thread *t, struct ocall_frame *f)
     f->result = 0;
     if (__atomic_exchange_n(&t->wake, 0, __ATOMIC_SEQ_CST))
         return;
-    rc = syscall(SYS_futex, &t->wake, FUTEX_WAIT_PRIVATE, 0, timeout_of(f->args[0], &ts), NULL, 0);
+    rc = syscall(SYS_futex, &t->wake, FUTEX_WAIT_PRIVATE, 0, timeout_of(t->args[0], &ts), NULL, 0);
     if (rc < 0 && errno == ETIMEDOUT)
         f->result = -ETIMEDOUT;
     __atomic_store_n(&t->wake, 0, __ATOMIC_SEQ_CST);
@@ -98,7 +98,7 @@ static struct ocall_thread *find_thread(struct ocall_thread *t, uint64_t slot)
 
 void ocall_serve_unpark(struct ocall_thread *t, struct ocall_frame *f)
 {
-    struct ocall_thread *other = find_thread(t, f->args[0]);
+    struct ocall_thread *other = find_thread(t, t->args[0]);
 
     if (other)
         ocall_wake_thread(other);
@@ -113,7 +113,7 @@ void ocall_kick_thread(struct ocall_thread *t)
 
 void ocall_serve_kick(struct ocall_thread *t, struct ocall_frame *f)
 {
-    struct ocall_thread *other = find_thread(t, f->args[0]);
+    struct ocall_thread *other = find_thread(t, t->args[0]);
 
     if (other)
         ocall_kick_thread(other);
@@ -140,7 +140,7 @@ void ocall_serve_poll(struct ocall_thread *t, struct ocall_frame *f)
 {
     struct ocall_pollfd *asked = (struct ocall_pollfd *)f->buffer;
     struct pollfd fds[OCALL_POLL_COUNT_MAX + 1];
-    uint64_t count = f->args[0], drained;
+    uint64_t count = t->args[0], drained;
     struct timespec ts;
     int rc = 0;
 
@@ -159,7 +159,7 @@ void ocall_serve_poll(struct ocall_thread *t, struct ocall_frame *f)
     if (__atomic_exchange_n(&t->wake, 0, __ATOMIC_SEQ_CST))
         rc = ppoll(fds, count, &(struct timespec){ 0 }, NULL);
     else
-        rc = ppoll(fds, count + 1, timeout_of(f->args[1], &ts), NULL);
+        rc = ppoll(fds, count + 1, timeout_of(t->args[1], &ts), NULL);
     __atomic_store_n(&t->polling, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&t->wake, 0, __ATOMIC_SEQ_CST);
     if (read(t->wake_fd, &drained, sizeof drained) > 0 && rc > 0 && fds[count].revents)

@@ -91,6 +91,8 @@ static uint32_t g_hold; /* threads wait before they say that they run */
 
 void libos_thread_start(void *arg)
 {
+    if (test_rogue_thread())
+        thread_slot_exit();
     while (__atomic_load_n(&g_hold, __ATOMIC_SEQ_CST))
         ocall_yield();
     __atomic_store_n((uint32_t *)arg, tcb_self()->slot + 100, __ATOMIC_SEQ_CST);
@@ -294,6 +296,7 @@ void libos_start(const struct start_info *start)
     if (strncmp(name, "row:", 4) == 0 && start->host_argument_count > 1)
         test_rows_run(name + 4, start->host_arguments[1]);
     test_sgx_run(name);
+    test_rogue_run(name);
     for (unsigned i = 0; i < ARRAY_COUNT(g_lies); i++) {
         if (strcmp(name, g_lies[i].name) == 0) {
             g_lies[i].check();

@@ -25,4 +25,8 @@ uint32_t test_host_signals(void);
 void test_rows_run(const char *name, const char *rounds);
 /* Scenarios about pages and entries (test_enclave_sgx.c). Returns when it knows none of that name. */
 void test_sgx_run(const char *name);
+/* The enclave attacks the loader (test_enclave_rogue.c). Returns when it knows no scenario of that name. */
+void test_rogue_run(const char *name);
+/* The second thread of such a scenario. returns: false when none runs. */
+bool test_rogue_thread(void);
 #endif

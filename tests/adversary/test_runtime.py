@@ -17,8 +17,17 @@ EXPECTED = {
     'runtime': (42, ''),
     'trap': (6, ''),
     'fault': (5, ''),
+    'rogue': (50, ''),
+    'rogue-scribble': (50, ''),
+    'rogue-syscall': (125, 'fault in the library OS: vector 6'),
+    'rogue-jump': (125, 'fault in the library OS: vector 13'),
+    'rogue-enclu': (50, ''),
     'crash': (125, 'fault in the library OS: vector 14'),
 }
+
+
+# Terminal and standard input are not the enclave's to try things on.
+INPUT = subprocess.DEVNULL
 
 
 def run_signalled(command):
@@ -56,11 +65,12 @@ def main():
         command = [loader, '--image', folder, '--']
         strict = {**os.environ, 'CLOCHE_EMU_STRICT': '1', 'CLOCHE_EMU_TRANSITION_NS': '2000'}
         for scenario, (status, text) in EXPECTED.items():
-            result = subprocess.run(command + [scenario], capture_output=True, text=True, timeout=60, check=False)
+            result = subprocess.run(command + [scenario], capture_output=True, text=True, errors='replace',
+                                    timeout=60, check=False, stdin=INPUT)
             if result.returncode != status or text not in result.stderr:
                 failures.append(f'{scenario}: status {result.returncode}, expected {status}: {result.stderr}')
-            result = subprocess.run(command + [scenario], capture_output=True, text=True, timeout=60, check=False,
-                                    env=strict)
+            result = subprocess.run(command + [scenario], capture_output=True, text=True, errors='replace',
+                                    timeout=60, check=False, stdin=INPUT, env=strict)
             if result.returncode != status:
                 failures.append(f'{scenario}, strict: status {result.returncode}: {result.stderr}')
         status, text = run_signalled(command)

@@ -3,11 +3,16 @@
  * seccomp list. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -54,6 +59,7 @@ static int setup(void **state)
     snprintf(path, sizeof path, "%s/inside", g_folder);
     g_host.mount_count = 1;
     g_host.mount_fds[0] = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    ocall_host_files_open(&g_host);
     g_thread = (struct ocall_thread){ .host = &g_host, .frame = &g_frame, .wake_fd = -1 };
     return 0;
 }
@@ -144,24 +150,136 @@ static void test_wake_before_sleep(void **state)
     assert_int_equal(call(OCALL_poll, NULL, OCALL_POLL_COUNT_MAX + 1, 0, 0), -EINVAL);
 }
 
-static int seccomp_child(void)
+/* ---- seccomp: what a loader that went wrong can still do ---- */
+
+static const struct ocall_seccomp_options g_options = { .exec_end = 1ull << 36 };
+
+static bool is_denied(long rc)
 {
-    if (ocall_seccomp_enforce() < 0)
-        return 77;
-    if (getpid() <= 0 || write(STDERR_FILENO, "", 0) != 0)
-        return 1;
-    if (syscall(SYS_execve, "/bin/true", NULL, NULL) != -1 || errno != EPERM)
-        return 2;
-    if (syscall(SYS_ptrace, 0, 0, 0, 0) != -1 || errno != EPERM)
-        return 3;
-    if (syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, NULL) != -1 || errno != EPERM)
-        return 4;
+    return rc == -1 && errno == EPERM;
+}
+
+/* returns: line of the first call that was let through though it must not, or not though it must; 0. */
+#define DENIED(call)                                                                               \
+    do {                                                                                           \
+        if (!is_denied(call))                                                                      \
+            return __LINE__;                                                                       \
+    } while (0)
+#define ALLOWED(call)                                                                              \
+    do {                                                                                           \
+        if ((call) == -1)                                                                          \
+            return __LINE__;                                                                       \
+    } while (0)
+
+static int seccomp_processes(void)
+{
+    DENIED(syscall(SYS_execve, "/bin/true", NULL, NULL));
+    DENIED(syscall(SYS_execveat, AT_FDCWD, "/bin/true", NULL, NULL, 0));
+    DENIED(syscall(SYS_ptrace, 0, 0, 0, 0));
+    DENIED(syscall(SYS_fork));
+    DENIED(syscall(SYS_vfork));
+    DENIED(syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0));
+    DENIED(syscall(SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL, NULL, NULL, 0));
+    DENIED(syscall(SYS_unshare, CLONE_NEWUSER));
+    DENIED(syscall(SYS_kill, 1, 0));
+    DENIED(syscall(SYS_tgkill, getppid(), getppid(), 0));
+    DENIED(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0));
+    DENIED(syscall(SYS_process_vm_writev, getppid(), NULL, 0, NULL, 0, 0));
+    DENIED(syscall(SYS_bpf, 0, NULL, 0));
+    DENIED(syscall(SYS_keyctl, 0, 0, 0, 0, 0));
+    DENIED(syscall(SYS_io_uring_setup, 8, NULL));
+    DENIED(syscall(SYS_setuid, 0));
+    DENIED(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+    DENIED(prctl(PR_SET_SECCOMP, 0, 0, 0, 0));
+    ALLOWED(prctl(PR_SET_TIMERSLACK, 1000ul, 0, 0, 0));
+    ALLOWED(syscall(SYS_tgkill, getpid(), gettid(), 0));
     return 0;
 }
 
-static void test_seccomp_list(void **state)
+static int seccomp_files(void)
 {
-    size_t count;
+    DENIED(syscall(SYS_open, "/etc/passwd", O_RDONLY));
+    DENIED(syscall(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY));
+    DENIED(syscall(SYS_openat2, AT_FDCWD, "/etc/passwd", NULL, 0));
+    DENIED(syscall(SYS_unlinkat, AT_FDCWD, "/nowhere", 0));
+    DENIED(syscall(SYS_renameat2, AT_FDCWD, "/nowhere", AT_FDCWD, "/nowhere2", 0));
+    DENIED(syscall(SYS_mount, "none", "/nowhere", "tmpfs", 0, NULL));
+    DENIED(syscall(SYS_ioctl, 0, TIOCSTI, "x"));
+    DENIED(syscall(SYS_ioctl, 0, TIOCSCTTY, 0));
+    DENIED(fcntl(0, F_SETFL, O_NONBLOCK));
+    DENIED(fcntl(0, F_DUPFD, 100));
+    ALLOWED(fcntl(0, F_GETFL));
+    return 0;
+}
+
+static int seccomp_sockets(void)
+{
+    int fd;
+
+    DENIED(syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, NULL));
+    DENIED(syscall(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    DENIED(syscall(SYS_socket, AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    DENIED(syscall(SYS_socket, AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    DENIED(syscall(SYS_socket, AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    DENIED(syscall(SYS_socket, AF_INET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 1));
+    DENIED(syscall(SYS_socket, AF_INET, SOCK_STREAM, 0));
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    ALLOWED(fd);
+    ALLOWED(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int)));
+    DENIED(setsockopt(fd, SOL_PACKET, 1, &(int){ 1 }, sizeof(int)));
+    return 0;
+}
+
+static int seccomp_memory(void)
+{
+    void *low = (void *)0x10000000, *page;
+
+    DENIED(
+        syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return __LINE__;
+    DENIED(mprotect(page, 4096, PROT_READ | PROT_EXEC));
+    ALLOWED(mprotect(page, 4096, PROT_READ));
+    /* Enclave pages are executable where the EPCM says so: the emulator needs that. */
+    if (mmap(low, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != low)
+        return __LINE__;
+    ALLOWED(mprotect(low, 4096, PROT_READ | PROT_EXEC));
+    return 0;
+}
+
+static int g_seccomp_line;
+
+static void *seccomp_thread(void *arg)
+{
+    g_seccomp_line = seccomp_processes(); /* the list holds for threads that start later */
+    return NULL;
+}
+
+static int seccomp_child(void)
+{
+    pthread_t thread;
+    int line;
+
+    if (ocall_seccomp_enforce(&g_options) < 0)
+        return 77;
+    line = seccomp_processes();
+    line = line ? line : seccomp_files();
+    line = line ? line : seccomp_sockets();
+    line = line ? line : seccomp_memory();
+    if (line == 0 && pthread_create(&thread, NULL, seccomp_thread, NULL) == 0) {
+        pthread_join(thread, NULL);
+        line = g_seccomp_line;
+    } else if (line == 0) {
+        line = __LINE__;
+    }
+    if (line)
+        fprintf(stderr, "line %d: errno %d\n", line, errno);
+    return line ? 1 : 0;
+}
+
+static void test_seccomp_arguments(void **state)
+{
     int status = 0;
     pid_t pid = fork();
 
@@ -172,8 +290,30 @@ static void test_seccomp_list(void **state)
     if (WEXITSTATUS(status) == 77)
         skip();
     assert_int_equal(WEXITSTATUS(status), 0);
-    assert_non_null(ocall_seccomp_list(&count));
-    assert_true(count > 50);
+}
+
+/* Each call of the list is in a row; calls with paths only where the image has host folders. */
+static void test_seccomp_list(void **state)
+{
+    static const uint16_t paths[] = { SYS_openat2, SYS_unlinkat, SYS_renameat2, SYS_symlinkat,
+                                      SYS_mkdirat, SYS_linkat,   SYS_fchmodat,  SYS_utimensat };
+    static const uint16_t never[] = { SYS_open,   SYS_openat, SYS_creat, SYS_execve, SYS_kill,
+                                      SYS_ptrace, SYS_mremap, SYS_dup2,  SYS_sendmsg };
+    struct ocall_seccomp_options with = { .exec_end = 1ull << 36, .has_mounts = true };
+    uint16_t list[512], list_with[512];
+    size_t count = ocall_seccomp_list(&g_options, list, 512);
+    size_t count_with = ocall_seccomp_list(&with, list_with, 512);
+
+    assert_in_range(count, 50, 80);
+    assert_in_range(count_with, count + ARRAY_COUNT(paths), count + ARRAY_COUNT(paths) + 4);
+    for (size_t i = 1; i < count; i++)
+        assert_true(list[i] > list[i - 1]);
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < ARRAY_COUNT(paths); j++)
+            assert_int_not_equal(list[i], paths[j]);
+    for (size_t i = 0; i < count_with; i++)
+        for (size_t j = 0; j < ARRAY_COUNT(never); j++)
+            assert_int_not_equal(list_with[i], never[j]);
 }
 
 static int teardown(void **state)
@@ -197,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_unknown_mount),     cmocka_unit_test(test_names),
         cmocka_unit_test(test_unknown_number),    cmocka_unit_test(test_host_file_names),
         cmocka_unit_test(test_wake_before_sleep), cmocka_unit_test(test_seccomp_list),
+        cmocka_unit_test(test_seccomp_arguments),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
