@@ -6,14 +6,17 @@ import time
 
 import pytest
 
-from conftest import CLOCHE, Server, World, finish
+from conftest import BUILD, CLOCHE, Server, World, finish
 
 PYTHON = '/usr/bin/python3'
 
 
+PROGRAM = '/opt/syscall_test_static_pie'
+
+
 @pytest.fixture(scope='module')
 def python():
-    return World('python')
+    return World('python', {PROGRAM: os.path.join(BUILD, 'tests', 'syscall', 'syscall_test_static_pie')})
 
 
 def run(world, program):
@@ -40,6 +43,12 @@ def test_what_cannot_run(python, command, status, line):
     got = python.enclave(command)
     assert (got.status, got.out) == (status, b'')
     assert line in got.err
+
+
+def test_orphans_are_reaped(python):
+    """A grandchild whose parent ends becomes process 1's, and does not stay as a zombie."""
+    got = python.enclave([PROGRAM, 'orphans_go_to_process_1'])
+    assert b'ok 1 - orphans_go_to_process_1\n' in got.out, got.out
 
 
 def test_rest_ends_with_the_workload(python):

@@ -292,6 +292,22 @@ static int prepare_hold(struct thread *child, struct regs **ret_regs)
     return *ret_regs ? 0 : -ENOMEM;
 }
 
+/* CLONE_PIDFD: a descriptor for p in the caller's table; the child has its copy of that already. */
+static int give_pidfd(const struct clone_request *r, struct process *p)
+{
+    int fd, rc;
+
+    if (!(r->flags & CLONE_PIDFD))
+        return 0;
+    fd = pidfd_install(p, 0);
+    if (fd < 0)
+        return fd;
+    rc = USER_PUT(r->pidfd, &fd);
+    if (rc < 0)
+        (void)!fd_close(fd);
+    return rc < 0 ? -EFAULT : 0;
+}
+
 static int64_t clone_process(const struct clone_request *r)
 {
     bool is_vfork = (r->flags & CLONE_VFORK) != 0, is_public = false;
@@ -309,6 +325,8 @@ static int64_t clone_process(const struct clone_request *r)
         rc = inherit_thread(r, t);
     if (rc == 0 && is_vfork)
         rc = prepare_hold(t, &own_regs);
+    if (rc == 0)
+        rc = give_pidfd(r, p);
     if (rc == 0) {
         process_publish(p);
         is_public = true;
