@@ -185,6 +185,8 @@ int exec_load(struct mm *mm, const char *path, const struct exec_strings *args,
     if (rc == 0)
         rc = elf_file_parse(p.file, image);
     if (rc == 0)
+        mm_program_set(mm, p.file);
+    if (rc == 0)
         rc = elf_file_map(mm, p.file, image, &program);
     if (rc == 0 && image->interp_off)
         rc = interp_load(mm, p.file, image, &interp);

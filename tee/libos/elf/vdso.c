@@ -30,6 +30,11 @@ int vdso_map(struct mm *mm, uintptr_t *ret_addr)
 
     if (slot < 0)
         return (int)slot;
+    at = mm_vdso_get(mm, size);
+    if (at) {
+        *ret_addr = at;
+        return 0;
+    }
     rc = mm_image_place(mm, size, &at);
     if (rc == 0)
         rc = mm_map_named(mm, &at, size, PROT_READ | PROT_WRITE,
@@ -40,7 +45,9 @@ int vdso_map(struct mm *mm, uintptr_t *ret_addr)
         rc = user_copy_out_mm(mm, at + (size_t)slot, &data, sizeof data);
     if (rc == 0)
         rc = mm_protect(mm, at, size, PROT_READ | PROT_EXEC);
-    if (rc == 0)
-        *ret_addr = at;
-    return rc;
+    if (rc < 0)
+        return rc;
+    mm_vdso_set(mm, at);
+    *ret_addr = at;
+    return 0;
 }

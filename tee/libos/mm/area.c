@@ -83,6 +83,7 @@ void area_set_prot(struct mm *mm, struct area *a, int prot)
     sum_change(mm, a, -1);
     a->prot = prot;
     a->was_exec |= (prot & PROT_EXEC) != 0;
+    a->was_write |= (prot & PROT_WRITE) != 0;
     sum_change(mm, a, 1);
 }
 
@@ -135,7 +136,8 @@ static bool is_continued_by(const struct area *a, const struct area *b)
 {
     return a->node.end == b->node.start && a->kind == b->kind && a->prot == b->prot &&
            a->flags == b->flags && a->file == b->file && a->name == b->name && a->zone == b->zone &&
-           a->was_exec == b->was_exec && a->kind != AREA_TRAMPOLINE &&
+           a->was_exec == b->was_exec && a->was_write == b->was_write &&
+           a->image_id == b->image_id && a->kind != AREA_TRAMPOLINE &&
            (!a->file || a->off + (a->node.end - a->node.start) == b->off);
 }
 

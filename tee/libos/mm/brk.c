@@ -14,6 +14,10 @@ void mm_brk_init(struct mm *mm, uintptr_t start)
 {
     start = ALIGN_UP(start, PAGE_SIZE);
     mutex_lock(&mm->lock);
+    if (mm->brk_start) { /* another process of the program has chosen */
+        mutex_unlock(&mm->lock);
+        return;
+    }
     /* Behind the program lie other images or trampolines: the heap gets a place where it can grow. */
     (void)!space_claim_find(mm, g_heap_claim[space_shortage()], ZONE_FIXED, false, &start);
     mm->brk_start = start;

@@ -66,7 +66,7 @@ bool mm_is_alone(struct mm *mm)
 {
     struct thread *t = current();
 
-    return mm->refs == 1 && t && t->process->thread_count <= 1;
+    return mm->refs == 1 && t && (t->process->mm != mm || t->process->thread_count <= 1);
 }
 
 int pages_commit_copy(struct mm *mm, uintptr_t addr, size_t count, const void *src, int prot)
@@ -333,13 +333,14 @@ static struct area *grow_down(struct mm *mm, uintptr_t page)
     if (!a || !(a->flags & MAP_GROWSDOWN) || a->node.end - page > GROWSDOWN_SIZE_MAX ||
         free_take_at(mm, page, a->node.start, &zone) < 0)
         return NULL;
+    keep_drop(mm, page, a->node.start);
     mm->total_pages += (a->node.start - page) >> PAGE_SHIFT;
     mm->stack_pages += (a->node.start - page) >> PAGE_SHIFT;
     range_tree_resize(&a->node, page, a->node.end);
     return a;
 }
 
-int mm_fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret_si_code)
+static int fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret_si_code)
 {
     int want = pf_error_code & FAULT_FETCH   ? PROT_EXEC
                : pf_error_code & FAULT_WRITE ? PROT_WRITE
@@ -375,6 +376,13 @@ int mm_fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret_si_
     }
     mutex_unlock(&mm->lock);
     return rc;
+}
+
+int mm_fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret_si_code)
+{
+    int rc = fault(mm, addr, pf_error_code, ret_si_code);
+
+    return rc == -ENOMEM && park_clear() ? fault(mm, addr, pf_error_code, ret_si_code) : rc;
 }
 
 void mm_populate(struct mm *mm, uintptr_t addr, size_t size)

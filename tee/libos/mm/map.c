@@ -93,11 +93,18 @@ static int image_claim(struct mm *mm)
 
         if (space_claim_find(mm, sizes[i], ZONE_IMAGE, false, &at) == 0) {
             mm->image_next = at + margin;
+            if (!mm->image_first)
+                mm->image_first = mm->image_next;
             mm->image_end = at + sizes[i] - (i == 0 ? margin : 0);
             return 0;
         }
     }
     return -ENOMEM;
+}
+
+void image_placed(struct mm *mm, uintptr_t start, size_t size)
+{
+    mm->image_next = ALIGN_UP(start + size, SPACE_CHUNK) + IMAGE_SPACING;
 }
 
 int place_image(struct mm *mm, size_t size, uintptr_t *ret_start)
@@ -106,7 +113,7 @@ int place_image(struct mm *mm, size_t size, uintptr_t *ret_start)
         for (uintptr_t at = mm->image_next; at && at < mm->image_end && size <= mm->image_end - at;
              at += IMAGE_SPACING) {
             if (free_is_range(mm, at, at + size)) {
-                mm->image_next = ALIGN_UP(at + size, SPACE_CHUNK) + IMAGE_SPACING;
+                image_placed(mm, at, size);
                 *ret_start = at;
                 return 0;
             }
@@ -148,9 +155,10 @@ void unlock_after_unmap(struct mm *mm, bool both)
 
 /*
  * Takes the areas of [start, end) out of the tree and gives their pages back; their addresses stay
- * taken. Drops mm->lock for pages of shared files. *doomed gets the areas.
+ * taken. Drops mm->lock for pages of shared files. *doomed gets the areas. keep: another area comes there now, which
+ * may use the pages.
  */
-static int detach(struct mm *mm, uintptr_t start, uintptr_t end, struct area **doomed)
+static int detach(struct mm *mm, uintptr_t start, uintptr_t end, bool keep, struct area **doomed)
 {
     struct area *a, *next, *list = NULL;
     bool has_shared = false;
@@ -163,12 +171,15 @@ static int detach(struct mm *mm, uintptr_t start, uintptr_t end, struct area **d
     for (a = area_find_above(mm, start); a && a->node.start < end; a = next) {
         next = area_next(a);
         area_remove(mm, a);
-        if (a->was_exec)
-            rewrite_forget(mm, a->node.start, a->node.end - a->node.start);
-        if (a->kind == AREA_FILE_SHARED)
+        if (a->kind == AREA_FILE_SHARED) {
             has_shared = true;
-        else
+        } else if (keep) {
+            keep_area(mm, a, a->node.start, a->node.end);
+        } else {
+            if (a->was_exec)
+                rewrite_forget(mm, a->node.start, a->node.end - a->node.start);
             pages_decommit(mm, a->node.start, a->node.end);
+        }
         a->next_doomed = list;
         list = a;
     }
@@ -189,7 +200,7 @@ int unmap_range(struct mm *mm, uintptr_t start, uintptr_t end)
 {
     struct area *doomed = NULL;
     bool both = lock_for_unmap(mm);
-    int rc = detach(mm, start, end, &doomed);
+    int rc = detach(mm, start, end, false, &doomed);
 
     unlock_after_unmap(mm, both);
     area_free_doomed(doomed);
@@ -213,7 +224,7 @@ static bool is_beyond_limits(struct mm *mm, size_t size, int prot, int flags)
 
 /* Under the lock: takes the addresses (replacing what a MAP_FIXED finds there) and puts a in. */
 static int insert_locked(struct mm *mm, struct area *a, uintptr_t addr, size_t size, int flags,
-                         struct area **doomed)
+                         struct area **doomed, bool *ret_stale)
 {
     enum zone zone = ZONE_GENERAL;
     uintptr_t start = addr;
@@ -224,7 +235,7 @@ static int insert_locked(struct mm *mm, struct area *a, uintptr_t addr, size_t s
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         rc = space_claim_at(mm, addr, addr + size, ZONE_FIXED);
         if (rc == 0 && !(flags & MAP_FIXED_NOREPLACE) && !free_is_range(mm, addr, addr + size))
-            rc = detach(mm, addr, addr + size, doomed);
+            rc = detach(mm, addr, addr + size, true, doomed);
         if (rc == 0)
             rc = free_take_at(mm, addr, addr + size, &zone);
         if (rc == -EEXIST && !(flags & MAP_FIXED_NOREPLACE))
@@ -240,14 +251,16 @@ static int insert_locked(struct mm *mm, struct area *a, uintptr_t addr, size_t s
     a->node.end = start + size;
     a->zone = zone;
     area_insert(mm, a);
+    *ret_stale = keep_adopt(mm, a, start, start + size);
     return 0;
 }
 
 int map_range(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags, struct file *file,
               uint64_t off, enum area_kind kind, const char *name)
 {
+    uint64_t image_id = kind == AREA_FILE && file->ops->image_id ? file->ops->image_id(file) : 0;
     struct area *a = mem_zalloc(sizeof *a), *doomed = NULL;
-    bool both;
+    bool both, stale = false;
     int rc;
 
     if (!a)
@@ -258,17 +271,21 @@ int map_range(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags, 
                         .name = name,
                         .file = file,
                         .was_exec = (prot & PROT_EXEC) != 0,
-                        .flags =
-                            flags & (MAP_SHARED | MAP_PRIVATE | MAP_GROWSDOWN | MAP_NORESERVE) };
+                        .was_write = (prot & PROT_WRITE) != 0,
+                        .image_id = image_id,
+                        .flags = flags & (MAP_SHARED | MAP_PRIVATE | MAP_GROWSDOWN | MAP_NORESERVE |
+                                          MAP_DENYWRITE) };
     if (file)
         file_ref(file);
     both = lock_for_unmap(mm);
-    rc = insert_locked(mm, a, *addr, size, flags, &doomed);
+    rc = insert_locked(mm, a, *addr, size, flags, &doomed, &stale);
     if (rc == 0) {
         *addr = a->node.start;
         area_merge(mm, a, &doomed);
     }
     unlock_after_unmap(mm, both);
+    if (stale)
+        keep_fill(mm, *addr, *addr + size, file, off);
     area_free_doomed(doomed);
     if (rc < 0)
         area_free(a);

@@ -19,6 +19,8 @@ int mm_new(struct mm **ret)
 
     if (!mm)
         return -ENOMEM;
+    if (space_shortage() > 0)
+        (void)park_clear();
     mm->refs = 1;
     mm->general_claim_size = g_general_first[space_shortage()];
     *ret = mm;
@@ -34,7 +36,16 @@ void mm_unref(struct mm *mm)
 {
     if (!mm || __atomic_sub_fetch(&mm->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
+    if (!park_put(mm))
+        mm_destroy(mm);
+}
+
+void mm_destroy(struct mm *mm)
+{
     (void)!unmap_range(mm, 0, space_end());
+    mutex_lock(&mm->lock);
+    keep_drop(mm, 0, space_end());
+    mutex_unlock(&mm->lock);
     free_clear(mm);
     space_release_all(mm);
     mem_free(mm);

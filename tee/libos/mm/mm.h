@@ -32,6 +32,11 @@ MUST_CHECK int mm_protect(struct mm *mm, uintptr_t addr, size_t size, int prot);
  * way; -EADDRINUSE another process is. */
 MUST_CHECK int mm_fixed_check(struct mm *mm, uintptr_t start, uintptr_t end);
 bool mm_is_shared(const struct mm *mm); /* other processes use it, too */
+/* mm, which is empty, will hold `program`: takes over what an ended process of the same program has left behind. */
+void mm_program_set(struct mm *mm, struct file *program);
+/* The vDSO, kept like that: where it is, 0: it must be mapped, and then announced. */
+uintptr_t mm_vdso_get(struct mm *mm, size_t size);
+void mm_vdso_set(struct mm *mm, uintptr_t addr);
 /* Address space for an ELF image of `size` bytes with room around it for trampolines (within 2 GiB,
  * tee/libos/rewrite). hint 0: anywhere. Reserves nothing; follow with mm_map MAP_FIXED_NOREPLACE. */
 MUST_CHECK int mm_image_place(struct mm *mm, size_t size, uintptr_t *ret_addr);

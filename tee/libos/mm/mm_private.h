@@ -37,6 +37,8 @@ struct area {
     uint8_t zone;             /* where the range goes when it is unmapped */
     uint8_t prot;             /* PROT_* as the program asked */
     bool was_exec;            /* may hold system-call sites */
+    bool was_write;           /* its pages may differ from the file's */
+    uint64_t image_id;        /* of file: what it was at mmap; 0: its content may change */
     uint32_t flags;           /* MAP_* that /proc and faults need */
     uint32_t window;          /* pages to commit at the next sequential fault */
     uintptr_t next_fault;     /* where a sequential fault would be */
@@ -63,9 +65,15 @@ struct mm {
     struct range_tree areas;
     struct area *last_area; /* most recent hit */
     struct range_tree free[ZONE_COUNT];
-    struct claim *claims; /* under g_space_lock */
-    uintptr_t image_next; /* where the next image goes in the claim for images */
+    struct claim *claims;  /* under g_space_lock */
+    uintptr_t image_first; /* where the first image went */
+    uintptr_t image_next;  /* where the next image goes in the claim for images */
     uintptr_t image_end;
+    uintptr_t vdso;         /* its area stays in a parked mm; 0: none */
+    uint64_t program_id;    /* image_id of the program that was loaded, 0: cannot be parked */
+    struct range_tree kept; /* pages of no area: keep.c */
+    size_t kept_pages;
+    struct mm *next_parked;
     size_t general_claim_size; /* of the next claim for ZONE_GENERAL */
     size_t area_count;
     size_t shared_area_count; /* of AREA_FILE_SHARED */
@@ -98,6 +106,10 @@ MUST_CHECK int space_claim_at(struct mm *mm, uintptr_t start, uintptr_t end, enu
 MUST_CHECK int space_claim_find(struct mm *mm, size_t size, enum zone zone, bool from_top,
                                 uintptr_t *ret_start);
 void space_release_all(struct mm *mm);
+/* All claims of `from` become those of `to`, which has none. */
+void space_hand_over(struct mm *from, struct mm *to);
+/* True when mm owns something below the library OS, where non-PIE programs go, or more than size_max bytes. */
+bool space_is_special(struct mm *mm, uint64_t size_max);
 
 /* ---- free.c: free ranges within the claims of a process ---- */
 
@@ -131,6 +143,30 @@ MUST_CHECK int area_split_at(struct mm *mm, uintptr_t addr);
 struct area *area_merge(struct mm *mm, struct area *a, struct area **doomed);
 void area_free_doomed(struct area *doomed);
 
+/* ---- keep.c: pages that stay committed while no area has them, to be used again at their address ---- */
+
+#define KEEP_PAGES_MAX 64u /* pages that differ from their file: of one area */
+
+/* The pages of a, which is leaving, in [start, end) become kept: as they are when they equal the image's; else when they are few and
+ * writable. Gives back what is not worth it. mm->lock held. */
+void keep_area(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end);
+/*
+ * a is fresh and covers [start, end): takes over the kept pages that fit, zeroed or equal to the file's; gives the others back.
+ * returns: true when some are PAGE_STALE: keep_fill() then, without mm->lock. mm->lock held.
+ */
+bool keep_adopt(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end);
+void keep_fill(struct mm *mm, uintptr_t start, uintptr_t end, struct file *file, uint64_t off);
+/* Gives back all kept pages in [start, end). mm->lock held. */
+void keep_drop(struct mm *mm, uintptr_t start, uintptr_t end);
+
+/* ---- park.c: address spaces of programs that have ended ---- */
+
+/* Nobody uses mm any more. returns: true when it was taken over, for the next process that runs the same program. */
+MUST_CHECK bool park_put(struct mm *mm);
+/* Gives all parked ones back. returns: false when there were none. No locks held. */
+bool park_clear(void);
+void mm_destroy(struct mm *mm);
+
 /* ---- map.c ---- */
 
 /* As mm_map; name may be NULL; the lock is not held. */
@@ -141,6 +177,8 @@ MUST_CHECK int map_range(struct mm *mm, uintptr_t *addr, size_t size, int prot, 
 MUST_CHECK int unmap_range(struct mm *mm, uintptr_t start, uintptr_t end);
 /* Finds (does not take) room for an image. mm->lock held. */
 MUST_CHECK int place_image(struct mm *mm, size_t size, uintptr_t *ret_start);
+/* An image lies at start: the next one goes behind it. */
+void image_placed(struct mm *mm, uintptr_t start, size_t size);
 /* Takes mm->lock, and share_lock before it when there are areas of shared files. Returns whether both. */
 bool lock_for_unmap(struct mm *mm);
 void unlock_after_unmap(struct mm *mm, bool both);
@@ -155,7 +193,7 @@ uint64_t limit_get(unsigned resource);
 /* Makes a page of a shared file its storage, unless that has been done. Called with no lock. returns: 0; share_page's error
  * (-EBUSY: it is mapped elsewhere), -ENOMEM. */
 MUST_CHECK int page_share(struct mm *mm, uintptr_t page);
-/* True when only the calling thread runs in mm. */
+/* True when only the calling thread, or nobody, runs in mm. */
 bool mm_is_alone(struct mm *mm);
 /*
  * Commits count pages at addr with the contents of src and permissions prot. Where no other thread can

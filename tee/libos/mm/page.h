@@ -16,6 +16,8 @@
 #define PAGE_PRESENT 0x8
 #define PAGE_SHARED 0x10 /* the page is its file's storage */
 #define PAGE_TRAMPOLINE 0x20
+#define PAGE_STALE                                                                                 \
+    0x40 /* its content is still to be read from the area's file; the process does not run yet */
 
 /* 0 for a page that is not there. Any address. */
 uint8_t page_state(uintptr_t addr);

@@ -66,6 +66,7 @@ static int grow_in_place(struct mm *mm, uintptr_t addr, size_t old_size, size_t 
             rc = free_take_at(mm, addr + old_size, addr + new_size, &zone);
         if (rc == 0) {
             area_insert(mm, more);
+            keep_drop(mm, addr + old_size, addr + new_size);
             area_merge(mm, more, &doomed);
         } else if (more) {
             more->next_doomed = doomed;

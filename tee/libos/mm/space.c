@@ -164,6 +164,30 @@ int mm_fixed_check(struct mm *mm, uintptr_t start, uintptr_t end)
     return rc;
 }
 
+void space_hand_over(struct mm *from, struct mm *to)
+{
+    spin_lock(&g_space_lock);
+    to->claims = from->claims;
+    from->claims = NULL;
+    for (struct claim *c = to->claims; c; c = c->next)
+        c->mm = to;
+    spin_unlock(&g_space_lock);
+}
+
+bool space_is_special(struct mm *mm, uint64_t size_max)
+{
+    bool is_special = false;
+    uint64_t size = 0;
+
+    spin_lock(&g_space_lock);
+    for (const struct claim *c = mm->claims; c; c = c->next) {
+        is_special |= c->node.start < LIBOS_BASE;
+        size += c->node.end - c->node.start;
+    }
+    spin_unlock(&g_space_lock);
+    return is_special || size > size_max;
+}
+
 void space_release_all(struct mm *mm)
 {
     spin_lock(&g_space_lock);

@@ -17,7 +17,7 @@
 #include "abi/image.h"
 #include "tee/enclave/alloc.h"
 #include "tee/libos/fs/vfs/vfs.h"
-#include "tee/libos/mm/mm.h"
+#include "tee/libos/mm/mm_private.h"
 #include "tee/libos/mm/page.h"
 #include "tee/libos/mm/tree.h"
 #include "tee/libos/rewrite/rewrite.h"
@@ -78,6 +78,16 @@ static const struct file_ops g_private_ops = { .map_page = fake_map_page };
 static const struct file_ops g_shared_ops = { .map_page = fake_map_page,
                                               .share_page = fake_share_page,
                                               .unshare_page = fake_unshare_page };
+
+static uint64_t g_image_id;
+
+static uint64_t fake_image_id(struct file *f)
+{
+    return g_image_id;
+}
+
+/* A file of the image: its content never changes while g_image_id is not 0. */
+static const struct file_ops g_image_ops = { .map_page = fake_map_page, .image_id = fake_image_id };
 
 void file_ref(struct file *f)
 {
@@ -233,6 +243,176 @@ static void test_fixed(void **state)
     at = 0;
     assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_32BIT, NULL, 0), 0);
     assert_true(at != 0 && at < 0x80000000);
+}
+
+static void fill(char *p, size_t pages, int byte)
+{
+    assert_int_equal(user_zero((uintptr_t)p, pages * PAGE_SIZE), 0);
+    memset(p, byte, pages * PAGE_SIZE);
+}
+
+/* What MAP_FIXED puts over pages with content has none of it, however the pages are used again. */
+static void test_fixed_over(void **state)
+{
+    struct file f = { .ops = &g_private_ops, .refs = 1, .private_data = (void *)(8 * PAGE_SIZE) };
+    char *p = map_anon(12 * PAGE_SIZE);
+    const int flags = MAP_PRIVATE | MAP_FIXED;
+    uintptr_t at = (uintptr_t)p + 2 * PAGE_SIZE;
+
+    fill(p, 12, 7);
+    assert_int_equal(mm_map(g_mm, &at, 3 * PAGE_SIZE, PROT_READ | PROT_WRITE, flags, NULL, 0), 0);
+    fault_read(p + 2 * PAGE_SIZE, 0);
+    fault_read(p + 4 * PAGE_SIZE, 0);
+    assert_int_equal(p[2 * PAGE_SIZE], 0);
+    assert_int_equal(p[5 * PAGE_SIZE - 1], 0);
+    assert_int_equal(p[5 * PAGE_SIZE], 7);
+    assert_int_equal(p[2 * PAGE_SIZE - 1], 7);
+
+    /* A file, of which two pages are wanted and one is beyond its end. */
+    at = (uintptr_t)p + 6 * PAGE_SIZE;
+    assert_int_equal(
+        mm_map(g_mm, &at, 3 * PAGE_SIZE, PROT_READ | PROT_WRITE, flags, &f, 6 * PAGE_SIZE), 0);
+    fault_read(p + 6 * PAGE_SIZE, 0);
+    assert_int_equal(p[6 * PAGE_SIZE], 7);
+    fault_read(p + 7 * PAGE_SIZE, 0);
+    assert_int_equal(p[8 * PAGE_SIZE - 1], 8);
+    fault_read(p + 8 * PAGE_SIZE, -EIO);
+    assert_int_equal(p[9 * PAGE_SIZE], 7);
+
+    /* No access at all, and read only. */
+    at = (uintptr_t)p + 10 * PAGE_SIZE;
+    assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_NONE, flags, NULL, 0), 0);
+    fault_read(p + 10 * PAGE_SIZE, -EFAULT);
+    at = (uintptr_t)p + 11 * PAGE_SIZE;
+    assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, flags, NULL, 0), 0);
+    fault_read(p + 11 * PAGE_SIZE, 0);
+    assert_int_equal(p[11 * PAGE_SIZE], 0);
+    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 12 * PAGE_SIZE), 0);
+    assert_int_equal(enclave_pages_used(), 0);
+}
+
+struct program {
+    char *text, *data, *heap;
+};
+
+/* Maps what a program would, and gives its data content. */
+static struct program run_program(struct mm *mm, struct file *f)
+{
+    struct program p;
+    uintptr_t at;
+
+    mm_program_set(mm, f);
+    assert_int_equal(mm_image_place(mm, 8 * PAGE_SIZE, &at), 0);
+    p.text = (char *)at;
+    assert_int_equal(
+        mm_map(mm, &at, 8 * PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, f, 0), 0);
+    at += 4 * PAGE_SIZE;
+    p.data = (char *)at;
+    assert_int_equal(mm_map(mm, &at, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED,
+                            f, 4 * PAGE_SIZE),
+                     0);
+    at = 0;
+    assert_int_equal(mm_map(mm, &at, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, NULL, 0),
+                     0);
+    p.heap = (char *)at;
+    return p;
+}
+
+static struct mm *switch_mm(struct mm *to)
+{
+    struct mm *from = g_mm;
+
+    fake_enclave_process()->mm = g_mm = to;
+    return from;
+}
+
+/* A process that runs the same program finds its pages, text as it was, data as in the file, memory zeroed. */
+static void test_park(void **state)
+{
+    struct file f = { .ops = &g_image_ops, .refs = 1, .private_data = (void *)(8 * PAGE_SIZE) };
+    struct program first, second;
+    struct mm *mm, *before;
+    size_t used;
+
+    g_image_id = 5;
+    assert_int_equal(mm_new(&mm), 0);
+    before = switch_mm(mm);
+    first = run_program(mm, &f);
+    fault_read(first.text, 0);
+    fault_read(first.text + 3 * PAGE_SIZE, 0);
+    assert_int_equal(user_zero((uintptr_t)first.data, 4 * PAGE_SIZE), 0);
+    memset(first.data, 99, 4 * PAGE_SIZE);
+    fill(first.heap, 4, 98);
+    used = enclave_pages_used();
+    switch_mm(before);
+    mm_unref(mm);
+    assert_int_equal(f.refs, 1);
+    assert_int_equal(enclave_pages_used(), used);
+
+    assert_int_equal(mm_new(&mm), 0);
+    switch_mm(mm);
+    second = run_program(mm, &f);
+    assert_ptr_equal(second.text, first.text);
+    assert_ptr_equal(second.heap, first.heap);
+    assert_int_equal(enclave_pages_used(), used);
+    assert_int_equal(first.text[3 * PAGE_SIZE], 4);
+    assert_int_equal(page_state((uintptr_t)first.text) & PAGE_PROT, PAGE_READ | PAGE_EXEC);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(first.data[i * PAGE_SIZE], 5 + i);
+    assert_int_equal(first.heap[0], 0);
+    assert_int_equal(first.heap[4 * PAGE_SIZE - 1], 0);
+
+    /* Text that the program could change is not text of the image any more. */
+    assert_int_equal(mm_protect(mm, (uintptr_t)first.text, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+    first.text[0] = 77;
+    assert_int_equal(mm_protect(mm, (uintptr_t)first.text, PAGE_SIZE, PROT_READ | PROT_EXEC), 0);
+    switch_mm(before);
+    mm_unref(mm);
+    assert_int_equal(mm_new(&mm), 0);
+    switch_mm(mm);
+    second = run_program(mm, &f);
+    fault_read(second.text, 0);
+    assert_int_equal(second.text[0], 1);
+    switch_mm(before);
+    mm_unref(mm);
+
+    /* Nor is it when the file has changed; and other programs get nothing of it. */
+    g_image_id = 6;
+    assert_int_equal(mm_new(&mm), 0);
+    switch_mm(mm);
+    second = run_program(mm, &f);
+    assert_ptr_not_equal(second.text, first.text);
+    g_image_id = 0;
+    switch_mm(before);
+    used = enclave_pages_used();
+    mm_unref(mm);
+    assert_true(park_clear());
+    assert_false(park_clear());
+    assert_int_equal(enclave_pages_used(), 0);
+    assert_int_equal(f.refs, 1);
+}
+
+/* When memory is short what is parked goes first. */
+static void test_park_gives_way(void **state)
+{
+    struct file f = { .ops = &g_image_ops, .refs = 1, .private_data = (void *)(8 * PAGE_SIZE) };
+    struct program p;
+    struct mm *mm, *before;
+    char *big;
+
+    g_image_id = 5;
+    assert_int_equal(mm_new(&mm), 0);
+    before = switch_mm(mm);
+    p = run_program(mm, &f);
+    fill(p.heap, 4, 1);
+    switch_mm(before);
+    mm_unref(mm);
+    assert_true(enclave_pages_used() >= 4);
+    big = map_anon(LIMIT_PAGES * PAGE_SIZE);
+    assert_non_null(big);
+    assert_int_equal(user_zero((uintptr_t)big, LIMIT_PAGES * PAGE_SIZE), 0);
+    assert_int_equal(enclave_pages_used(), LIMIT_PAGES);
+    assert_false(park_clear());
 }
 
 static void test_protect(void **state)
@@ -606,6 +786,9 @@ int main(void)
         cmocka_unit_test(test_tree_random),
         TEST(test_anon),
         TEST(test_fixed),
+        TEST(test_fixed_over),
+        TEST(test_park),
+        TEST(test_park_gives_way),
         TEST(test_protect),
         TEST(test_merge),
         TEST(test_file_private),

@@ -149,6 +149,7 @@ bool tmpfs_page_charge(struct tmpfs *fs);
 void tmpfs_page_uncharge(struct tmpfs *fs);
 
 /* file_ops of mappings (tmpfs_map.c). */
+uint64_t tmpfs_image_id(struct file *f);
 MUST_CHECK int tmpfs_map_page(struct file *f, uint64_t off, void *page);
 MUST_CHECK int tmpfs_share_page(struct file *f, uint64_t off, void *page);
 uintptr_t tmpfs_shared_page(struct file *f, uint64_t off);

@@ -16,6 +16,16 @@ static struct node *node_of_file(struct file *f)
     return node_of(f->inode);
 }
 
+/* Without the lock: a change that is not seen here comes after the question. */
+uint64_t tmpfs_image_id(struct file *f)
+{
+    const struct node *n = node_of_file(f);
+
+    return n->has_lower && !__atomic_load_n(&n->kept, __ATOMIC_ACQUIRE) && n->nlink > 0
+               ? n->lower.nid + 1
+               : 0;
+}
+
 int tmpfs_map_page(struct file *f, uint64_t off, void *page)
 {
     struct node *n = node_of_file(f);

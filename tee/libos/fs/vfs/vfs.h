@@ -123,6 +123,9 @@ struct file_ops {
     /* Memory mapping. map_page copies the page at off (page-aligned) into `page`, enclave memory that is
      * writable now; past the end of file: -EIO beyond the last page, zeros after the end within it. */
     int (*map_page)(struct file *f, uint64_t off, void *page);
+    /* Not 0: the file's content is what the verified image holds, and the number tells it from all other such
+     * files. Takes no locks; optional. */
+    uint64_t (*image_id)(struct file *f);
     /* MAP_SHARED: `page` becomes the file's own storage of that page (its content is moved there) until
      * unshare_page moves it back. -EBUSY: another page is the storage, at shared_page (0: none is). NULL: shared
      * writable mappings are refused with -ENODEV. */
