@@ -35,6 +35,7 @@ EXCLUDED = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*', '/usr
 PACKAGES = {
     'python': ['python3', 'python3-numpy', 'libpython3.11-testsuite', 'sqlite3', 'openssl', 'ca-certificates'],
     'demo': ['python3', 'python3-numpy'],
+    'stress': ['stress-ng'],
     'servers': ['redis-server', 'nginx-light', 'memcached', 'musl'],
     'runtimes': ['openjdk-17-jre-headless', 'ecj', 'nodejs', 'perl', 'ruby', 'php-cli', 'php-sqlite3', 'lua5.4', 'ripgrep',
                  'git', 'sqlite3', 'jq', 'curl', 'openssl', 'xz-utils', 'python3', 'procps', 'ca-certificates'],
@@ -63,6 +64,11 @@ env:
 TAR_OPTIONS = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', f'--mtime=@{EPOCH}']
 TAR_CREATE = ['tar', '-c', *TAR_OPTIONS]
 TAR_APPEND = ['tar', '-r', *TAR_OPTIONS]
+
+# What container engines leave a root user, and what one has in an enclave.
+CAPABILITIES = '-all,' + ','.join('+' + name for name in (
+    'chown', 'dac_override', 'fowner', 'fsetid', 'kill', 'setgid', 'setuid', 'setpcap', 'net_bind_service', 'net_raw', 'sys_chroot',
+    'mknod', 'audit_write', 'setfcap'))
 
 
 def package_sources():
@@ -162,7 +168,7 @@ def native_command(folder, argv, environment=None, more=None):
     script = ('set -e; o=/mnt; mount -t tmpfs tmpfs "$o"; mkdir "$o/u" "$o/w" "$o/m"; '
               'mount -t overlay -o "lowerdir=$0,upperdir=$o/u,workdir=$o/w" overlay "$o/m"; '
               'mount -t proc proc "$o/m/proc"; mount --rbind /dev "$o/m/dev"; mount --rbind /sys "$o/m/sys"; '
-              'mount -t tmpfs tmpfs "$o/m/tmp"; cd "$o/m"; exec setpriv --bounding-set=-sys_time env -i "$@"')
+              'mount -t tmpfs tmpfs "$o/m/tmp"; cd "$o/m"; exec setpriv --bounding-set=' + CAPABILITIES + ' env -i "$@"')
     as_root = [] if os.geteuid() == 0 else ['--map-root-user']
     return ['unshare', *as_root, '--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', script, lower,
             *variables, '/usr/sbin/chroot', '.', *argv]

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs one module of CPython's suite, or some of its cases, and prints one line a case: `case RESULT NAME [reason]`.
 
-Usage: cases.py MODULE [CASE...]
+Usage: cases.py [--leave PATTERN]... MODULE [CASE...]
 
 Runs inside the image, natively and in the enclave, with the image's own python3. RESULT is ok, skip, fail,
 error or expected. `uses fork NAME` says that the case before it forked, `uses processes NAME` that it started processes
-in any way. Ends with `end COUNT`; a run without that line did not finish.
+in any way. --leave: cases that are not run. Ends with `end COUNT`; a run without that line did not finish.
 """
+import fnmatch
 import importlib
 import os
 import sys
@@ -79,28 +80,45 @@ class Lines(unittest.TestResult):
             self.line('fail', subtest, repr(err[1]))
 
 
-def run(module, cases, result):
+def without(suite, left):
+    """The same suite without the cases that match a pattern of `left`."""
+    if not isinstance(suite, unittest.TestSuite):
+        return unittest.TestSuite() if any(fnmatch.fnmatchcase(name_of(suite), pattern) for pattern in left) else suite
+    return type(suite)(without(test, left) for test in suite)
+
+
+def run(module, cases, left, result):
     """As the suite's own driver does it: by the module's test_main, which prepares it, or by its cases. A module that says at
     import that it cannot run here is one skipped case."""
     from test import support
+    from test.support import script_helper
+    # What a Python that is started from here would find out.
+    setattr(script_helper, '__cached_interp_requires_environment', False)
     support.use_resources = []
     support.verbose = False
-    support._run_suite = lambda suite: suite.run(result)
+    run_suite = support._run_suite
     try:
         if not cases and hasattr(importlib.import_module('test.' + module), 'test_main'):
+            support._run_suite = lambda suite: without(suite, left).run(result)
             sys.modules['test.' + module].test_main()
             return
     except unittest.SkipTest as skip:
-        result.addSkip(unittest.FunctionTestCase(run, description=module), skip)
+        result.addSkip(unittest.FunctionTestCase(run), skip)
         return
     except Exception:
         pass    # the loader makes a failing case of it
+    finally:
+        support._run_suite = run_suite
     names = [f'test.{module}.{case}' for case in cases] or ['test.' + module]
-    unittest.defaultTestLoader.loadTestsFromNames(names).run(result)
+    without(unittest.defaultTestLoader.loadTestsFromNames(names), left).run(result)
 
 
 def main():
-    module, cases = sys.argv[1], sys.argv[2:]
+    left, arguments = [], sys.argv[1:]
+    while arguments[0] == '--leave':
+        left.append(arguments[1])
+        del arguments[:2]
+    module, *cases = arguments
     # The module under test may replace or close stdout; the lines go to a descriptor of their own.
     out = os.fdopen(os.dup(1), 'w', encoding='ascii', errors='backslashreplace')
     os.dup2(2, 1)
@@ -108,7 +126,7 @@ def main():
     sys.addaudithook(lambda event, args: result.events.add(event) if event in PROCESS_EVENTS else None)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        run(module, cases, result)
+        run(module, cases, left, result)
         os.chdir('/')
         if os.getpid() != result.pid:
             os._exit(0)

@@ -11,13 +11,15 @@ ANY_FORK, ANY_PROCESS = '@fork', '@processes'
 
 
 class Plan:
-    """cpython.txt: `out MODULE: reason`, `part MODULE`, `except PATTERN: reason`, `sometimes PATTERN: reason`.
+    """cpython.txt: `out MODULE: reason`, `part MODULE`, `except PATTERN: reason`, `sometimes PATTERN: reason`,
+    `leave PATTERN: reason`, `drop PATTERN: reason`.
 
     All modules of the package are in but those that are out. A case that matches an exception may end in any way; one
-    that passes is reported, unless it is named with `sometimes`."""
+    that passes is reported, unless it is named with `sometimes`. A case that is left is not run in the enclave, one that is
+    dropped is not run natively either."""
 
     def __init__(self, path):
-        self.out, self.part, self.exceptions, self.sometimes = {}, [], {}, set()
+        self.out, self.part, self.exceptions, self.sometimes, self.left, self.dropped = {}, [], {}, set(), [], []
         with open(path, encoding='utf-8') as lines:
             for number, line in enumerate(lines, 1):
                 line = line.strip()
@@ -31,10 +33,14 @@ class Plan:
             self.part.append(name)
         elif word == 'out' and reason:
             self.out[name] = reason
-        elif word in ('except', 'sometimes') and reason:
+        elif word == 'drop' and reason:
+            self.dropped.append(name)
+        elif word in ('except', 'sometimes', 'leave') and reason:
             self.exceptions[name] = reason
             if word == 'sometimes':
                 self.sometimes.add(name)
+            if word == 'leave':
+                self.left.append(name)
         else:
             raise SystemExit(f'{place}: not `part MODULE`, `out MODULE: reason` or `except PATTERN: reason`')
 

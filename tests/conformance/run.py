@@ -5,8 +5,8 @@
 Usage: run.py [--build DIR] [--all] [--json FILE] [MODULE | MODULE.CLASS[.CASE]]...
 
 Without --all and names it runs the part of the modules that cpython.txt names. Output is TAP, a line a module, then
-totals; exit status 1 when a case that no exception covers does not pass in the enclave, when fewer than 98.5% of the cases
-that pass natively do, or when a run crashes or hangs. What is wrong with a module is in the comments in front of its line. A
+totals; exit status 1 when a case that no exception covers does not pass in the enclave, when a run crashes or hangs, or,
+with --all, when fewer than 98.5% of the cases that pass natively pass. What is wrong with a module is in the comments in front of its line. A
 module that differs runs once more, alone: what differs only when others run beside it is named, and not counted.
 """
 import argparse
@@ -59,18 +59,19 @@ class Suite:
         self.inside = [name for name in self.modules if name not in self.plan.out]
         self.image = None
 
-    def argv(self, name):
+    def argv(self, name, left=()):
         """A module, or a module and one of its classes or cases."""
         module = max((known for known in self.modules if name == known or name.startswith(known + '.')), key=len, default=name)
         rest = name[len(module) + 1:]
-        return ['/usr/bin/python3', RUNNER_IN_IMAGE, module, *([rest] if rest else [])]
+        options = [word for pattern in left if pattern.startswith(f'test.{module}.') for word in ('--leave', pattern)]
+        return ['/usr/bin/python3', RUNNER_IN_IMAGE, *options, module, *([rest] if rest else [])]
 
     def native(self, name):
-        return execute(testimage.native_command(self.folder, self.argv(name)), NATIVE_TIMEOUT_S)
+        return execute(testimage.native_command(self.folder, self.argv(name, self.plan.dropped)), NATIVE_TIMEOUT_S)
 
     def enclave(self, name):
         cloche = os.path.join(self.build, 'bin', 'cloche')
-        return execute([cloche, 'run', self.image, *self.argv(name)], ENCLAVE_TIMEOUT_S)
+        return execute([cloche, 'run', self.image, *self.argv(name, self.plan.left + self.plan.dropped)], ENCLAVE_TIMEOUT_S)
 
     def compare(self, name):
         return Verdict(name, self.native(name), self.enclave(name), self.plan)
@@ -123,7 +124,7 @@ def totals(suite, done, seconds, whole):
           f'({100 * share:.2f}%); {excepted} excepted; {len(stuck)} runs without an end; {seconds:.0f} s')
     print(f'# the package has {len(suite.modules)} modules: {len(suite.inside)} in, {len(suite.plan.out)} out; '
           f'of those that ran, {sum(verdict.wanted > 0 for verdict in done)} have cases that pass natively')
-    return not failed and share >= SHARE, {
+    return not failed and (share >= SHARE or not whole), {
         'modules': {verdict.module: verdict.as_json() for verdict in done}, 'out': suite.plan.out,
         'totals': {'modules': len(done), 'modules_failed': failed, 'modules_without_end': stuck, 'native_ok': wanted, 'enclave_ok': passed,
                    'share': round(share, 5), 'excepted': excepted, 'seconds': round(seconds)}}

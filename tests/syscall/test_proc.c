@@ -4,11 +4,13 @@
 #include "tests/syscall/case.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* The file's beginning as a string. */
@@ -173,4 +175,30 @@ TEST(dev_kinds)
 TEST(sys_cpu_online)
 {
     CHECK(strchr(text_of("/sys/devices/system/cpu/online"), '0') != NULL);
+}
+
+static volatile int g_got;
+
+static void note_signal(int signo)
+{
+    g_got = signo;
+}
+
+/* A signal may be sent through an open /proc/PID, as through a pidfd. */
+TEST(proc_folder_as_pidfd)
+{
+    char path[64];
+    int folder, file;
+
+    signal(SIGUSR1, note_signal);
+    snprintf(path, sizeof path, "/proc/%d", (int)getpid());
+    folder = OK(open(path, O_RDONLY | O_DIRECTORY));
+    file = OK(open("/proc/self/stat", O_RDONLY));
+    OK(syscall(SYS_pidfd_send_signal, folder, SIGUSR1, NULL, 0));
+    CHECK_EQ(g_got, SIGUSR1);
+    OK(syscall(SYS_pidfd_send_signal, folder, 0, NULL, 0));
+    FAILS(syscall(SYS_pidfd_send_signal, folder, 65, NULL, 0), EINVAL);
+    FAILS(syscall(SYS_pidfd_send_signal, folder, SIGUSR1, NULL, 100), EINVAL);
+    FAILS(syscall(SYS_pidfd_send_signal, file, SIGUSR1, NULL, 0), EBADF);
+    FAILS(syscall(SYS_pidfd_send_signal, 0, SIGUSR1, NULL, 0), EBADF);
 }

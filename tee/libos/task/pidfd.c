@@ -6,6 +6,7 @@
 #include <linux/fcntl.h>
 
 #include "tee/libos/fs/poll/poll.h"
+#include "tee/libos/fs/proc/proc.h"
 #include "tee/libos/signal/kill.h"
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/children.h"
@@ -80,6 +81,14 @@ SYSCALL_DEFINE(pidfd_send_signal)
     if (d)
         return -EINVAL;
     rc = pidfd_process((int)a, &p, NULL);
+    if (rc == -EBADF) {
+        /* An open /proc/PID will do too: older than pidfd_open. */
+        CLEANUP(file_unrefp)
+        struct file *folder = fd_get((int)a);
+
+        p = folder ? proc_folder_process(folder) : NULL;
+        rc = p ? 0 : -EBADF;
+    }
     if (rc < 0)
         return rc;
     rc = kill_with_info(p, b, c);

@@ -4,6 +4,7 @@
 #include "tee/enclave/clock.h"
 #include "tee/enclave/log.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/proc/proc.h"
 #include "tee/libos/fs/proc/proc_internal.h"
 #include "tee/libos/task/cpus.h"
 #include "tee/libos/task/process.h"
@@ -527,3 +528,12 @@ const struct pseudo_entry proc_pid_entry = {
     .mode = S_IFDIR | 0555,
     .children = proc_pid_children,
 };
+
+struct process *proc_folder_process(struct file *f)
+{
+    struct pseudo_key key;
+
+    if (!f->inode || pseudo_entry_of(f->inode, &key) != &proc_pid_entry)
+        return NULL;
+    return process_find(key.pid);
+}

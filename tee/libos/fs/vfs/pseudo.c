@@ -86,6 +86,17 @@ static struct pseudo_node *node_of(struct inode *inode)
     return CONTAINER_OF(inode, struct pseudo_node, inode);
 }
 
+const struct pseudo_entry *pseudo_entry_of(struct inode *inode, struct pseudo_key *ret_key)
+{
+    const struct pseudo_node *n = node_of(inode);
+
+    if (inode->ops != &g_dir_ops && inode->ops != &g_file_ops && inode->ops != &g_link_ops &&
+        inode->ops != &g_magic_ops)
+        return NULL;
+    *ret_key = n->key;
+    return n->entry;
+}
+
 static uint64_t mix(uint64_t x)
 {
     x ^= x >> 31;

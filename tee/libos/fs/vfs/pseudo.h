@@ -54,6 +54,8 @@ struct pseudo_entry {
     int (*follow)(const struct pseudo_key *k, struct dentry **ret);
 };
 
+/* What an inode of such a file system shows; NULL: it is another one's. */
+const struct pseudo_entry *pseudo_entry_of(struct inode *inode, struct pseudo_key *ret_key);
 /* root: the table of the top folder. uncached: names come and go (processes). */
 MUST_CHECK int pseudo_fs_new(const char *type, uint32_t magic, const struct pseudo_entry *root,
                              bool uncached, struct super **ret);
