@@ -14,6 +14,7 @@
 #include "tee/libos/fs/tty/tty.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
+#include "tee/libos/task/group.h"
 
 #include <asm/prctl.h>
 #include <errno.h>
@@ -497,4 +498,23 @@ int tty_open_ptmx(struct file *f)
 {
     (void)f;
     return -ENXIO;
+}
+
+/* ---- owners of descriptors ---- */
+
+struct thread *thread_find(int32_t tid)
+{
+    (void)tid;
+    return NULL;
+}
+
+void thread_unref(struct thread *t)
+{
+    (void)t;
+}
+
+int group_signal(int32_t pgid, int signo, const struct siginfo_linux *info)
+{
+    (void)pgid, (void)signo, (void)info;
+    return -ESRCH;
 }

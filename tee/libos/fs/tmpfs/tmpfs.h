@@ -16,3 +16,5 @@ MUST_CHECK int tmpfs_seals_get(struct inode *inode);
 MUST_CHECK int tmpfs_seals_add(struct inode *inode, uint32_t seals);
 /* memfd_create(MFD_ALLOW_SEALING): the file starts without seals. */
 void tmpfs_seals_allow(struct inode *inode);
+/* MFD_NOEXEC_SEAL: nobody may execute it, for good; other seals are allowed. */
+void tmpfs_seals_noexec(struct inode *inode);

@@ -55,7 +55,10 @@ int node_set_attr(struct inode *inode, const struct inode_attr *attr, uint32_t m
     if (resize)
         mutex_lock(&n->write_lock);
     mutex_lock(&inode->lock);
-    if (resize)
+    if ((mask & ATTR_MODE) != 0 && S_ISREG(inode->mode) && (n->file.seals & F_SEAL_EXEC) != 0 &&
+        ((inode->mode ^ attr->mode) & 0111) != 0)
+        rc = -EPERM;
+    else if (resize)
         rc = file_data_resize(n, attr->size);
     if (rc == 0) {
         node_attr_begin(n);

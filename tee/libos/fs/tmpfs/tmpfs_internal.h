@@ -22,6 +22,10 @@
 #define PAGE_TAG_SHARED 1u    /* the program's own mapped page */
 #define PAGE_HOLE ((void *)2) /* zeros that hide the lower file */
 
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x20 /* chmod cannot change who may execute */
+#endif
+
 struct node;
 
 struct entry {

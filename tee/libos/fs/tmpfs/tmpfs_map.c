@@ -155,7 +155,9 @@ void tmpfs_unshare_page(struct file *f, uint64_t off, void *page)
 
 /* ---- seals ---- */
 
-#define SEALS_ALL (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
+#define SEALS_ALL                                                                                  \
+    (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_EXEC)
+#define SEALS_CONTENT (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
 int tmpfs_seals_get(struct inode *inode)
 {
@@ -177,6 +179,9 @@ int tmpfs_seals_add(struct inode *inode, uint32_t seals)
     mutex_lock(&inode->lock);
     if ((n->file.seals & F_SEAL_SEAL) != 0)
         rc = -EPERM;
+    /* What may be executed for good must not change either. */
+    if ((seals & F_SEAL_EXEC) != 0 && (inode->mode & 0111) != 0)
+        seals |= SEALS_CONTENT;
     if (rc == 0 && (seals & F_SEAL_WRITE) != 0)
         for (; rc == 0 && (value = page_index_next(&n->file.pages, &index)) != NULL; index++)
             if (page_is_shared(value))
@@ -191,4 +196,10 @@ int tmpfs_seals_add(struct inode *inode, uint32_t seals)
 void tmpfs_seals_allow(struct inode *inode)
 {
     node_of(inode)->file.seals = 0;
+}
+
+void tmpfs_seals_noexec(struct inode *inode)
+{
+    inode->mode &= ~(uint32_t)0111;
+    node_of(inode)->file.seals = F_SEAL_EXEC;
 }

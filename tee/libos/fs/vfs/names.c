@@ -215,11 +215,16 @@ int vfs_link(int from_dirfd, const char *from, int to_dirfd, const char *to, int
     if (rc == 0)
         rc = lookup_new(&l, false);
     if (rc == 0) {
+        struct inode_attr attr;
+
         inode = old.dentry->inode;
         dir = l.dentry->inode;
-        if (inode->super != dir->super)
+        rc = inode_get_attr(inode, &attr);
+        if (rc == 0 && attr.nlink == 0 && !inode->is_linkable)
+            rc = -ENOENT; /* deleted for good */
+        else if (rc == 0 && inode->super != dir->super)
             rc = -EXDEV;
-        else if (S_ISDIR(inode->mode) || !dir->ops->link)
+        else if (rc == 0 && (S_ISDIR(inode->mode) || !dir->ops->link))
             rc = -EPERM;
     }
     if (rc == 0) {

@@ -223,6 +223,7 @@ static int open_tmpfile(struct lookup *l, const struct vfs_open *how, struct fil
     rc = dir->ops->tmpfile(dir, mode, process_cred(), &inode);
     if (rc < 0)
         return rc;
+    inode->is_linkable = (how->flags & O_EXCL) == 0;
     rc = dentry_new_anon(inode, "/#tmpfile (deleted)", &d);
     if (rc < 0) {
         inode_unref(inode);

@@ -4,12 +4,14 @@
 #include "tee/libos/fs/tmpfs/tmpfs.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 #include "tee/libos/syscall/syscall.h"
+#include "tee/libos/task/group.h"
 
 #include <asm/ioctls.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 
+#define SIGNALS 64u
 #define SETFL_FLAGS ((uint32_t)(O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC))
 
 #ifndef LOCK_SH
@@ -156,6 +158,20 @@ static int64_t set_flags(struct file *f, uint32_t flags)
     return 0;
 }
 
+/* A process or thread, a group when negative, or nobody. */
+static int64_t set_owner(struct file *f, int32_t owner)
+{
+    struct process *p = owner > 0 ? process_find(owner) : NULL;
+    struct thread *t = owner > 0 && !p ? thread_find(owner) : NULL;
+
+    if ((owner > 0 && !p && !t) || (owner < 0 && group_signal(-owner, 0, NULL) < 0))
+        return -ESRCH;
+    process_unref(p);
+    thread_unref(t);
+    f->owner = owner;
+    return 0;
+}
+
 static int64_t control(int fd, struct file *f, int command, uint64_t arg)
 {
     struct f_owner_ex owner;
@@ -179,8 +195,7 @@ static int64_t control(int fd, struct file *f, int command, uint64_t arg)
     case F_GETOWN:
         return f->owner;
     case F_SETOWN:
-        f->owner = (int32_t)arg;
-        return 0;
+        return (int32_t)arg == INT32_MIN ? -EINVAL : set_owner(f, (int32_t)arg);
     case F_GETOWN_EX:
         owner = (struct f_owner_ex){ f->owner < 0 ? F_OWNER_PGRP : F_OWNER_PID,
                                      f->owner < 0 ? -f->owner : f->owner };
@@ -188,8 +203,9 @@ static int64_t control(int fd, struct file *f, int command, uint64_t arg)
     case F_SETOWN_EX:
         if (USER_GET(&owner, arg) < 0)
             return -EFAULT;
-        f->owner = owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
-        return 0;
+        if (owner.type < F_OWNER_TID || owner.type > F_OWNER_PGRP || owner.pid < 0)
+            return -EINVAL;
+        return set_owner(f, owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid);
     case F_GETSIG:
         return 0;
     case F_GETPIPE_SZ:
@@ -204,11 +220,15 @@ static int64_t control(int fd, struct file *f, int command, uint64_t arg)
         return f->inode ? tmpfs_seals_add(f->inode, (uint32_t)arg) : -EINVAL;
     case F_GETLEASE:
         return F_UNLCK;
-    case F_SETLEASE:
-    case F_NOTIFY:
+    case F_NOTIFY: /* as a kernel without it */
+        return f->inode && S_ISDIR(f->inode->mode) ? -EINVAL : -ENOTDIR;
+    case F_SETLEASE: /* as a file system without leases */
+        return -EINVAL;
     case F_SETSIG:
-        syscall_unsupported("fcntl: leases, directory notification, I/O signals",
-                            "use poll or epoll instead");
+        if (arg == 0)
+            return 0;
+        if (arg <= SIGNALS)
+            syscall_unsupported("fcntl: I/O signals", "use poll or epoll instead");
         return -EINVAL;
     default:
         return -EINVAL;

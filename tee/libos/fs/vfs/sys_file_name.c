@@ -325,29 +325,3 @@ SYSCALL_DEFINE(chroot)
     fs_context_set_root(process_current()->fs, dentry);
     return 0;
 }
-
-/* What the tree looks like is the descriptor's business, not the program's. */
-SYSCALL_DEFINE(mount)
-{
-    return -EPERM;
-}
-
-SYSCALL_DEFINE(umount2)
-{
-    return -EPERM;
-}
-
-SYSCALL_DEFINE(pivot_root)
-{
-    return -EPERM;
-}
-
-SYSCALL_DEFINE(name_to_handle_at)
-{
-    return -EOPNOTSUPP;
-}
-
-SYSCALL_DEFINE(open_by_handle_at)
-{
-    return -EPERM;
-}

@@ -17,6 +17,11 @@
                 O_CLOEXEC | O_PATH | O_TMPFILE | FASYNC))
 #define PATH_FLAGS ((uint32_t)(O_PATH | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW))
 #define MEMFD_NAME_MAX 249u
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x8u
+#define MFD_EXEC 0x10u
+#endif
+#define MEMFD_FLAGS (MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC)
 
 static int64_t open_at(int dirfd, uintptr_t path_addr, const struct vfs_open *how)
 {
@@ -208,20 +213,23 @@ SYSCALL_DEFINE(memfd_create)
     uint32_t flags = (uint32_t)b;
     struct file *file;
 
-    if (rc < 0)
-        return rc == -ENAMETOOLONG ? -EINVAL : rc;
-    if ((flags & ~(uint32_t)(MFD_CLOEXEC | MFD_ALLOW_SEALING)) != 0) {
+    if ((flags & ~(uint32_t)MEMFD_FLAGS) != 0 ||
+        (flags & (MFD_EXEC | MFD_NOEXEC_SEAL)) == (MFD_EXEC | MFD_NOEXEC_SEAL)) {
         if ((flags & MFD_HUGETLB) != 0)
             syscall_unsupported("memfd_create: MFD_HUGETLB",
                                 "huge pages do not exist in an enclave");
         return -EINVAL;
     }
+    if (rc < 0)
+        return rc == -ENAMETOOLONG ? -EINVAL : rc;
     rc = tmpfs_anon_file(name, &file);
     if (rc < 0)
         return rc;
     file->flags |= O_LARGEFILE;
     if ((flags & MFD_ALLOW_SEALING) != 0)
         tmpfs_seals_allow(file->inode);
+    if ((flags & MFD_NOEXEC_SEAL) != 0)
+        tmpfs_seals_noexec(file->inode);
     rc = fd_install(file, (flags & MFD_CLOEXEC) != 0, 0);
     if (rc < 0)
         file_unref(file);

@@ -9,11 +9,13 @@
 
 #include <asm/signal.h>
 #include <linux/errno.h>
+#include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/resource.h>
 
 #define COPY_PAGES 16u          /* buffer of sendfile and copy_file_range */
+#define SYNC_RANGE_FLAGS 7u     /* SYNC_FILE_RANGE_* */
 #define RW_SIZE_MAX 0x7ffff000u /* bytes that one call moves, as Linux */
 
 enum direction { READ, WRITE };
@@ -31,6 +33,19 @@ static int limit_check(struct file *f, struct uio *u, uint64_t pos)
     }
     u->left = MIN(u->left, limit - pos);
     return 0;
+}
+
+/* -EFBIG with SIGXFSZ when a regular file would grow beyond RLIMIT_FSIZE. */
+static int grow_check(struct inode *inode, uint64_t size)
+{
+    uint64_t limit = process_current()->limits[RLIMIT_FSIZE].current;
+    struct inode_attr attr;
+
+    if (LIKELY(size <= limit) || !inode || !S_ISREG(inode->mode) ||
+        inode_get_attr(inode, &attr) < 0 || size <= attr.size)
+        return 0;
+    (void)signal_send_thread(thread_current(), SIGXFSZ, NULL);
+    return -EFBIG;
 }
 
 static int64_t transfer(struct file *f, struct uio *u, uint64_t *pos, enum direction direction)
@@ -342,6 +357,25 @@ SYSCALL_DEFINE(sendfile)
     return rc < 0 ? rc : copy_between((int)b, c, (int)a, 0, d);
 }
 
+/* Offsets that may be, and no overlap within one file. */
+static int copy_range_check(struct fd_ref *in, uintptr_t in_off, struct fd_ref *out,
+                            uintptr_t out_off, size_t size)
+{
+    struct position from, to;
+    int rc = position_get(&from, in->file, in_off);
+
+    if (rc == 0)
+        rc = position_get(&to, out->file, out_off);
+    if (rc < 0)
+        return rc == -EINVAL ? -EOVERFLOW : rc;
+    if ((int64_t)(from.value + size) < 0 || (int64_t)(to.value + size) < 0)
+        return -EOVERFLOW;
+    if (in->file->inode == out->file->inode && from.value < to.value + size &&
+        to.value < from.value + size)
+        return -EINVAL;
+    return 0;
+}
+
 SYSCALL_DEFINE(copy_file_range)
 {
     struct fd_ref in, out;
@@ -365,8 +399,12 @@ SYSCALL_DEFINE(copy_file_range)
         rc = -EINVAL;
     else if (rc == 0 && (out.file->flags & O_APPEND) != 0)
         rc = -EBADF;
+    else if (rc == 0 && (!file_can_read(in.file) || !file_can_write(out.file)))
+        rc = -EBADF;
     else if (rc == 0 && from.dev != to.dev)
         rc = -EXDEV;
+    else if (rc == 0)
+        rc = copy_range_check(&in, b, &out, d, e);
     fd_ref_done(&in);
     fd_ref_done(&out);
     return rc < 0 ? rc : copy_between((int)a, b, (int)c, d, e);
@@ -387,7 +425,9 @@ SYSCALL_DEFINE(truncate)
     if (rc >= 0)
         rc = path_lookup(AT_FDCWD, path.str, LOOKUP_FOLLOW, &dentry);
     if (rc >= 0) {
-        rc = vfs_truncate(dentry->inode, b);
+        rc = grow_check(dentry->inode, b);
+        if (rc == 0)
+            rc = vfs_truncate(dentry->inode, b);
         if (rc == 0)
             notify_dentry(dentry, IN_MODIFY);
         dentry_unref(dentry);
@@ -410,6 +450,8 @@ SYSCALL_DEFINE(ftruncate)
     else if (!file_can_write(r.file) || !r.file->ops->truncate)
         rc = -EINVAL;
     else
+        rc = grow_check(r.file->inode, b);
+    if (rc == 0)
         rc = r.file->ops->truncate(r.file, b);
     if (rc == 0 && r.file->inode)
         permission_drop_privileges(r.file->inode);
@@ -431,12 +473,14 @@ SYSCALL_DEFINE(fallocate)
     if (!file_can_write(r.file))
         rc = -EBADF;
     else if (r.file->ops->allocate)
-        rc = r.file->ops->allocate(r.file, (int)b, c, d);
+        rc = (b & FALLOC_FL_KEEP_SIZE) != 0 || c + d < c ? 0 : grow_check(r.file->inode, c + d);
     else
         rc = !r.file->ops->seek                               ? -ESPIPE
              : r.file->inode && S_ISDIR(r.file->inode->mode)  ? -EISDIR
              : r.file->inode && !S_ISREG(r.file->inode->mode) ? -ENODEV
                                                               : -EOPNOTSUPP;
+    if (rc == 0)
+        rc = r.file->ops->allocate(r.file, (int)b, c, d);
     if (rc == 0)
         notify_file(r.file, IN_MODIFY);
     fd_ref_done(&r);
@@ -470,7 +514,20 @@ SYSCALL_DEFINE(fdatasync)
 
 SYSCALL_DEFINE(sync_file_range)
 {
-    return sync_file((int)a, true);
+    struct fd_ref r;
+    int64_t rc = 0;
+
+    if (!fd_borrow((int)a, &r))
+        return -EBADF;
+    if ((r.file->flags & O_PATH) != 0)
+        rc = -EBADF;
+    else if ((d & ~(uint64_t)SYNC_RANGE_FLAGS) != 0 || (int64_t)b < 0 || (int64_t)c < 0 ||
+             (int64_t)(b + c) < 0)
+        rc = -EINVAL;
+    else if (!r.file->inode || S_ISCHR(r.file->inode->mode) || S_ISFIFO(r.file->inode->mode))
+        rc = -ESPIPE;
+    fd_ref_done(&r);
+    return rc < 0 ? rc : sync_file((int)a, true);
 }
 
 SYSCALL_DEFINE(sync)

@@ -155,7 +155,7 @@ SYSCALL_DEFINE(statx)
 
     if ((c & ~(uint64_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT |
                          AT_STATX_SYNC_TYPE)) != 0 ||
-        (d & STATX__RESERVED) != 0)
+        (d & STATX__RESERVED) != 0 || (c & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE)
         return -EINVAL;
     rc = path_attr((int)a, b, (uint32_t)c, &i);
     if (rc < 0)

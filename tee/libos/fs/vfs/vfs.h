@@ -104,6 +104,7 @@ struct inode {
     void *bound_socket;           /* AF_UNIX name: net/ */
     void *fifo;                   /* named pipe: fs/pipe */
     struct notify_watch *watches; /* fs/notify */
+    bool is_linkable; /* made without a name, and may get one: O_TMPFILE without O_EXCL */
 };
 
 struct file_ops {
