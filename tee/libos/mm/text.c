@@ -25,7 +25,8 @@ static int page_drop(uintptr_t page, int prot)
 }
 
 /* Bytes that cross an aligned word: a locked access is atomic within its cache line on every CPU. */
-static void store_locked(uintptr_t addr, const void *src, size_t size)
+__attribute__((no_sanitize("alignment"))) static void store_locked(uintptr_t addr, const void *src,
+                                                                   size_t size)
 {
     uintptr_t line_end = ALIGN_DOWN(addr, CACHE_LINE_SIZE) + CACHE_LINE_SIZE;
     uintptr_t word_at = MIN(addr, line_end - WORD_SIZE);

@@ -506,6 +506,9 @@ static void test_last_threads_leave_together(void **state)
         for (int i = 0; i < 100000 && !__atomic_load_n(&p->zombie, __ATOMIC_ACQUIRE); i++)
             usleep(10);
         assert_true(__atomic_load_n(&p->zombie, __ATOMIC_ACQUIRE));
+        /* The one that ended the process takes itself off its list last. */
+        for (int i = 0; i < 100000 && __atomic_load_n(&p->thread_count, __ATOMIC_ACQUIRE) != 0; i++)
+            usleep(10);
         assert_int_equal(p->thread_count, 0);
         process_unref(p);
     }
