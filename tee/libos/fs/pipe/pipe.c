@@ -37,6 +37,7 @@ int pipe_new(struct pipe **ret)
 void pipe_free(struct pipe *p)
 {
     ring_done(&p->ring);
+    mem_free(p->packets);
     mem_free(p);
 }
 
@@ -87,7 +88,7 @@ void pipe_wake_readers(struct pipe *p)
 void pipe_wake_writers(struct pipe *p)
 {
     /* No writer waits for more than this, and none is told of less. */
-    if (ring_free(&p->ring) >= PIPE_ATOMIC)
+    if (pipe_room(p) >= PIPE_ATOMIC)
         poll_wake_after_unlock(&p->write_wait, POLLOUT | POLLWRNORM);
 }
 
@@ -108,8 +109,7 @@ int pipe_wait_room(struct pipe *p, size_t size)
 {
     int rc;
 
-    WAIT_UNTIL(rc, &p->write_wait, ring_free(&p->ring) >= size || !count_now(&p->readers),
-               WAIT_FOREVER);
+    WAIT_UNTIL(rc, &p->write_wait, pipe_room(p) >= size || !count_now(&p->readers), WAIT_FOREVER);
     return rc;
 }
 
@@ -130,7 +130,8 @@ static int64_t pipe_read(struct file *f, struct uio *u, uint64_t *pos UNUSED)
             count_now(&p->writers) != 0; /* before the look: what the last writer left is read */
 
         mutex_lock(&p->read_lock);
-        int64_t n = ring_read(&p->ring, u, u->left);
+        int64_t n =
+            UNLIKELY(p->packets != NULL) ? pipe_packet_read(p, u) : ring_read(&p->ring, u, u->left);
         mutex_unlock(&p->read_lock);
         if (n > 0)
             pipe_wake_writers(p);
@@ -144,14 +145,12 @@ static int64_t pipe_read(struct file *f, struct uio *u, uint64_t *pos UNUSED)
     }
 }
 
-/* Puts what fits now, in pieces. Writes up to PIPE_ATOMIC go whole or not at all.
- * returns: bytes (0: no room); -EPIPE without the signal; -EFAULT; -ENOMEM. */
-static int64_t write_now(struct pipe *p, struct uio *u)
+/* Bytes without packets, as write_now(); write_lock held. */
+static int64_t write_bytes(struct pipe *p, struct uio *u)
 {
     size_t need = u->left <= PIPE_ATOMIC ? u->left : 1;
     int64_t total = 0;
 
-    mutex_lock(&p->write_lock);
     while (u->left) {
         size_t room = ring_free(&p->ring);
         int64_t n;
@@ -179,6 +178,20 @@ static int64_t write_now(struct pipe *p, struct uio *u)
             wait_wake(&p->read_wait, WAKE_ALL,
                       POLLIN | POLLRDNORM); /* reads while the rest is copied */
     }
+    return total;
+}
+
+/* Puts what fits now, in pieces. Writes up to PIPE_ATOMIC go whole or not at all.
+ * returns: bytes (0: no room); -EPIPE without the signal; -EFAULT; -ENOMEM. */
+static int64_t write_now(struct pipe *p, struct uio *u, bool is_packet)
+{
+    int64_t total;
+
+    mutex_lock(&p->write_lock);
+    if (UNLIKELY(is_packet || p->packets))
+        total = count_now(&p->readers) ? pipe_packet_write(p, u, is_packet) : -EPIPE;
+    else
+        total = write_bytes(p, u);
     mutex_unlock(&p->write_lock);
     if (total > 0)
         pipe_wake_readers(p);
@@ -194,7 +207,7 @@ static int64_t pipe_write(struct file *f, struct uio *u, uint64_t *pos UNUSED)
         return 0;
     for (;;) {
         size_t left = u->left;
-        int64_t n = write_now(p, u);
+        int64_t n = write_now(p, u, (f->flags & O_DIRECT) != 0);
         int rc;
 
         if (n > 0)
@@ -203,7 +216,7 @@ static int64_t pipe_write(struct file *f, struct uio *u, uint64_t *pos UNUSED)
             rc = (int)n;
         } else if (u->left == 0) {
             return total;
-        } else if (n > 0 && (size_t)n < left && ring_free(&p->ring) > PIPE_ATOMIC) {
+        } else if (n > 0 && (size_t)n < left && pipe_room(p) > PIPE_ATOMIC) {
             continue; /* the reader was faster; or a fault: the next round reports it */
         } else if (f->flags & O_NONBLOCK) {
             rc = -EAGAIN;
@@ -238,7 +251,7 @@ static uint32_t pipe_poll(struct file *f, struct poll_table *pt)
             bits |= POLLIN | POLLRDNORM;
     }
     if (can_write(f->flags)) {
-        if (ring_free(&p->ring) >= PIPE_ATOMIC)
+        if (pipe_room(p) >= PIPE_ATOMIC)
             bits |= POLLOUT | POLLWRNORM;
         if (!count_now(&p->readers))
             bits |= POLLERR;
@@ -345,13 +358,9 @@ static int64_t create(uintptr_t addr, uint32_t flags)
     int fds[2];
     int rc;
 
-    if (flags & O_DIRECT) {
-        syscall_unsupported("pipe2: O_DIRECT", "use a SOCK_SEQPACKET socket pair for packets");
+    if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
         return -EINVAL;
-    }
-    if (flags & ~(uint32_t)(O_CLOEXEC | O_NONBLOCK))
-        return -EINVAL;
-    rc = new_ends(flags & O_NONBLOCK, &read_end, &write_end);
+    rc = new_ends(flags & (O_NONBLOCK | O_DIRECT), &read_end, &write_end);
     if (rc < 0)
         return rc;
     fds[0] = poll_fd_install(read_end, (flags & O_CLOEXEC) != 0);

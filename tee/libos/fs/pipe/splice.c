@@ -4,10 +4,14 @@
  * away between address spaces here. Trusted.
  */
 #include <asm/errno.h>
+#include <asm/poll.h>
 #include <linux/fcntl.h>
 
 #include "tee/enclave/alloc.h"
+#include "tee/libos/fs/notify/notify.h"
 #include "tee/libos/fs/pipe/pipe_private.h"
+#include "tee/libos/fs/poll/poll.h"
+#include "tee/libos/fs/vfs/mode.h"
 #include "tee/libos/syscall/syscall.h"
 
 #define SPLICE_F_MOVE 0x01
@@ -58,7 +62,7 @@ static int wait_target(struct splice_end *out, bool nonblock)
     for (;;) {
         if (!__atomic_load_n(&p->readers, __ATOMIC_ACQUIRE))
             return -EPIPE;
-        if (ring_free(&p->ring))
+        if (pipe_room(p))
             return 0;
         if (nonblock || out->file->flags & O_NONBLOCK)
             return -EAGAIN;
@@ -75,7 +79,7 @@ static int64_t peek(struct pipe *p, void *buffer, size_t size)
 
     uio_init_kernel(&u, buffer, size);
     mutex_lock(&p->read_lock);
-    int64_t n = ring_peek(&p->ring, &u, size, 0);
+    int64_t n = ring_peek(&p->ring, &u, pipe_packet_limit(p, size), 0);
     mutex_unlock(&p->read_lock);
     return n;
 }
@@ -86,9 +90,11 @@ static int64_t put_pipe(struct pipe *p, void *buffer, size_t size)
 
     uio_init_kernel(&u, buffer, size);
     mutex_lock(&p->write_lock);
-    int64_t n = pipe_grow(p, MIN(size, ring_free(&p->ring)));
+    int64_t n = pipe_grow(p, MIN(size, pipe_room(p)));
     if (n == 0)
-        n = ring_write(&p->ring, &u, MIN(size, ring_free(&p->ring)));
+        n = ring_write(&p->ring, &u, MIN(size, pipe_room(p)));
+    if (n > 0)
+        pipe_packet_put(p, (size_t)n, false);
     mutex_unlock(&p->write_lock);
     if (n > 0)
         pipe_wake_readers(p);
@@ -107,17 +113,50 @@ static int64_t from_pipe(struct splice_end *in, struct splice_end *out, void *bu
         return rc;
     uio_init_kernel(&u, buffer, size);
     mutex_lock(&in->pipe->read_lock);
-    n = ring_peek(&in->pipe->ring, &u, size, 0);
+    n = ring_peek(&in->pipe->ring, &u, pipe_packet_limit(in->pipe, size), 0);
     if (n > 0) {
         uio_init_kernel(&u, buffer, (size_t)n);
-        n = out->file->ops->write(out->file, &u, end_pos(out));
+        n = out->file->ops->write(out->file, &u, out->file->ops->seek ? end_pos(out) : NULL);
     }
     if (n > 0)
-        ring_skip(&in->pipe->ring, (size_t)n);
+        notify_file(out->file, IN_MODIFY);
+    if (n > 0)
+        pipe_skip(in->pipe, (size_t)n);
     mutex_unlock(&in->pipe->read_lock);
     if (n > 0)
         pipe_wake_writers(in->pipe);
     return n;
+}
+
+/* A source that a read could keep waiting: has it something, or its end? */
+static bool is_ready(struct file *f)
+{
+    return !f->ops->poll || (f->inode && S_ISREG(f->inode->mode)) ||
+           (file_poll(f) & (POLLIN | POLLHUP | POLLERR)) != 0;
+}
+
+/* Puts all of it: another writer may have filled the pipe meanwhile. returns: bytes; -EPIPE; -ENOMEM; -ERESTARTSYS
+ * when the thread must end. */
+static int64_t put_all(struct pipe *p, uint8_t *bytes, size_t size)
+{
+    size_t done = 0;
+    struct waiter w;
+    int64_t n = 0;
+
+    waiter_init(&w);
+    waitq_add(&p->write_wait, &w);
+    while (done < size && n >= 0) {
+        if (!__atomic_load_n(&p->readers, __ATOMIC_ACQUIRE))
+            n = -EPIPE;
+        else if (pipe_room(p))
+            n = put_pipe(p, bytes + done, size - done);
+        else
+            n = wait_sleep(NULL, 0, WAIT_FOREVER, false);
+        if (n > 0)
+            done += (size_t)n;
+    }
+    waitq_remove(&w);
+    return done ? (int64_t)done : n;
 }
 
 static int64_t to_pipe(struct splice_end *in, struct splice_end *out, void *buffer, size_t size,
@@ -129,21 +168,14 @@ static int64_t to_pipe(struct splice_end *in, struct splice_end *out, void *buff
 
     if (rc < 0)
         return rc;
-    mutex_lock(&out->pipe->write_lock);
-    size = MIN(size, ring_free(&out->pipe->ring));
-    n = size ? pipe_grow(out->pipe, size) : -EAGAIN;
-    if (n == 0) {
-        uio_init_kernel(&u, buffer, MIN(size, out->pipe->ring.size - ring_used(&out->pipe->ring)));
-        n = in->file->ops->read(in->file, &u, end_pos(in));
-    }
-    if (n > 0) {
-        uio_init_kernel(&u, buffer, (size_t)n);
-        n = ring_write(&out->pipe->ring, &u, (size_t)n);
-    }
-    mutex_unlock(&out->pipe->write_lock);
-    if (n > 0)
-        pipe_wake_readers(out->pipe);
-    return n;
+    if (nonblock && !is_ready(in->file))
+        return -EAGAIN;
+    uio_init_kernel(&u, buffer, MIN(size, MAX(pipe_room(out->pipe), 1u)));
+    n = in->file->ops->read(in->file, &u, in->file->ops->seek ? end_pos(in) : NULL);
+    if (n <= 0)
+        return n;
+    notify_file(in->file, IN_ACCESS);
+    return put_all(out->pipe, buffer, (size_t)n);
 }
 
 static int64_t pipe_to_pipe(struct splice_end *in, struct splice_end *out, void *buffer,
@@ -161,7 +193,7 @@ static int64_t pipe_to_pipe(struct splice_end *in, struct splice_end *out, void 
         n = put_pipe(out->pipe, buffer, (size_t)n);
     if (n > 0 && take) {
         mutex_lock(&in->pipe->read_lock);
-        ring_skip(&in->pipe->ring, (size_t)n);
+        pipe_skip(in->pipe, (size_t)n);
         mutex_unlock(&in->pipe->read_lock);
         pipe_wake_writers(in->pipe);
     }
@@ -207,6 +239,11 @@ static bool can(const struct file *f, bool write)
     return write ? access != O_RDONLY && f->ops->write : access != O_WRONLY && f->ops->read;
 }
 
+static bool is_folder(const struct file *f)
+{
+    return f->inode && S_ISDIR(f->inode->mode);
+}
+
 SYSCALL_DEFINE(splice)
 {
     struct splice_end in, out;
@@ -229,7 +266,8 @@ SYSCALL_DEFINE(splice)
         rc = get_end(&out, to, d);
     if (rc < 0)
         return rc;
-    if ((!in.pipe && !out.pipe) || (in.pipe && in.pipe == out.pipe) || to->flags & O_APPEND)
+    if (is_folder(from) || (!in.pipe && !out.pipe) || (in.pipe && in.pipe == out.pipe) ||
+        to->flags & O_APPEND)
         return -EINVAL;
     int64_t n = move(&in, &out, e, (uint32_t)f);
     if (n == -EPIPE && out.pipe)

@@ -330,7 +330,7 @@ static int64_t copy_between(int in_fd, uintptr_t in_off, int out_fd, uintptr_t o
         return -EBADF;
     }
     rc = position_get(&in_pos, in.file, in_off);
-    if (rc == 0 && !in_pos.seekable)
+    if (rc == 0 && (!in_pos.seekable || (in.file->inode && S_ISDIR(in.file->inode->mode))))
         rc = -EINVAL; /* what was read and not written could not be put back */
     if (rc == 0)
         rc = position_get(&out_pos, out.file, out_off);
