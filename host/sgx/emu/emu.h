@@ -108,7 +108,7 @@ struct emu_thread {
     uint64_t gpr[16]; /* order of struct sgx_ssa_gpr */
     uint64_t iret[5]; /* rip cs rflags rsp ss */
     uint64_t flags;   /* host's RFLAGS at the ENCLU */
-    uint64_t pad[1];
+    uint64_t trace;   /* not 0: the entry under way is to be single-stepped */
     uint8_t xsave[EMU_XSAVE_SIZE_MAX] ALIGNED(64);
     /* C only */
     uint32_t load_leaf; /* of the entry that is under way or last done */
@@ -121,6 +121,8 @@ struct emu_thread {
     unsigned init_count;
     uint64_t touched; /* where its last #PF in ELRANGE was, and how; 0: see to nothing */
     unsigned touched_access;
+    bool stepping;      /* emu_step.c: the program asked for it */
+    uint64_t step_last; /* RIP at the last step */
     struct emu_thread *next_free;
 };
 #define EMU_ASSERT_OFF(field, off)                                                                 \
@@ -152,6 +154,7 @@ EMU_ASSERT_OFF(fault_code, T_FAULT_CODE);
 EMU_ASSERT_OFF(gpr, T_GPR);
 EMU_ASSERT_OFF(iret, T_IRET);
 EMU_ASSERT_OFF(flags, T_FLAGS);
+EMU_ASSERT_OFF(trace, T_TRACE);
 EMU_ASSERT_OFF(xsave, T_XSAVE);
 _Static_assert(sizeof(struct emu_thread) <= EMU_THREAD_STATE, "thread state");
 
@@ -268,6 +271,18 @@ void emu_transition_wait(const struct emu_thread *t);
 /* emu_signal.c */
 int emu_signal_install(void);
 bool emu_signal_at_aep(struct sgx_enclave *e, void *ucontext);
+
+/* emu_step.c: single steps with signals, for tests (CLOCHE_EMU_STEP). */
+#define EMU_STEP_ON 0x434c4f4348450001ull
+#define EMU_STEP_OFF 0x434c4f4348450000ull
+#define EMU_STEP_REPORT 0x434c4f4348450002ull /* off, and the places to CLOCHE_EMU_STEP_LOG */
+/* Reads the settings. returns: 0; -EINVAL; -ENOMEM. */
+MUST_CHECK int emu_step_init(void);
+bool emu_step_wants(const struct emu_thread *t, uint32_t cssa);
+/* SIGTRAP with TRAP_TRACE, any FS. is_enclave: RIP is in an ELRANGE, a stub or a load. returns: true: it was ours. */
+bool emu_step_trap(struct emu_thread *t, ucontext_t *uc, bool is_enclave);
+/* #UD of the enclave, the host's FS. returns: true: it was the program's word to us, and is over. */
+bool emu_step_trigger(struct emu_thread *t, ucontext_t *uc);
 
 /* emu_enclu.c: an ENCLU that trapped. regs is the enclave's state with RIP at the ENCLU. */
 enum emu_outcome {

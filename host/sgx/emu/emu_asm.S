@@ -190,6 +190,9 @@ sgx_emu_next:
     .hidden sgx_emu_load_start
 sgx_emu_load_start:
 .Leenter:
+    cmpq $0, T_TRACE(%r11)
+    jne .Leenter_trace
+.Leenter_load:
     mov T_LOAD_GS(%r11), %r10
     wrgsbase %r10
     mov T_LOAD_FS(%r11), %r10
@@ -206,6 +209,9 @@ sgx_emu_load_start:
     jmp *%r11
 
 .Leresume:
+    cmpq $0, T_TRACE(%r11)
+    jne .Leresume_trace
+.Leresume_load:
     mov T_XFRM(%r11), %eax
     mov T_XFRM+4(%r11), %edx
     xrstor64 T_XSAVE(%r11)
@@ -236,6 +242,18 @@ sgx_emu_load_start:
     push T_FLAGS(%r11)
     popfq
     jmp .Lflags_are_loaded
+
+    /* Single steps begin (emu_step.c); the stack is still the host's. */
+.Leenter_trace:
+    pushfq
+    orq $0x100, (%rsp)
+    popfq
+    jmp .Leenter_load
+.Leresume_trace:
+    pushfq
+    orq $0x100, (%rsp)
+    popfq
+    jmp .Leresume_load
     .globl sgx_emu_load_end
     .hidden sgx_emu_load_end
 sgx_emu_load_end:

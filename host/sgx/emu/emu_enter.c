@@ -15,7 +15,8 @@
 #include <x86intrin.h>
 
 #define RFLAGS_LOADABLE 0x240cd5ull /* CF PF AF ZF SF DF OF AC ID */
-#define RFLAGS_FIXED 0x202ull       /* IF and bit 1 */
+#define RFLAGS_TF 0x100ull
+#define RFLAGS_FIXED 0x202ull /* IF and bit 1 */
 #define USER_CS 0x33
 #define USER_SS 0x2b
 #define XSAVE_LEGACY_SIZE 512u
@@ -113,7 +114,8 @@ static bool load_ssa(struct emu_thread *t, uint32_t cssa)
     memcpy(t->gpr, &gpr, sizeof t->gpr);
     t->iret[0] = gpr.rip;
     t->iret[1] = USER_CS;
-    t->iret[2] = (gpr.rflags & RFLAGS_LOADABLE) | RFLAGS_FIXED;
+    t->iret[2] = (gpr.rflags & RFLAGS_LOADABLE) | RFLAGS_FIXED | (t->trace ? RFLAGS_TF : 0);
+    t->step_last = gpr.rip;
     t->iret[3] = gpr.rsp;
     t->iret[4] = USER_SS;
     t->load_fs = gpr.fs_base;
@@ -132,6 +134,7 @@ static bool load_tcs(struct emu_thread *t, uint32_t cssa)
     t->load_fs = base + page->ofs_base;
     t->load_gs = base + page->ogs_base;
     t->load_rax = cssa;
+    t->step_last = t->load_rip;
     return emu_cpu_is_canonical(t->load_rip) && emu_cpu_is_canonical(t->load_fs) &&
            emu_cpu_is_canonical(t->load_gs);
 }
@@ -235,6 +238,7 @@ struct emu_prepared sgx_emu_prepare(uint32_t leaf, struct emu_thread *t)
 
     if (bad)
         return fail(t, EMU_PF, bad);
+    t->trace = emu_step_wants(t, frame);
     if (leaf == SGX_ERESUME) {
         if (t->touched)
             sync_touched(t);
@@ -368,7 +372,7 @@ static void save_gpr(struct emu_thread *t, const ucontext_t *uc, uint64_t fs, ui
                        .r13 = g[REG_R13],
                        .r14 = g[REG_R14],
                        .r15 = g[REG_R15],
-                       .rflags = g[REG_EFL],
+                       .rflags = g[REG_EFL] & ~(t->stepping ? (greg_t)RFLAGS_TF : 0),
                        .rip = g[REG_RIP],
                        .ursp = t->tcs->ursp,
                        .urbp = t->tcs->urbp,

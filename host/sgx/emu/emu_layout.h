@@ -58,4 +58,5 @@
 #define T_GPR 200
 #define T_IRET 328
 #define T_FLAGS 368
+#define T_TRACE 376
 #define T_XSAVE 384

@@ -244,6 +244,8 @@ static enum next exception(struct emu_thread *t, int sig, const siginfo_t *si, u
     } else if (fault.vector == EMU_UD) {
         if (is_enclu((uint64_t)g[REG_RIP]))
             return leaf(t, uc, fs, gs);
+        if (emu_step_trigger(t, uc))
+            return NEXT_ENCLAVE;
     } else if (fault.vector == EMU_BP && is_stub_trap(t->e, (uint64_t)g[REG_RIP] - 1)) {
         g[REG_RIP] -= 1;
         return leaf(t, uc, fs, gs);
@@ -319,6 +321,10 @@ static ANY_FS void handler(int sig, siginfo_t *si, void *context)
         return;
     }
     bool is_enclave = emu_registry_find(rip) || find_stub(rip);
+
+    if (sig == SIGTRAP && si->si_code == TRAP_TRACE &&
+        emu_step_trap(t, uc, is_enclave || is_between(rip, sgx_emu_load_start, sgx_emu_load_end)))
+        return;
 
     /* An enclave may have jumped to nowhere. */
     if (!is_enclave && is_exception(sig, si) &&

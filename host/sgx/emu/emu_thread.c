@@ -175,9 +175,11 @@ int emu_thread_init(struct sgx_enclave *e)
     t->host_gs = _readgsbase_u64();
     t->spin = wait ? emu_cpu_ticks(strtoull(wait, NULL, 10)) : 0;
     t->init_count = 1;
+    int rc = emu_step_init();
     stack_t stack = { .ss_sp = (uint8_t *)t + EMU_THREAD_STATE + PAGE_SIZE,
                       .ss_size = EMU_THREAD_BLOCK - EMU_THREAD_STATE - PAGE_SIZE };
-    int rc = sigaltstack(&stack, &t->old_stack) < 0 ? -errno : emu_thread_dispatch(t, e);
+    if (rc == 0)
+        rc = sigaltstack(&stack, &t->old_stack) < 0 ? -errno : emu_thread_dispatch(t, e);
 
     if (rc < 0) {
         give_free(t);
