@@ -40,7 +40,8 @@ static int g_is_armed; /* the first round is for sites that trap once */
 static void failed(const char *what, long got, long want)
 {
     if (g_failures++ < 20)
-        fprintf(stderr, "FAILED %s: %ld (0x%lx), expected %ld (0x%lx)\n", what, got, got, want, want);
+        fprintf(stderr, "FAILED %s: %ld (0x%lx), expected %ld (0x%lx)\n", what, got, got, want,
+                want);
 }
 
 static void check(const char *what, long got, long want)
@@ -61,7 +62,8 @@ static void on_signal(int signo, siginfo_t *info, void *context)
     if (signo != SIGUSR1 || info->si_signo != SIGUSR1)
         g_failures++;
     g_handled++;
-    __asm__ volatile("vpcmpeqb %%ymm0, %%ymm0, %%ymm0\n\tvmovdqa %%ymm0, %%ymm7\n\tvmovdqa %%ymm0, %%ymm15\n\tvzeroupper" ::
+    __asm__ volatile("vpcmpeqb %%ymm0, %%ymm0, %%ymm0\n\tvmovdqa %%ymm0, %%ymm7\n\tvmovdqa %%ymm0, "
+                     "%%ymm15\n\tvzeroupper" ::
                          : "xmm0", "xmm7", "xmm15");
 }
 
@@ -88,8 +90,10 @@ static void do_registers(unsigned seed)
     step(STEP_OFF);
     for (unsigned i = 0; i < sizeof in / 8; i++)
         if (i != 11)
-            check(i < 11 ? "register" : i < 24 ? "red zone" : "vector register", (long)((uint64_t *)&out)[i],
-                  (long)((uint64_t *)&in)[i]);
+            check(i < 11   ? "register"
+                  : i < 24 ? "red zone"
+                           : "vector register",
+                  (long)((uint64_t *)&out)[i], (long)((uint64_t *)&in)[i]);
 }
 
 static void do_pipe(unsigned seed)
@@ -174,7 +178,10 @@ static void do_fault(unsigned seed)
     unsigned long before = g_faults;
 
     step(STEP_ON);
-    __asm__ volatile("xor %%ecx, %%ecx\n\tmov 8(%%rcx), %0\n\tud2" : "+a"(value) : : "rcx", "memory");
+    __asm__ volatile("xor %%ecx, %%ecx\n\tmov 8(%%rcx), %0\n\tud2"
+                     : "+a"(value)
+                     :
+                     : "rcx", "memory");
     step(STEP_OFF);
     check("faults", (long)(g_faults - before), 2);
     check("a register over a fault", (long)value, seed);
@@ -206,8 +213,9 @@ static void do_bad_pointers(unsigned seed)
     check("futex of a bad address", c, -1);
 }
 
-static void (*const g_windows[])(unsigned) = { do_registers, do_pipe, do_paths, do_exit, do_futex,
-                                               do_memory, do_fault, do_host_write, do_bad_pointers };
+static void (*const g_windows[])(unsigned) = { do_registers, do_pipe,       do_paths,
+                                               do_exit,      do_futex,      do_memory,
+                                               do_fault,     do_host_write, do_bad_pointers };
 #define WINDOWS (sizeof g_windows / sizeof *g_windows)
 
 static void handle(int signo, void (*function)(int, siginfo_t *, void *), int flags)
@@ -249,6 +257,7 @@ int main(int argc, char **argv)
         sigprocmask(SIG_UNBLOCK, &set, NULL);
         check("signals handled", (long)g_handled, 1);
     }
-    printf("windows %lu, handled %lu, faults %lu, failures %lu\n", windows, g_handled, g_faults, g_failures);
+    printf("windows %lu, handled %lu, faults %lu, failures %lu\n", windows, g_handled, g_faults,
+           g_failures);
     return g_failures ? 1 : 0;
 }

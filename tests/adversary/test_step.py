@@ -26,7 +26,7 @@ RANGES = [('enclave_text_start', 'enclave_return_end'), ('enclave_return_end', N
           ('user_raw_load32', None), ('uptr_copy_words', None), ('tsc_read', None)]
 # name -> stride (more than what a signal makes run), deep, windows, windows of the whole, mode
 RUNS = {
-    'noted': (200, False, 18, 400, ['blocked']),
+    'noted': (200, False, 9, 400, ['blocked']),
     'handled': (600, False, 9, 200, []),
     'nested': (400, True, 9, 400, ['blocked']),
 }
