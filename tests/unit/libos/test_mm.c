@@ -305,7 +305,7 @@ static struct program run_program(struct mm *mm, struct file *f)
     assert_int_equal(mm_image_place(mm, 8 * PAGE_SIZE, &at), 0);
     p.text = (char *)at;
     assert_int_equal(
-        mm_map(mm, &at, 8 * PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, f, 0), 0);
+        mm_map(mm, &at, 4 * PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, f, 0), 0);
     at += 4 * PAGE_SIZE;
     p.data = (char *)at;
     assert_int_equal(mm_map(mm, &at, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED,
