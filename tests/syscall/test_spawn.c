@@ -9,6 +9,7 @@
 #include <linux/sched.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -93,6 +95,20 @@ static void write_file(const char *name, const char *text, mode_t mode)
     CHECK_EQ(write(fd, text, strlen(text)), strlen(text));
     ZERO(fchmod(fd, mode));
     ZERO(close(fd));
+}
+
+/* This program lies where a non-PIE program would: an enclave has room for one. */
+static bool is_fixed(void)
+{
+    return getauxval(AT_PHDR) < 0x10000000;
+}
+
+static void need_python(void)
+{
+    if (access("/usr/bin/python3", X_OK) != 0)
+        case_skip("no python3");
+    if (is_fixed())
+        case_skip("neither this program nor python3 is PIE");
 }
 
 /* ---- vfork ---- */
@@ -647,9 +663,115 @@ TEST(exec_from_a_thread)
                      "threading.Event().wait()\n",
                      NULL };
 
-    if (access("/usr/bin/python3", X_OK) != 0)
-        case_skip("no python3");
+    need_python();
     CHECK_EQ(vfork_exec("/usr/bin/python3", argv, environ), 13 << 8);
+}
+
+/* ---- memory that processes share ---- */
+
+TEST(spawn_shared_file)
+{
+    char *argv[] = { "python3", "-c",
+                     "import mmap, sys\n"
+                     "with open('shared', 'r+b') as f: m = mmap.mmap(f.fileno(), 8192)\n"
+                     "if m[4096:4101] != b'first': sys.exit(1)\n"
+                     "m[4096:4102] = b'second'\n",
+                     NULL };
+    int fd = OK(open("shared", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    char *p;
+
+    need_python();
+    ZERO(ftruncate(fd, 8192));
+    p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(p != MAP_FAILED);
+    memcpy(p + 4096, "first", 6);
+    CHECK_EQ(vfork_exec("/usr/bin/python3", argv, environ), 0);
+    CHECK(memcmp(p + 4096, "second", 6) == 0);
+    ZERO(munmap(p, 8192));
+    ZERO(close(fd));
+}
+
+struct meeting {
+    sem_t go, done;
+    pthread_mutex_t lock;
+    int value;
+};
+
+static struct meeting *meeting_map(const char *path)
+{
+    int fd = OK(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    struct meeting *m;
+
+    ZERO(ftruncate(fd, 4096));
+    m = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(m != MAP_FAILED);
+    ZERO(close(fd));
+    return m;
+}
+
+static void add(struct meeting *m)
+{
+    for (int i = 0; i < 50; i++) {
+        ZERO(pthread_mutex_lock(&m->lock));
+        m->value++;
+        ZERO(pthread_mutex_unlock(&m->lock));
+    }
+}
+
+/* The other side of the next case; alone it does nothing. */
+TEST(spawn_meeting_child)
+{
+    const char *path = getenv("SPAWN_MEETING");
+    struct meeting *m;
+
+    if (!path)
+        return;
+    m = meeting_map(path);
+    ZERO(sem_wait(&m->go));
+    add(m);
+    ZERO(sem_post(&m->done));
+    ZERO(pthread_mutex_lock(&m->lock)); /* and ends with it */
+}
+
+/* Semaphores and a robust mutex in a file that two programs map, each at its own address. */
+TEST(spawn_meeting)
+{
+    pthread_mutexattr_t attr;
+    char path[PATH_MAX], variable[PATH_MAX + 16];
+    char *argv[] = { "child", "spawn_meeting_child", NULL }, *env[] = { variable, NULL };
+    struct meeting *m;
+    pid_t pid;
+
+    if (is_fixed())
+        case_skip("this program is not PIE");
+    OK(getcwd(path, sizeof path - 8));
+    strcat(path, "/meeting");
+    snprintf(variable, sizeof variable, "SPAWN_MEETING=%s", path);
+    m = meeting_map(path);
+    ZERO(sem_init(&m->go, 1, 0));
+    ZERO(sem_init(&m->done, 1, 0));
+    ZERO(pthread_mutexattr_init(&attr));
+    ZERO(pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED));
+    ZERO(pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST));
+    ZERO(pthread_mutex_init(&m->lock, &attr));
+    pid = vfork();
+    if (pid == 0) {
+        int null = open("/dev/null", O_WRONLY);
+
+        dup2(null, 1);
+        execve("/proc/self/exe", argv, env);
+        _exit(127);
+    }
+    sleep_ms(30); /* it waits now, most likely */
+    ZERO(sem_post(&m->go));
+    add(m);
+    ZERO(sem_wait(&m->done));
+    CHECK_EQ(wait_status(pid), 0);
+    CHECK_EQ(m->value, 100);
+    CHECK_EQ(pthread_mutex_lock(&m->lock), EOWNERDEAD);
+    ZERO(pthread_mutex_consistent(&m->lock));
+    ZERO(pthread_mutex_unlock(&m->lock));
+    ZERO(munmap(m, 4096));
 }
 
 /* ---- limits ---- */
@@ -676,6 +798,7 @@ TEST(spawn_memory_limit)
 {
     char out[64];
 
+    need_python();
     CHECK_EQ(shell("ulimit -v 200000; exec python3 -c 'import sys\ntry: x = bytearray(400 << "
                    "20)\nexcept MemoryError: sys.exit(21)'",
                    out, sizeof out, NULL, environ) >>

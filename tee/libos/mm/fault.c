@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pages come and go: commitment on first touch with fault-around, file pages, give-back. Trusted.
- * SGX cannot map one page at two addresses, so private file pages are copies from their first touch on, and a page of a
- * shared file is lent to the one place that maps it.
+ * SGX cannot map one page at two addresses, so private file pages are copies from their first touch on (shared ones:
+ * share.c).
  */
 #include <linux/mman.h>
 #include <asm/signal.h>
@@ -49,7 +49,7 @@ static void bounce_put(void *b)
         page_free(b, FILE_WINDOW_PAGES);
 }
 
-static int pages_commit(struct mm *mm, uintptr_t start, size_t count, int prot, uint8_t flags)
+int pages_commit(struct mm *mm, uintptr_t start, size_t count, int prot, uint8_t flags)
 {
     int rc = page_table_cover(start, start + count * PAGE_SIZE);
 
@@ -96,28 +96,6 @@ void pages_decommit(struct mm *mm, uintptr_t start, uintptr_t end)
         page_state_set(run, count, 0);
         enclave_decommit(run, count);
         mm->resident_pages -= count;
-        start = run_end;
-    }
-}
-
-void area_unshare(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end)
-{
-    uintptr_t run, run_end;
-    uint8_t state;
-
-    while (page_run_next(start, end, &run, &run_end, &state)) {
-        for (uintptr_t page = run; page < run_end; page += PAGE_SIZE) {
-            /* The file system reads the page: it must not be PROT_NONE. */
-            if ((state & PAGE_PROT) == 0 && enclave_protect(page, 1, 0, PAGE_READ) < 0)
-                continue;
-            a->file->ops->unshare_page(a->file, a->off + (page - a->node.start), (void *)page);
-        }
-        mutex_lock(&mm->lock);
-        page_state_set(run, (run_end - run) >> PAGE_SHIFT, 0);
-        enclave_decommit(run, (run_end - run) >> PAGE_SHIFT);
-        mm->resident_pages -= (run_end - run) >> PAGE_SHIFT;
-        mm->shared_pages -= (run_end - run) >> PAGE_SHIFT;
-        mutex_unlock(&mm->lock);
         start = run_end;
     }
 }
@@ -246,82 +224,6 @@ static int fault_file(struct mm *mm, struct area *a, uintptr_t page)
     bounce_put(bounce);
     file_unref(f.file);
     return rc < 0 && rc != -ENOMEM ? -EIO : (int)rc;
-}
-
-/*
- * The file's page lies at another address of this mm (a second view): takes it away from there, so that the next
- * access there fetches it back. share_lock is held: accesses meanwhile fault and wait for it. returns: 0; -EBUSY it is
- * another process's; -ENOMEM.
- */
-static int shared_fetch(struct mm *mm, struct file *file, uint64_t off)
-{
-    uintptr_t other = file->ops->shared_page ? file->ops->shared_page(file, off) : 0;
-    struct area *a;
-    int rc = 0, prot;
-
-    mutex_lock(&mm->lock);
-    a = other ? area_find(mm, other) : NULL;
-    if (!a || a->kind != AREA_FILE_SHARED || !(page_state(other) & PAGE_SHARED))
-        rc = -EBUSY;
-    prot = rc == 0 ? page_state(other) & PAGE_PROT : 0;
-    if (rc == 0 && prot != PAGE_READ)
-        rc = enclave_protect(other, 1, prot, PAGE_READ);
-    mutex_unlock(&mm->lock);
-    if (rc < 0)
-        return rc;
-    file->ops->unshare_page(file, off, (void *)other);
-    mutex_lock(&mm->lock);
-    page_state_set(other, 1, 0);
-    enclave_decommit(other, 1);
-    mm->resident_pages--;
-    mm->shared_pages--;
-    mutex_unlock(&mm->lock);
-    return 0;
-}
-
-int page_share(struct mm *mm, uintptr_t page)
-{
-    struct file *file = NULL;
-    uint64_t off = 0;
-    int rc = 0, prot = 0;
-    struct area *a;
-
-    mutex_lock(&mm->share_lock);
-    mutex_lock(&mm->lock);
-    a = area_find(mm, page);
-    if (a && a->kind == AREA_FILE_SHARED && !(page_state(page) & PAGE_PRESENT)) {
-        rc = pages_commit(mm, page, 1, PAGE_READ | PAGE_WRITE, PAGE_SHARED);
-        if (rc == 0) {
-            file = a->file;
-            prot = prot_of_pages(a->prot);
-            off = a->off + (page - a->node.start);
-            file_ref(file);
-            mm->shared_pages++;
-        }
-    }
-    mutex_unlock(&mm->lock);
-    if (file) {
-        rc = file->ops->share_page(file, off, (void *)page);
-        if (rc == -EBUSY) {
-            rc = shared_fetch(mm, file, off);
-            if (rc == 0)
-                rc = file->ops->share_page(file, off, (void *)page);
-        }
-        mutex_lock(&mm->lock);
-        if (rc < 0) {
-            page_state_set(page, 1, 0);
-            enclave_decommit(page, 1);
-            mm->resident_pages--;
-            mm->shared_pages--;
-        } else if (prot != (PAGE_READ | PAGE_WRITE)) {
-            rc = enclave_protect(page, 1, PAGE_READ | PAGE_WRITE, prot);
-            page_state_set(page, 1, PAGE_PRESENT | PAGE_SHARED | prot);
-        }
-        mutex_unlock(&mm->lock);
-        file_unref(file);
-    }
-    mutex_unlock(&mm->share_lock);
-    return rc;
 }
 
 /* MAP_GROWSDOWN: the area above addr grows down to it when the space between is free. */

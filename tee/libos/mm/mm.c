@@ -48,6 +48,7 @@ void mm_destroy(struct mm *mm)
     mutex_unlock(&mm->lock);
     free_clear(mm);
     space_release_all(mm);
+    space_unpin_wait(mm);
     mem_free(mm);
 }
 

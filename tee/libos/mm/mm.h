@@ -11,6 +11,7 @@
 #include "tee/libos/mm/user.h"
 
 struct file; /* tee/libos/fs/vfs/vfs.h */
+struct inode;
 struct mm;
 
 MUST_CHECK int mm_new(struct mm **ret);
@@ -87,6 +88,14 @@ MUST_CHECK int mm_remap(struct mm *mm, uintptr_t addr, size_t old_size, size_t n
 /* Gives the pages of private areas in the range back (MADV_DONTNEED): the next access finds fresh ones. -ENOMEM
  * when some of the range is not mapped. */
 MUST_CHECK int mm_discard(struct mm *mm, uintptr_t addr, size_t size);
+/*
+ * For file systems whose storage a shared mapping is: copies within the page of program memory at addr, whatever
+ * permissions its process has given it. dst: from the page; else to it, from src, or zeros when src is NULL. The caller holds the
+ * lock under which share_page and unshare_page change what is storage. returns: 0; -EIO.
+ */
+MUST_CHECK int mm_shared_copy(uintptr_t addr, void *dst, const void *src, size_t size);
+/* What of a file is mapped shared at addr of the calling process. false: nothing. Not a reference. */
+bool mm_shared_find(uintptr_t addr, struct inode **ret_inode, uint64_t *ret_off);
 /* The new end of the heap; the old one when brk is not possible. */
 uintptr_t mm_brk(struct mm *mm, uintptr_t brk);
 void mm_stack_set(struct mm *mm, uintptr_t stack_start);

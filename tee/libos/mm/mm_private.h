@@ -3,7 +3,7 @@
  * What the files of tee/libos/mm share: areas, free ranges, page states. Trusted. Nothing outside this
  * folder includes it.
  *
- * Lock order: mm->share_lock > mm->lock > g_space_lock. File operations (map_page, share_page, unshare_page) run without
+ * Lock order: mm->share_lock > inode->lock > mm->lock > g_space_lock; nobody holds those of two. File operations (map_page, share_page, unshare_page) run without
  * mm->lock: a file system may hold its own locks while it faults on program memory.
  */
 #pragma once
@@ -65,7 +65,8 @@ struct mm {
     struct range_tree areas;
     struct area *last_area; /* most recent hit */
     struct range_tree free[ZONE_COUNT];
-    struct claim *claims;  /* under g_space_lock */
+    struct claim *claims; /* under g_space_lock */
+    uint32_t pins;        /* atomic; raised under g_space_lock */
     uintptr_t image_first; /* where the first image went */
     uintptr_t image_next;  /* where the next image goes in the claim for images */
     uintptr_t image_end;
@@ -106,6 +107,11 @@ MUST_CHECK int space_claim_at(struct mm *mm, uintptr_t start, uintptr_t end, enu
 MUST_CHECK int space_claim_find(struct mm *mm, size_t size, enum zone zone, bool from_top,
                                 uintptr_t *ret_start);
 void space_release_all(struct mm *mm);
+/* The address space that owns addr, which stays (but may lose all its areas) until it is unpinned; NULL: none. */
+struct mm *space_pin(uintptr_t addr);
+void space_unpin(struct mm *mm);
+/* Waits until nobody has mm pinned; it owns nothing any more. */
+void space_unpin_wait(struct mm *mm);
 /* All claims of `from` become those of `to`, which has none. */
 void space_hand_over(struct mm *from, struct mm *to);
 /* True when mm owns something below the library OS, where non-PIE programs go, or more than size_max bytes. */
@@ -190,8 +196,10 @@ uint64_t limit_get(unsigned resource);
 #define GROWSDOWN_SIZE_MAX (8ul << 20)   /* how far an area of MAP_GROWSDOWN grows */
 #define SHARED_POPULATE_SIZE (1ul << 20) /* of a shared file that is made present at once */
 
-/* Makes a page of a shared file its storage, unless that has been done. Called with no lock. returns: 0; share_page's error
- * (-EBUSY: it is mapped elsewhere), -ENOMEM. */
+/* Commits pages and counts them. mm->lock held. */
+MUST_CHECK int pages_commit(struct mm *mm, uintptr_t start, size_t count, int prot, uint8_t flags);
+/* Makes a page of a shared file its storage, unless that has been done; fetches it from where it is. Called with no lock.
+ * returns: 0; share_page's error, -ENOMEM, -EBUSY: others fetch it away all the time. */
 MUST_CHECK int page_share(struct mm *mm, uintptr_t page);
 /* True when only the calling thread, or nobody, runs in mm. */
 bool mm_is_alone(struct mm *mm);

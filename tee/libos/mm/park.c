@@ -171,6 +171,7 @@ void mm_program_set(struct mm *mm, struct file *program)
     mm->stack_pages = warm->stack_pages;
     mm->brk_start = warm->brk_start;
     mm->brk = warm->brk;
+    space_unpin_wait(warm);
     mem_free(warm);
 }
 

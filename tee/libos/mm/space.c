@@ -8,6 +8,7 @@
 #include "abi/image.h"
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/lock.h"
+#include "tee/enclave/ocall.h"
 #include "tee/libos/mm/mm_private.h"
 
 static struct spin g_space_lock; /* guards g_claims and every mm->claims; a leaf lock */
@@ -162,6 +163,32 @@ int mm_fixed_check(struct mm *mm, uintptr_t start, uintptr_t end)
     }
     spin_unlock(&g_space_lock);
     return rc;
+}
+
+struct mm *space_pin(uintptr_t addr)
+{
+    struct mm *mm = NULL;
+    struct claim *c;
+
+    spin_lock(&g_space_lock);
+    c = claim_of(range_tree_find(&g_claims, addr));
+    if (c) {
+        mm = c->mm;
+        __atomic_add_fetch(&mm->pins, 1, __ATOMIC_ACQ_REL);
+    }
+    spin_unlock(&g_space_lock);
+    return mm;
+}
+
+void space_unpin(struct mm *mm)
+{
+    __atomic_sub_fetch(&mm->pins, 1, __ATOMIC_ACQ_REL);
+}
+
+void space_unpin_wait(struct mm *mm)
+{
+    while (__atomic_load_n(&mm->pins, __ATOMIC_ACQUIRE) > 0)
+        ocall_yield();
 }
 
 void space_hand_over(struct mm *from, struct mm *to)

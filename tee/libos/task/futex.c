@@ -8,7 +8,7 @@
 #include <linux/time_types.h>
 
 #include "tee/enclave/clock.h"
-#include "tee/libos/mm/user.h"
+#include "tee/libos/mm/mm.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/clocks.h"
@@ -18,9 +18,20 @@
 
 static struct futex_bucket g_buckets[FUTEX_BUCKETS];
 
-struct futex_bucket *futex_bucket_of(uintptr_t addr)
+struct futex_key futex_key_of(uintptr_t addr, bool is_private)
 {
-    uint64_t hash = (addr >> 2) * 0x9e3779b97f4a7c15ull;
+    struct futex_key key = { .at = addr };
+    struct inode *inode;
+    uint64_t off;
+
+    if (UNLIKELY(!is_private && mm_shared_find(addr, &inode, &off)))
+        key = (struct futex_key){ .inode = inode, .at = off };
+    return key;
+}
+
+struct futex_bucket *futex_bucket_of(const struct futex_key *key)
+{
+    uint64_t hash = ((uintptr_t)key->inode + (key->at >> 2)) * 0x9e3779b97f4a7c15ull;
 
     return &g_buckets[hash >> 55];
 }
@@ -104,7 +115,7 @@ int futex_check(uintptr_t addr)
 /* Puts w into its bucket if the word has the value. returns: 0; -EAGAIN; -EFAULT. */
 static int enter_if_equal(struct futex_waiter *w, uint32_t value)
 {
-    struct futex_bucket *b = futex_bucket_of(w->addr);
+    struct futex_bucket *b = futex_bucket_of(&w->key);
     uint32_t seen;
 
     for (unsigned i = 0; i < FAULT_TRIES_MAX; i++) {
@@ -131,34 +142,39 @@ static int enter_if_equal(struct futex_waiter *w, uint32_t value)
     return -EFAULT;
 }
 
-static int wait_once(uintptr_t addr, uint32_t value, uint32_t bitset, uint64_t deadline_ns)
+static int wait_once(uintptr_t addr, uint32_t value, uint32_t bitset, uint64_t deadline_ns,
+                     bool is_private)
 {
     struct futex_waiter w = { .thread = current(), .addr = addr, .bitset = bitset };
     int rc = bitset ? futex_check(addr) : -EINVAL;
 
-    if (rc == 0)
+    if (rc == 0) {
+        w.key = futex_key_of(addr, is_private);
         rc = enter_if_equal(&w, value);
+    }
     return rc < 0 ? rc : futex_waiter_sleep(&w, deadline_ns);
 }
 
 static int64_t restart_wait(struct thread *t)
 {
-    int rc = wait_once(t->restart_args[0], (uint32_t)t->restart_args[1],
-                       (uint32_t)t->restart_args[2], t->restart_args[3]);
+    int rc =
+        wait_once(t->restart_args[0], (uint32_t)t->restart_args[1], (uint32_t)t->restart_args[2],
+                  t->restart_args[3], t->restart_args[1] >> 32 != 0);
 
     return rc == -ERESTARTSYS ? -ERESTART_RESTARTBLOCK : rc;
 }
 
-static int64_t wait(uintptr_t addr, uint32_t value, uint32_t bitset, uint64_t deadline_ns)
+static int64_t wait(uintptr_t addr, uint32_t value, uint32_t bitset, uint64_t deadline_ns,
+                    bool is_private)
 {
     struct thread *t = current();
-    int rc = wait_once(addr, value, bitset, deadline_ns);
+    int rc = wait_once(addr, value, bitset, deadline_ns, is_private);
 
     if (rc != -ERESTARTSYS || deadline_ns == WAIT_FOREVER)
         return rc;
     t->restart = restart_wait;
     t->restart_args[0] = addr;
-    t->restart_args[1] = value;
+    t->restart_args[1] = value | (uint64_t)is_private << 32;
     t->restart_args[2] = bitset;
     t->restart_args[3] = deadline_ns;
     return -ERESTART_RESTARTBLOCK;
@@ -166,13 +182,14 @@ static int64_t wait(uintptr_t addr, uint32_t value, uint32_t bitset, uint64_t de
 
 /* ---- wake and requeue ---- */
 
-static unsigned wake_in(struct futex_bucket *b, uintptr_t addr, unsigned count, uint32_t bitset)
+static unsigned wake_in(struct futex_bucket *b, const struct futex_key *key, unsigned count,
+                        uint32_t bitset)
 {
     unsigned woken = 0;
 
     for (struct futex_waiter *w = b->first, *next; w && woken < count; w = next) {
         next = w->next;
-        if (w->addr == addr && (w->bitset & bitset) && !w->is_pi) {
+        if (futex_key_is_equal(&w->key, key) && (w->bitset & bitset) && !w->is_pi) {
             futex_waiter_wake(b, w);
             woken++;
         }
@@ -180,9 +197,10 @@ static unsigned wake_in(struct futex_bucket *b, uintptr_t addr, unsigned count, 
     return woken;
 }
 
-static unsigned wake(uintptr_t addr, unsigned count, uint32_t bitset)
+static unsigned wake(uintptr_t addr, unsigned count, uint32_t bitset, bool is_private)
 {
-    struct futex_bucket *b = futex_bucket_of(addr);
+    struct futex_key key = futex_key_of(addr, is_private);
+    struct futex_bucket *b = futex_bucket_of(&key);
     struct wake_batch batch;
     unsigned woken;
 
@@ -191,7 +209,7 @@ static unsigned wake(uintptr_t addr, unsigned count, uint32_t bitset)
         return 0;
     wake_batch_begin(&batch);
     spin_lock(&b->lock);
-    woken = wake_in(b, addr, count, bitset);
+    woken = wake_in(b, &key, count, bitset);
     spin_unlock(&b->lock);
     wake_batch_end(&batch);
     return woken;
@@ -199,7 +217,7 @@ static unsigned wake(uintptr_t addr, unsigned count, uint32_t bitset)
 
 unsigned futex_wake(uintptr_t addr, unsigned count)
 {
-    return wake(addr, count, FUTEX_BITSET_MATCH_ANY);
+    return wake(addr, count, FUTEX_BITSET_MATCH_ANY, false);
 }
 
 static void lock_two(struct futex_bucket *a, struct futex_bucket *b)
@@ -216,17 +234,34 @@ static void unlock_two(struct futex_bucket *a, struct futex_bucket *b)
         spin_unlock(&b->lock);
 }
 
-/* Moves at most count waiters of `from` to `to`. Under both locks. */
-static unsigned move_waiters(uintptr_t from, uintptr_t to, unsigned count)
+/* One end of a requeue. */
+struct requeue_end {
+    uintptr_t addr;
+    struct futex_key key;
+    struct futex_bucket *bucket;
+};
+
+static struct requeue_end requeue_end_of(uintptr_t addr, bool is_private)
 {
-    struct futex_bucket *a = futex_bucket_of(from), *b = futex_bucket_of(to);
+    struct requeue_end e = { .addr = addr, .key = futex_key_of(addr, is_private) };
+
+    e.bucket = futex_bucket_of(&e.key);
+    return e;
+}
+
+/* Moves at most count waiters. Under both locks. */
+static unsigned move_waiters(const struct requeue_end *from, const struct requeue_end *to,
+                             unsigned count)
+{
+    struct futex_bucket *a = from->bucket, *b = to->bucket;
     unsigned moved = 0;
 
     for (struct futex_waiter *w = a->first, *next; w && moved < count; w = next) {
         next = w->next;
-        if (w->addr != from || w->is_pi)
+        if (!futex_key_is_equal(&w->key, &from->key) || w->is_pi)
             continue;
-        w->addr = to;
+        w->addr = to->addr;
+        w->key = to->key;
         if (a != b) {
             futex_bucket_remove(a, w);
             __atomic_add_fetch(&b->waiters, 1, __ATOMIC_SEQ_CST);
@@ -237,10 +272,10 @@ static unsigned move_waiters(uintptr_t from, uintptr_t to, unsigned count)
     return moved;
 }
 
-static int64_t requeue(uintptr_t from, unsigned wake_count, unsigned move_count, uintptr_t to,
-                       const uint32_t *expected)
+static int64_t requeue(const struct requeue_end *from, unsigned wake_count, unsigned move_count,
+                       const struct requeue_end *to, const uint32_t *expected)
 {
-    struct futex_bucket *a = futex_bucket_of(from), *b = futex_bucket_of(to);
+    struct futex_bucket *a = from->bucket, *b = to->bucket;
     uint32_t seen;
 
     for (unsigned i = 0; i < FAULT_TRIES_MAX; i++) {
@@ -251,18 +286,18 @@ static int64_t requeue(uintptr_t from, unsigned wake_count, unsigned move_count,
         wake_batch_begin(&batch);
         lock_two(a, b);
         if (expected)
-            rc = futex_peek(&seen, from);
+            rc = futex_peek(&seen, from->addr);
         if (rc == 0 && expected && seen != *expected)
             rc = -EAGAIN;
         if (rc == 0) {
-            woken = wake_in(a, from, wake_count, FUTEX_BITSET_MATCH_ANY);
+            woken = wake_in(a, &from->key, wake_count, FUTEX_BITSET_MATCH_ANY);
             moved = move_waiters(from, to, move_count);
         }
         unlock_two(a, b);
         wake_batch_end(&batch);
         if (rc != -EFAULT)
             return rc < 0 ? rc : (int64_t)woken + moved;
-        if (user_load32(&seen, from) < 0)
+        if (user_load32(&seen, from->addr) < 0)
             return -EFAULT;
     }
     return -EFAULT;
@@ -309,7 +344,7 @@ static int32_t sign_extend_12(uint32_t value)
 
 /* The atomic change comes first, then both wakes: a waiter between them sees the changed word. */
 static int64_t wake_op(uintptr_t addr, unsigned count, uintptr_t addr2, unsigned count2,
-                       uint32_t encoded)
+                       uint32_t encoded, bool is_private)
 {
     uint32_t how = (encoded >> 28) & 7, test = (encoded >> 24) & 0xf;
     uint32_t argument = (uint32_t)sign_extend_12((encoded >> 12) & 0xfff), old;
@@ -326,9 +361,9 @@ static int64_t wake_op(uintptr_t addr, unsigned count, uintptr_t addr2, unsigned
     while (rc > 0);
     if (rc < 0)
         return -EFAULT;
-    unsigned woken = futex_wake(addr, count);
+    unsigned woken = wake(addr, count, FUTEX_BITSET_MATCH_ANY, is_private);
     if (compare(test, (int32_t)old, sign_extend_12(encoded & 0xfff)))
-        woken += futex_wake(addr2, count2);
+        woken += wake(addr2, count2, FUTEX_BITSET_MATCH_ANY, is_private);
     return woken;
 }
 
@@ -360,22 +395,25 @@ static int64_t timed(uint32_t command, uint64_t a, uint64_t op, uint64_t value, 
 {
     uint64_t deadline_ns;
     int rc = read_deadline(command, (uint32_t)op, timeout, &deadline_ns);
+    bool is_private = op & FUTEX_PRIVATE_FLAG;
 
     if (rc < 0)
         return rc;
     if (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET)
-        return wait(a, (uint32_t)value, (uint32_t)bitset, deadline_ns);
-    return futex_lock_pi(a, deadline_ns, false);
+        return wait(a, (uint32_t)value, (uint32_t)bitset, deadline_ns, is_private);
+    return futex_lock_pi(a, deadline_ns, false, is_private);
 }
 
 SYSCALL_DEFINE(futex)
 {
     uint32_t command = (uint32_t)b & (uint32_t)FUTEX_CMD_MASK, expected = (uint32_t)f;
+    bool is_private = b & FUTEX_PRIVATE_FLAG;
+    struct requeue_end from, to;
     int rc;
 
     if (LIKELY((b & ~(uint64_t)FUTEX_PRIVATE_FLAG) == FUTEX_WAKE)) {
         rc = futex_check(a);
-        return rc < 0 ? rc : (int64_t)wake(a, (uint32_t)c, FUTEX_BITSET_MATCH_ANY);
+        return rc < 0 ? rc : (int64_t)wake(a, (uint32_t)c, FUTEX_BITSET_MATCH_ANY, is_private);
     }
     if ((b & FUTEX_CLOCK_REALTIME) && command != FUTEX_WAIT_BITSET && command != FUTEX_LOCK_PI2)
         return -ENOSYS;
@@ -386,7 +424,7 @@ SYSCALL_DEFINE(futex)
         return timed(command, a, b, c, d, f);
     case FUTEX_WAKE_BITSET:
         rc = (uint32_t)f ? futex_check(a) : -EINVAL;
-        return rc < 0 ? rc : (int64_t)wake(a, (uint32_t)c, (uint32_t)f);
+        return rc < 0 ? rc : (int64_t)wake(a, (uint32_t)c, (uint32_t)f, is_private);
     case FUTEX_REQUEUE:
     case FUTEX_CMP_REQUEUE:
         if ((int32_t)c < 0 || (int32_t)d < 0)
@@ -394,21 +432,24 @@ SYSCALL_DEFINE(futex)
         rc = futex_check(a);
         if (rc == 0)
             rc = futex_check(e);
-        return rc < 0 ? rc
-                      : requeue(a, (uint32_t)c, (uint32_t)d, e,
-                                command == FUTEX_CMP_REQUEUE ? &expected : NULL);
+        if (rc < 0)
+            return rc;
+        from = requeue_end_of(a, is_private);
+        to = requeue_end_of(e, is_private);
+        return requeue(&from, (uint32_t)c, (uint32_t)d, &to,
+                       command == FUTEX_CMP_REQUEUE ? &expected : NULL);
     case FUTEX_WAKE_OP:
         rc = futex_check(a);
         if (rc == 0)
             rc = futex_check(e);
-        return rc < 0 ? rc : wake_op(a, (uint32_t)c, e, (uint32_t)d, (uint32_t)f);
+        return rc < 0 ? rc : wake_op(a, (uint32_t)c, e, (uint32_t)d, (uint32_t)f, is_private);
     case FUTEX_LOCK_PI:
     case FUTEX_LOCK_PI2:
         return timed(command, a, b, c, d, 0);
     case FUTEX_TRYLOCK_PI:
-        return futex_lock_pi(a, WAIT_FOREVER, true);
+        return futex_lock_pi(a, WAIT_FOREVER, true, is_private);
     case FUTEX_UNLOCK_PI:
-        return futex_unlock_pi(a);
+        return futex_unlock_pi(a, is_private);
     default:
         syscall_unsupported("futex: operation", "the C library falls back; nothing to do if the "
                                                 "program goes on");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Futexes within tee/libos. The key of a futex is its address: all processes share one address space,
- * so private and shared futexes are the same. Trusted.
+ * Futexes within tee/libos. All processes share one address space, so the key of a futex is its address, but for
+ * memory that is mapped shared from a file: there it is the place in the file. Trusted.
  */
 #pragma once
 

@@ -54,12 +54,14 @@ static int try_own(uintptr_t addr, uint32_t word, bool try_only)
     return 1;
 }
 
-int64_t futex_lock_pi(uintptr_t addr, uint64_t deadline_ns, bool try_only)
+int64_t futex_lock_pi(uintptr_t addr, uint64_t deadline_ns, bool try_only, bool is_private)
 {
-    struct futex_waiter w = {
-        .thread = current(), .addr = addr, .bitset = FUTEX_BITSET_MATCH_ANY, .is_pi = true
-    };
-    struct futex_bucket *b = futex_bucket_of(addr);
+    struct futex_waiter w = { .thread = current(),
+                              .addr = addr,
+                              .key = futex_key_of(addr, is_private),
+                              .bitset = FUTEX_BITSET_MATCH_ANY,
+                              .is_pi = true };
+    struct futex_bucket *b = futex_bucket_of(&w.key);
     uint32_t word;
     int rc = futex_check(addr);
 
@@ -88,13 +90,14 @@ int64_t futex_lock_pi(uintptr_t addr, uint64_t deadline_ns, bool try_only)
 }
 
 /* Hands the word to the first waiter. Under the bucket's lock, in a batch. */
-static int hand_over(struct futex_bucket *b, uintptr_t addr, uint32_t word)
+static int hand_over(struct futex_bucket *b, const struct futex_key *key, uintptr_t addr,
+                     uint32_t word)
 {
     struct futex_waiter *w = b->first, *heir = NULL;
     uint32_t desired = 0;
 
     for (; w; w = w->next) {
-        if (w->addr != addr || !w->is_pi)
+        if (!futex_key_is_equal(&w->key, key) || !w->is_pi)
             continue;
         if (heir) {
             desired |= FUTEX_WAITERS;
@@ -110,9 +113,10 @@ static int hand_over(struct futex_bucket *b, uintptr_t addr, uint32_t word)
     return rc;
 }
 
-int64_t futex_unlock_pi(uintptr_t addr)
+int64_t futex_unlock_pi(uintptr_t addr, bool is_private)
 {
-    struct futex_bucket *b = futex_bucket_of(addr);
+    struct futex_key key = futex_key_of(addr, is_private);
+    struct futex_bucket *b = futex_bucket_of(&key);
     struct wake_batch batch;
     uint32_t word;
     int rc = futex_check(addr);
@@ -124,7 +128,7 @@ int64_t futex_unlock_pi(uintptr_t addr)
             return -EPERM;
         wake_batch_begin(&batch);
         spin_lock(&b->lock);
-        rc = hand_over(b, addr, word);
+        rc = hand_over(b, &key, addr, word);
         spin_unlock(&b->lock);
         wake_batch_end(&batch);
         if (rc == 0)
@@ -140,7 +144,8 @@ int64_t futex_unlock_pi(uintptr_t addr)
 /* One lock that its dying owner still holds. */
 static void abandon(struct thread *t, uintptr_t addr, bool is_pi, bool is_pending)
 {
-    struct futex_bucket *b = futex_bucket_of(addr);
+    struct futex_key key = futex_key_of(addr, false);
+    struct futex_bucket *b = futex_bucket_of(&key);
     uint32_t word;
     int rc = 1;
 
@@ -167,7 +172,7 @@ static void abandon(struct thread *t, uintptr_t addr, bool is_pi, bool is_pendin
     wake_batch_begin(&batch);
     spin_lock(&b->lock);
     for (struct futex_waiter *w = b->first; w; w = w->next)
-        if (w->addr == addr && w->is_pi) {
+        if (futex_key_is_equal(&w->key, &key) && w->is_pi) {
             uint32_t dead = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
 
             if (swap(addr, &dead, (uint32_t)w->thread->tid | dead) == 0)

@@ -8,7 +8,7 @@
 #define FUTEX_BUCKETS 512u
 
 /*
- * A bucket of the hash over addresses. lock guards the list; order between two buckets is that of
+ * A bucket of the hash over keys. lock guards the list; order between two buckets is that of
  * their addresses. `waiters` counts those that are in the list or about to look at their word: it is what
  * a wake of nobody reads.
  */
@@ -18,17 +18,31 @@ struct futex_bucket {
     struct futex_waiter *first, *last;
 } ALIGNED(64);
 
+/* What tells one futex from another: the address, or, for memory that is mapped shared from a file, the place in
+ * the file, since processes see it at different addresses. */
+struct futex_key {
+    const void *inode; /* NULL: at is an address */
+    uint64_t at;
+};
+
 struct futex_waiter {
     struct futex_waiter *prev, *next;
     struct futex_bucket *bucket; /* changes only by requeue, under both locks */
     struct thread *thread;
-    uintptr_t addr;
+    uintptr_t addr; /* in its process */
+    struct futex_key key;
     uint32_t bitset;
     bool is_pi; /* waits for ownership */
     bool woken; /* set under the lock of the bucket it was last in */
 };
 
-struct futex_bucket *futex_bucket_of(uintptr_t addr);
+/* is_private: FUTEX_PRIVATE_FLAG. */
+struct futex_key futex_key_of(uintptr_t addr, bool is_private);
+static inline bool futex_key_is_equal(const struct futex_key *a, const struct futex_key *b)
+{
+    return a->at == b->at && a->inode == b->inode;
+}
+struct futex_bucket *futex_bucket_of(const struct futex_key *key);
 void futex_bucket_add(struct futex_bucket *b, struct futex_waiter *w);
 void futex_bucket_remove(struct futex_bucket *b, struct futex_waiter *w);
 /* Takes w out and wakes it. Under the bucket's lock, inside a wake batch. */
@@ -44,5 +58,5 @@ int futex_peek(uint32_t *ret, uintptr_t addr);
 int futex_check(uintptr_t addr);
 
 /* futex_pi.c */
-int64_t futex_lock_pi(uintptr_t addr, uint64_t deadline_ns, bool try_only);
-int64_t futex_unlock_pi(uintptr_t addr);
+int64_t futex_lock_pi(uintptr_t addr, uint64_t deadline_ns, bool try_only, bool is_private);
+int64_t futex_unlock_pi(uintptr_t addr, bool is_private);

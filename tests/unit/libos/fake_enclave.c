@@ -19,6 +19,7 @@
 
 #include "abi/image.h"
 #include "tee/enclave/alloc.h"
+#include "tee/enclave/ocall.h"
 #include "tee/enclave/clock.h"
 #include "tee/enclave/entry.h"
 #include "tee/enclave/log.h"
@@ -363,4 +364,9 @@ bool mutex_try(struct mutex *m)
 void mutex_unlock(struct mutex *m)
 {
     __atomic_store_n(&m->state, 0, __ATOMIC_RELEASE);
+}
+
+void ocall_yield(void)
+{
+    sched_yield();
 }

@@ -9,6 +9,7 @@
 #include "tee/enclave/ocall.h"
 #include "tee/enclave/random.h"
 #include "tee/enclave/uptr.h"
+#include "tee/libos/mm/mm.h"
 #include "tee/libos/fs/pipe/pipe.h"
 #include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/fs/tty/tty.h"
@@ -171,6 +172,17 @@ int uptr_read(void *dst, struct uptr src, size_t size)
 }
 
 /* ---- program memory ---- */
+
+int mm_shared_copy(uintptr_t addr, void *dst, const void *src, size_t size)
+{
+    if (dst)
+        memcpy(dst, (const void *)addr, size);
+    else if (src)
+        memcpy((void *)addr, src, size);
+    else
+        memset((void *)addr, 0, size);
+    return 0;
+}
 
 int user_copy_in(void *dst, uintptr_t src, size_t size)
 {

@@ -335,6 +335,11 @@ bool user_range_ok(uintptr_t addr, size_t size)
     return addr >= 4096 && addr + size >= addr && addr + size < 1ull << 47;
 }
 
+bool mm_shared_find(uintptr_t addr, struct inode **ret_inode, uint64_t *ret_off)
+{
+    return false;
+}
+
 int user_copy_in(void *dst, uintptr_t src, size_t size)
 {
     if (!user_range_ok(src, size))

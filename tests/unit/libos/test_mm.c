@@ -70,13 +70,20 @@ static void fake_unshare_page(struct file *f, uint64_t off, void *page)
 {
     assert_ptr_equal(g_shared_at[off / PAGE_SIZE], page);
     g_shared_at[off / PAGE_SIZE] = NULL;
-    memcpy(g_storage[off / PAGE_SIZE], page, PAGE_SIZE);
+    assert_int_equal(mm_shared_copy((uintptr_t)page, g_storage[off / PAGE_SIZE], NULL, PAGE_SIZE),
+                     0);
     g_shared_now--;
+}
+
+static uintptr_t fake_shared_page(struct file *f, uint64_t off)
+{
+    return (uintptr_t)g_shared_at[off / PAGE_SIZE];
 }
 
 static const struct file_ops g_private_ops = { .map_page = fake_map_page };
 static const struct file_ops g_shared_ops = { .map_page = fake_map_page,
                                               .share_page = fake_share_page,
+                                              .shared_page = fake_shared_page,
                                               .unshare_page = fake_unshare_page };
 
 static uint64_t g_image_id;
@@ -538,6 +545,59 @@ static void test_file_shared_protect(void **state)
     assert_int_equal(g_shared_now, before);
 }
 
+static int write_to(struct mm *mm, char *p, const char *text)
+{
+    int rc;
+
+    g_mm = fake_enclave_process()->mm = mm;
+    rc = user_copy_out((uintptr_t)p, text, strlen(text) + 1);
+    return rc;
+}
+
+static void expect_at(struct mm *mm, char *p, const char *text)
+{
+    char found[16] = "";
+
+    g_mm = fake_enclave_process()->mm = mm;
+    assert_int_equal(user_copy_in(found, (uintptr_t)p, sizeof found), 0);
+    assert_string_equal(found, text);
+}
+
+/* Two processes map a file: what one writes the other reads, though the page is at one place at a time. */
+static void test_file_shared_by_processes(void **state)
+{
+    struct file f = {
+        .ops = &g_shared_ops, .refs = 1, .flags = O_RDWR, .private_data = (void *)(10 * PAGE_SIZE)
+    };
+    struct mm *first = g_mm, *second;
+    uintptr_t at = 0;
+    char *p = map(10 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, &f, 0), *q;
+
+    assert_non_null(p);
+    assert_int_equal(write_to(first, p + PAGE_SIZE, "from the first"), 0);
+    assert_int_equal(mm_new(&second), 0);
+    g_mm = fake_enclave_process()->mm = second;
+    assert_int_equal(mm_map(second, &at, 10 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, &f, 0),
+                     0);
+    q = (char *)at;
+    expect_at(second, q + PAGE_SIZE, "from the first");
+    assert_int_equal(write_to(second, q + PAGE_SIZE, "and back"), 0);
+    expect_at(first, p + PAGE_SIZE, "and back");
+    assert_int_equal(g_shared_now, 10);
+
+    /* One that may not look does not keep the other from it; the end of one leaves the content. */
+    assert_int_equal(mm_protect(first, (uintptr_t)p, 10 * PAGE_SIZE, PROT_NONE), 0);
+    expect_at(second, q + PAGE_SIZE, "and back");
+    assert_int_equal(write_to(second, q + 2 * PAGE_SIZE, "last words"), 0);
+    g_mm = fake_enclave_process()->mm = first;
+    mm_unref(second);
+    assert_int_equal(mm_protect(first, (uintptr_t)p, 10 * PAGE_SIZE, PROT_READ), 0);
+    expect_at(first, p + 2 * PAGE_SIZE, "last words");
+    assert_int_equal(mm_unmap(first, (uintptr_t)p, 10 * PAGE_SIZE), 0);
+    assert_int_equal(g_shared_now, 0);
+    assert_int_equal(f.refs, 1);
+}
+
 static void test_file_shared(void **state)
 {
     struct file f = {
@@ -793,6 +853,7 @@ int main(void)
         TEST(test_merge),
         TEST(test_file_private),
         TEST(test_file_shared),
+        TEST(test_file_shared_by_processes),
         TEST(test_file_shared_protect),
         TEST(test_remap),
         TEST(test_brk),

@@ -217,6 +217,7 @@ static void test_futex_value_and_arguments(void **state)
 
 static void test_futex_wakes_in_order(void **state)
 {
+    struct futex_key key;
     struct fake_thread *f[3];
 
     start_waiters(f, 3);
@@ -225,7 +226,8 @@ static void test_futex_wakes_in_order(void **state)
     assert_int_equal(FUTEX(&g_word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX), 2);
     fake_thread_join(f[1]);
     fake_thread_join(f[2]);
-    assert_int_equal(futex_bucket_of((uintptr_t)&g_word)->waiters, 0);
+    key = futex_key_of((uintptr_t)&g_word, true);
+    assert_int_equal(futex_bucket_of(&key)->waiters, 0);
 }
 
 static void test_futex_requeue(void **state)

@@ -10,6 +10,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/tmpfs/tmpfs.h"
 #include "tee/libos/fs/tmpfs/tmpfs_page.h"
+#include "tee/libos/mm/mm.h"
 
 static struct node *node_of_file(struct file *f)
 {
@@ -138,7 +139,7 @@ void tmpfs_unshare_page(struct file *f, uint64_t off, void *page)
         tmpfs_page_uncharge(n->fs);
         if (own)
             page_free(own, 1);
-    } else if (own && user_copy_in(own, (uintptr_t)page, PAGE_SIZE) == 0) {
+    } else if (own && mm_shared_copy((uintptr_t)page, own, NULL, PAGE_SIZE) == 0) {
         if (n->size - off < PAGE_SIZE)
             memset((uint8_t *)own + (n->size - off), 0, PAGE_SIZE - (n->size - off));
         (void)!page_index_set(&n->file.pages, index, own); /* replaces: cannot fail */

@@ -10,6 +10,7 @@
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/tmpfs/tmpfs_page.h"
+#include "tee/libos/mm/mm.h"
 
 /* ---- limbo ---- */
 
@@ -88,7 +89,7 @@ int tmpfs_page_view(struct node *n, uint64_t index, uint64_t ahead, struct page_
             return -ENOMEM;
         ret->data = ret->bounce;
         ret->size = PAGE_SIZE;
-        rc = user_copy_in(ret->bounce, page_shared_address(value), PAGE_SIZE);
+        rc = mm_shared_copy(page_shared_address(value), ret->bounce, NULL, PAGE_SIZE);
         if (rc < 0) {
             page_free(ret->bounce, 1);
             return -EIO;
@@ -149,24 +150,6 @@ int tmpfs_page_own(struct node *n, uint64_t index, bool whole, void **ret)
     return 0;
 }
 
-/* Writes to a page that is the program's; src NULL: zeros. One that is mapped read-only is opened for the moment. */
-static int shared_write(uintptr_t addr, const void *src, size_t size)
-{
-    uintptr_t page = ALIGN_DOWN(addr, PAGE_SIZE);
-    uint8_t probe;
-
-    if ((src ? user_copy_out(addr, src, size) : user_zero(addr, size)) == 0)
-        return 0;
-    if (user_copy_in(&probe, addr, 1) < 0 ||
-        enclave_protect(page, 1, PROT_READ, PROT_READ | PROT_WRITE) < 0)
-        return -EIO;
-    if (src)
-        memcpy((void *)addr, src, size);
-    else
-        memset((void *)addr, 0, size);
-    return enclave_protect(page, 1, PROT_READ | PROT_WRITE, PROT_READ) < 0 ? -EIO : 0;
-}
-
 /* Writes within one page of the file. src NULL: zeros. */
 int tmpfs_page_write(struct node *n, uint64_t index, size_t in, const void *src, size_t size)
 {
@@ -174,7 +157,7 @@ int tmpfs_page_write(struct node *n, uint64_t index, size_t in, const void *src,
     int rc;
 
     if (page_is_shared(value))
-        return shared_write(page_shared_address(value) + in, src, size);
+        return mm_shared_copy(page_shared_address(value) + in, NULL, src, size);
     if (!page_is_own(value)) {
         rc = tmpfs_page_own(n, index, in == 0 && size == PAGE_SIZE, &value);
         if (rc < 0)
