@@ -131,13 +131,14 @@ TEST(wait_by_group)
 /* A child that sends another signal than SIGCHLD when it ends is a "clone" child. */
 TEST(wait_for_clones)
 {
-    pid_t pid = child_start(exits, (void *)1, SIGUSR1);
     sigset_t set, old;
+    pid_t pid;
 
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, &old);
+    pid = child_start(exits, (void *)1, SIGUSR1);
     FAILS(waitpid(-1, NULL, 0), ECHILD);
     CHECK_EQ(OK(waitpid(-1, NULL, __WCLONE)), pid);
     pid = child_start(exits, (void *)1, 0);
