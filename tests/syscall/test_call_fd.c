@@ -203,6 +203,18 @@ TEST(call_messages)
     FAILS(CALL(accept4, pair[0], NULL, NULL, 1), EINVAL);
 }
 
+TEST(call_notify)
+{
+    OK(CALL(inotify_init));
+    FAILS(CALL(inotify_init1, 1), EINVAL);
+    FAILS(CALL(inotify_add_watch, BAD_FD, ".", 2), EBADF);
+    FAILS(CALL(inotify_rm_watch, 0, 1), EINVAL);
+    call_drop_capabilities();
+    FAILS(CALL(fanotify_init, 0, 0), EPERM);
+    call_take_capabilities();
+    FAILS(CALL(fanotify_mark, BAD_FD, 1, 2, AT_FDCWD, "."), EBADF);
+}
+
 TEST(call_fstatfs)
 {
     struct statfs fs;

@@ -302,11 +302,23 @@ TEST(call_openat2)
 
 TEST(call_mounts)
 {
+    uint64_t attributes[4] = { 1 }; /* MOUNT_ATTR_RDONLY */
+
     call_drop_capabilities();
     FAILS(CALL(mount, "none", ".", "tmpfs", 0, NULL), EPERM);
     FAILS(CALL(umount2, ".", 0), EPERM);
     FAILS(CALL(pivot_root, ".", "."), EPERM);
     FAILS(CALL(chroot, "."), EPERM);
+    FAILS(CALL(acct, "f"), EPERM);
+    FAILS(CALL(swapon, "f", 0), EPERM);
+    FAILS(CALL(swapoff, "f"), EPERM);
+    FAILS(CALL(open_tree, AT_FDCWD, ".", 1), EPERM); /* OPEN_TREE_CLONE */
+    FAILS(CALL(move_mount, AT_FDCWD, ".", AT_FDCWD, ".", 0), EPERM);
+    FAILS(CALL(fsopen, "tmpfs", 0), EPERM);
+    FAILS(CALL(fsconfig, BAD_FD, 6, NULL, NULL, 0), EBADF); /* FSCONFIG_CMD_CREATE */
+    FAILS(CALL(fsmount, BAD_FD, 0, 0), EPERM);
+    FAILS(CALL(fspick, AT_FDCWD, ".", 0), EPERM);
+    FAILS(CALL(mount_setattr, AT_FDCWD, ".", 0, &attributes, sizeof attributes), EPERM);
     call_take_capabilities();
     FAILS(CALL(chroot, "nothing"), ENOENT);
 }

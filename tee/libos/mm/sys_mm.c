@@ -202,7 +202,7 @@ SYSCALL_DEFINE(mincore)
 }
 
 /* Enclave memory never goes to a swap device in the clear: locking only makes it present. */
-static int64_t lock_pages(uintptr_t addr, size_t size)
+static int64_t lock_pages(uintptr_t addr, size_t size, bool populate)
 {
     uintptr_t start = ALIGN_DOWN(addr, PAGE_SIZE);
     int64_t rc;
@@ -212,26 +212,26 @@ static int64_t lock_pages(uintptr_t addr, size_t size)
     if (size > space_end() || !range_decode(start, size + (addr - start), &size))
         return -ENOMEM;
     rc = advise_nothing(mm_current(), start, size);
-    if (rc == 0)
+    if (rc == 0 && populate)
         mm_populate(mm_current(), start, size);
     return rc;
 }
 
 SYSCALL_DEFINE(mlock)
 {
-    return lock_pages(a, b);
+    return lock_pages(a, b, true);
 }
 
 SYSCALL_DEFINE(mlock2)
 {
     if (c & ~(uint64_t)MLOCK_ONFAULT)
         return -EINVAL;
-    return c ? 0 : lock_pages(a, b);
+    return lock_pages(a, b, c == 0);
 }
 
 SYSCALL_DEFINE(munlock)
 {
-    return 0;
+    return lock_pages(a, b, false);
 }
 
 SYSCALL_DEFINE(mlockall)
