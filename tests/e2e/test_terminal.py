@@ -255,3 +255,21 @@ def test_needs_a_terminal(debian):
 
 def test_input_without_terminal(debian):
     assert debian.enclave(['/bin/cat'], options=('-i',), stdin=b'piped').out == b'piped'
+
+
+def test_shell_builtins(debian, terminal):
+    """A shell at its prompt, as far as it needs no process."""
+    one = terminal(on_terminal(debian, ['/bin/bash', '--norc']))
+    one.until(b'# ')
+    one.send(b'cd /usr/lib; echo "in $PWD, $TERM, $COLUMNS"\r')
+    one.until(b'in /usr/lib, xterm, 101\r\n')
+    one.until(b'# ')
+    one.send(b'read -n 3 keys; echo "<$keys>"\r')
+    one.until(b'\n')
+    one.send(b'abc')
+    one.until(b'<abc>')
+    one.until(b'# ')
+    one.send(b'half a line\x03')
+    one.until(b'# ')
+    one.send(b'exit 3\r')
+    assert one.end()[0] == 3

@@ -4,6 +4,7 @@
 
 #include <asm/errno.h>
 
+#include "abi/start.h"
 #include "tee/enclave/log.h"
 #include "tee/enclave/string.h"
 
@@ -128,6 +129,8 @@ int start_env(const struct start_info *start, struct exec_strings *ret)
         rc = add_default(&list, "PATH", "PATH=" PATH_DEFAULT);
     if (rc == 0)
         rc = add_default(&list, "HOME", d->uid == 0 ? "HOME=/root" : "HOME=/");
+    if (rc == 0 && (start->flags & START_TTY) != 0)
+        rc = add_default(&list, "TERM", "TERM=xterm"); /* as container engines do */
     if (rc < 0)
         strings_done(&list.strings);
     else

@@ -9,5 +9,5 @@
  * returns: 0; -EPERM refused (said in a line); -EINVAL nothing to run (said); -ENOMEM, -E2BIG. */
 MUST_CHECK int start_args(const struct start_info *start, struct exec_strings *ret);
 /* The environment: fixed values, and the host's for the names that it may set; each other one is refused with a line.
- * PATH and HOME get their usual values when nothing sets them. returns: 0; -ENOMEM, -E2BIG. */
+ * PATH, HOME and (with a terminal) TERM get their usual values when nothing sets them. returns: 0; -ENOMEM, -E2BIG. */
 MUST_CHECK int start_env(const struct start_info *start, struct exec_strings *ret);

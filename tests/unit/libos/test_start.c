@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/start.h"
 #include "tee/libos/task/start_policy.h"
 #include "tests/unit/libos/fake_task.h"
 
@@ -85,6 +86,28 @@ static void test_environment(void **state)
     strings_done(&env);
 }
 
+static void test_terminal_name(void **state)
+{
+    static const char *const host[] = { "TERM=vt100" };
+    struct descriptor_env allowed = { .name = "TERM" };
+    struct descriptor d = { .env = &allowed, .env_count = 0 };
+    struct start_info start = start_of(&d, NULL, 0, host, 0);
+    struct exec_strings env;
+
+    assert_int_equal(start_env(&start, &env), 0);
+    assert_null(strings_find_env(&env, "TERM"));
+    strings_done(&env);
+    start.flags = START_TTY;
+    assert_int_equal(start_env(&start, &env), 0);
+    assert_string_equal(strings_find_env(&env, "TERM"), "xterm");
+    strings_done(&env);
+    d.env_count = 1;
+    start.host_environment_count = 1;
+    assert_int_equal(start_env(&start, &env), 0);
+    assert_string_equal(strings_find_env(&env, "TERM"), "vt100");
+    strings_done(&env);
+}
+
 static void test_refused_values_are_not_shown(void **state)
 {
     static const char *const host[] = { "TOKEN=hunter2" };
@@ -134,6 +157,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arguments),
         cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_terminal_name),
         cmocka_unit_test(test_refused_values_are_not_shown),
         cmocka_unit_test(test_lists_are_bounded),
     };
