@@ -74,7 +74,7 @@ struct sgx_enclave {
     atomic_bool initialized;
     bool strict;
     bool edmm;
-    int mem_fd; /* writes pages whatever the host's protection is; -1: none */
+    int mem_fd;           /* writes pages whatever the host's protection is; -1: none */
     uint64_t header_addr; /* page that starts with struct enclave_header; 0: none */
     bool has_header;
     bool has_stubs;
