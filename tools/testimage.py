@@ -36,6 +36,7 @@ PACKAGES = {
     'python': ['python3', 'python3-numpy', 'libpython3.11-testsuite', 'sqlite3', 'openssl', 'ca-certificates'],
     'demo': ['python3', 'python3-numpy'],
     'stress': ['stress-ng'],
+    'tools': ['make', 'procps', 'psmisc', 'parallel'],
     'servers': ['redis-server', 'nginx-light', 'memcached', 'musl'],
     'runtimes': ['openjdk-17-jre-headless', 'ecj', 'nodejs', 'perl', 'ruby', 'php-cli', 'php-sqlite3', 'lua5.4', 'ripgrep',
                  'git', 'sqlite3', 'jq', 'curl', 'openssl', 'xz-utils', 'python3', 'procps', 'ca-certificates'],

@@ -247,6 +247,8 @@ static void give_children_away(struct process *p)
 void process_exited(struct process *p)
 {
     session_leader_exited(p);
+    if (current()->process == p)
+        memcpy(p->name, current()->name, sizeof p->name);
     family_lock();
     give_children_away(p);
     group_orphaned_hang_up(p, NULL);

@@ -2,7 +2,6 @@
 /* Descriptors that stand for processes: pidfd_open, pidfd_send_signal, pidfd_getfd. Trusted. */
 #include <asm/errno.h>
 #include <asm/poll.h>
-#include <linux/capability.h>
 #include <linux/fcntl.h>
 
 #include "tee/libos/fs/poll/poll.h"
@@ -10,6 +9,7 @@
 #include "tee/libos/signal/kill.h"
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/children.h"
+#include "tee/libos/task/inspect.h"
 
 static uint32_t pidfd_poll(struct file *f, struct poll_table *pt)
 {
@@ -114,26 +114,12 @@ static int find_fd(int fd, struct file *f, bool cloexec UNUSED, void *arg)
     return 1;
 }
 
-/* What ptrace(2) asks for: the same user throughout, and no more capabilities than the caller. */
-static bool may_look_into(const struct process *p)
-{
-    const struct cred *me = process_cred(), *other = p->cred;
-
-    if (p == process_current())
-        return true;
-    if (me->cap_effective & (1ull << CAP_SYS_PTRACE))
-        return true;
-    return me->fsuid == other->ruid && me->fsuid == other->euid && me->fsuid == other->suid &&
-           me->fsgid == other->rgid && me->fsgid == other->egid && me->fsgid == other->sgid &&
-           p->dumpable && !(other->cap_permitted & ~me->cap_permitted);
-}
-
 static int64_t get_fd(struct process *p, int fd)
 {
     struct find_fd find = { .fd = fd };
     struct fd_table *t;
 
-    if (!may_look_into(p))
+    if (!process_may_inspect(p))
         return -EPERM;
     mutex_lock(&p->lock);
     t = p->zombie ? NULL : p->fds;

@@ -72,13 +72,14 @@ struct process {
     struct waitq child_wait;  /* woken when a child changes state */
     int32_t exit_code;        /* wait(2) status, valid when zombie */
     bool zombie, exiting;
-    bool is_reaped;          /* not in the table any more; atomic */
-    uint8_t exit_signal;     /* what the parent gets when it ends; 0: nothing */
-    bool did_exec;           /* since it was made: setpgid by the parent comes too late */
-    uint8_t stop_signal;     /* it stopped, and nobody has waited for that yet; atomic */
-    bool continued;          /* likewise */
-    bool tell_continued;     /* the next of its threads tells the parent; atomic */
-    uint32_t continue_count; /* SIGCONT and SIGKILL that came; under sig->lock */
+    char name[TASK_NAME_SIZE]; /* of its last thread, when that is gone */
+    bool is_reaped;            /* not in the table any more; atomic */
+    uint8_t exit_signal;       /* what the parent gets when it ends; 0: nothing */
+    bool did_exec;             /* since it was made: setpgid by the parent comes too late */
+    uint8_t stop_signal;       /* it stopped, and nobody has waited for that yet; atomic */
+    bool continued;            /* likewise */
+    bool tell_continued;       /* the next of its threads tells the parent; atomic */
+    uint32_t continue_count;   /* SIGCONT and SIGKILL that came; under sig->lock */
     struct process_usage children_usage; /* of those that were waited for, and theirs */
     uint64_t peak_pages;                 /* most pages of memory at a time, as far as was looked */
     struct waitq end_wait;               /* woken when it becomes a zombie: pidfds */

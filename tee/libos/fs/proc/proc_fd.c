@@ -215,11 +215,13 @@ static const struct pseudo_entry g_fd_entry = {
     .mode = S_IFLNK | 0700,
     .readlink = fd_readlink,
     .follow = fd_follow,
+    .may = proc_may_inspect,
 };
 static const struct pseudo_entry g_fdinfo_entry = {
     .name = "",
     .mode = S_IFREG | 0400,
     .show = fdinfo_show,
+    .may = proc_may_inspect,
 };
 
 static int lookup_as(const struct pseudo_entry *entry, const struct pseudo_key *k, const char *name,
@@ -298,7 +300,7 @@ int64_t proc_exe_readlink(const struct pseudo_key *k, char *dst, size_t size)
     if (!p)
         return -ENOENT;
     mutex_lock(&p->lock);
-    if (p->exe_path)
+    if (p->exe_path && p->mm)
         rc = copy_out(dst, size, p->exe_path);
     mutex_unlock(&p->lock);
     process_unref(p);

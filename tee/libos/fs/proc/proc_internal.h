@@ -19,6 +19,27 @@ struct process *proc_process(const struct pseudo_key *k);
 /* A decimal number of name_size digits; -1 when it is none. */
 int64_t proc_number(const char *name, size_t name_size);
 
+/* proc_pid.c: the `may` of what only some may look at (task/inspect.h). 0; -EACCES; -ESRCH. */
+int proc_may_inspect(const struct pseudo_key *k);
+int proc_may_read_memory(const struct pseudo_key *k); /* its own memory always, whoever shares it */
+
+/* proc_stat.c */
+/* The thread that a key is about: the leader in /proc/PID. A reference, or NULL. */
+struct thread *proc_thread(const struct pseudo_key *k);
+void proc_name(struct process *p, const struct pseudo_key *k, char ret[TASK_NAME_SIZE]);
+int proc_stat_show(struct text *t, const struct pseudo_key *k);
+int proc_statm_show(struct text *t, const struct pseudo_key *k);
+int proc_status_show(struct text *t, const struct pseudo_key *k);
+
+/* proc_mem.c */
+struct mm *proc_mm(struct process *p); /* a reference; NULL: it has ended */
+int proc_maps_show(struct text *t, const struct pseudo_key *k);
+int proc_smaps_show(struct text *t, const struct pseudo_key *k);
+int proc_smaps_rollup_show(struct text *t, const struct pseudo_key *k);
+int proc_auxv_show(struct text *t, const struct pseudo_key *k);
+int proc_environ_show(struct text *t, const struct pseudo_key *k);
+int proc_cmdline_show(struct text *t, const struct pseudo_key *k);
+
 /* proc_fd.c */
 MUST_CHECK int proc_fd_lookup(const struct pseudo_key *k, const char *name, size_t name_size,
                               struct pseudo_child *ret);

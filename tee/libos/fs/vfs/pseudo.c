@@ -124,13 +124,14 @@ static const struct inode_ops *ops_for(const struct pseudo_entry *e)
     return &g_file_ops;
 }
 
+/* The process's user; root's what a process that may not be dumped does not show to its user. */
 static void key_owner(struct inode *inode, const struct pseudo_key *key)
 {
     struct process *p = key->pid ? process_find(key->pid) : NULL;
 
     if (!p)
         return;
-    if (p->cred) {
+    if (p->cred && (p->dumpable == 1 || inode->mode == (S_IFDIR | 0555))) {
         inode->uid = p->cred->euid;
         inode->gid = p->cred->egid;
     }
@@ -244,12 +245,21 @@ static const struct inode_ops g_dir_ops = {
     .release = node_release,
 };
 
+static int check(const struct pseudo_node *n)
+{
+    return n->entry->may ? n->entry->may(&n->key) : 0;
+}
+
 /* ---- symlinks ---- */
 
 static int64_t link_readlink(struct inode *inode, char *dst, size_t size)
 {
     struct pseudo_node *n = node_of(inode);
 
+    int rc = check(n);
+
+    if (rc < 0)
+        return rc;
     return n->entry->readlink ? n->entry->readlink(&n->key, dst, size) : -EINVAL;
 }
 
@@ -257,7 +267,9 @@ static int link_follow(struct inode *inode, struct dentry **ret)
 {
     struct pseudo_node *n = node_of(inode);
 
-    return n->entry->follow(&n->key, ret);
+    int rc = check(n);
+
+    return rc < 0 ? rc : n->entry->follow(&n->key, ret);
 }
 
 static const struct inode_ops g_link_ops = {
@@ -371,8 +383,12 @@ static const struct file_ops g_file_file_ops = {
     .release = file_release,
 };
 
-static int file_open_op(struct inode *inode UNUSED, struct file *f)
+static int file_open_op(struct inode *inode, struct file *f)
 {
+    int rc = check(node_of(inode));
+
+    if (rc < 0)
+        return rc;
     f->private_data = mem_zalloc(sizeof(struct content));
     if (!f->private_data)
         return -ENOMEM;

@@ -52,6 +52,8 @@ struct pseudo_entry {
     /* Symlinks. follow NULL: an ordinary one. */
     int64_t (*readlink)(const struct pseudo_key *k, char *dst, size_t size);
     int (*follow)(const struct pseudo_key *k, struct dentry **ret);
+    /* Regular files at open, symlinks when read or followed, beside the mode bits; NULL: they suffice. 0; -EACCES. */
+    int (*may)(const struct pseudo_key *k);
 };
 
 /* What an inode of such a file system shows; NULL: it is another one's. */
