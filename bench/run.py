@@ -5,7 +5,7 @@
 Usage: run.py [--build DIR] [--rounds N] [--transition NS] [--write FILE] [--only PART[,PART...]]
 
 Each figure is the median of the rounds. A ratio is the enclave's time over the native time (1.00 is native speed, less is
-faster). PART: micro, start, read, memory, python.
+faster). PART: micro, start, read, memory, python, servers (requests a second, so more is faster; --load WORD: some of them).
 """
 import argparse
 import os
@@ -18,6 +18,7 @@ import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'tools'))
+import server_loads  # noqa: E402
 import testimage  # noqa: E402
 
 IMAGE = 'demo'
@@ -40,8 +41,16 @@ TIMEOUT_S = 120
 class Runner:
     """Runs one program in both worlds."""
 
-    def __init__(self, build, transition_ns):
+    def __init__(self, build, transition_ns, load):
+        self.build, self.load = build, load
         self.cloche = os.path.join(build, 'bin', 'cloche')
+        self.environment = {**os.environ, 'CLOCHE_EMU_TRANSITION_NS': str(transition_ns)}
+        self.image = None
+
+    def prepare(self):
+        """The image of the programs, and its folder for native runs."""
+        if self.image:
+            return
         data = os.path.join(testimage.IMAGES, f'bench-{DATA_MIB}.bin')
         os.makedirs(testimage.IMAGES, exist_ok=True)
         if not os.path.exists(data):
@@ -49,16 +58,16 @@ class Runner:
                 file.write(os.urandom(DATA_MIB << 20))
         self.files = {'/opt/bench/data.bin': data}
         for name in ('lobench_dynamic', 'lobench_static', 'readfile', 'true'):
-            self.files[f'/opt/bench/{name}'] = os.path.join(build, 'bench', name)
+            self.files[f'/opt/bench/{name}'] = os.path.join(self.build, 'bench', name)
         for name in ('pyloop.py', 'sqlbench.py'):
             self.files[f'/opt/bench/{name}'] = os.path.join(HERE, 'programs', name)
-        self.image = testimage.sealed(IMAGE, build, self.files)
+        self.image = testimage.sealed(IMAGE, self.build, self.files)
         self.folder = testimage.debian_folder(IMAGE)
         for target, path in self.files.items():
             subprocess.run(['install', '-D', path, self.folder + target], check=True)
-        self.environment = {**os.environ, 'CLOCHE_EMU_TRANSITION_NS': str(transition_ns)}
 
     def command(self, world, argv):
+        self.prepare()
         return testimage.native_command(self.folder, argv) if world == 'native' else \
             [self.cloche, 'run', self.image, *argv]
 
@@ -211,7 +220,11 @@ def python(runner, rounds):
                 print(f'| {name} | {native:.3f} | {enclave:.3f} | {enclave / native:.2f} |', flush=True)
 
 
-PARTS = {'micro': micro, 'start': start, 'read': first_read, 'memory': memory, 'python': python}
+def servers(runner, rounds):
+    server_loads.measure_all(runner.build, rounds, runner.environment, runner.load)
+
+
+PARTS = {'micro': micro, 'start': start, 'read': first_read, 'memory': memory, 'python': python, 'servers': servers}
 
 
 def machine():
@@ -241,9 +254,10 @@ def main():
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--transition', type=int, default=0, help='ns that each enclave transition costs on the emulator')
     parser.add_argument('--write', help='also write the results to this file')
+    parser.add_argument('--load', default='', help='servers: only what has this word in its name')
     parser.add_argument('--only', default=','.join(PARTS))
     args = parser.parse_args()
-    runner = Runner(args.build, args.transition)
+    runner = Runner(args.build, args.transition, args.load)
     if args.write:
         sys.stdout = Tee(args.write)
     print(f'Measured on {machine()}; transition cost {args.transition} ns; median of {args.rounds} rounds in turn.')
