@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests a second of servers, natively and in the enclave in turn, with the client on the host."""
+"""Requests a second of servers, natively, in the enclave and under gVisor in turn, with the client on the host."""
 import contextlib
 import os
 import re
@@ -9,6 +9,7 @@ import sys
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'tools'))
+import gvisor  # noqa: E402
 import servers  # noqa: E402
 
 SECONDS = 3
@@ -56,29 +57,44 @@ def output(words):
     return done.stdout
 
 
-def both(worlds, build, server, measure, rounds, environment):
-    """{world: requests a second}; both servers run, and are asked in turn."""
-    found = {'native': [], 'enclave': []}
+class Worlds(servers.Worlds):
+    """With one more world."""
+
+    def command(self, world, argv, options=()):
+        return gvisor.command(self.folder, argv) if world == 'gvisor' else super().command(world, argv, options)
+
+
+def each_world(worlds, names, build, server, measure, rounds, environment):
+    """{world: requests a second}; all servers run, and are asked in turn. A world in which it does not start is left out."""
+    found = {}
     with contextlib.ExitStack() as stack:
-        each = {world: stack.enter_context(servers.running(worlds, world, server, environment)) for world in found}
+        each = {}
+        for world in names:
+            try:
+                each[world] = stack.enter_context(servers.running(worlds, world, server, environment))
+                found[world] = []
+            except RuntimeError:
+                if world != 'gvisor':
+                    raise
         for _ in range(rounds):
             for world, values in found.items():
                 values.append(measure(build, each[world].port))
     return {world: statistics.median(values) for world, values in found.items()}
 
 
-def measure_all(build, rounds, environment, only=''):
+def measure_all(build, rounds, environment, only='', names=('native', 'enclave')):
     """Prints the table. only: loads whose name has this in it."""
-    worlds = servers.Worlds(build)
-    print('\n| server, client on the host | native, requests/s | enclave, requests/s | ratio | goal |\n|---|---:|---:|---:|---|')
+    worlds = Worlds(build)
+    print('\n| server, client on the host | native, requests/s | enclave, requests/s | ratio | gVisor, ratio | goal |\n|---|---:|---:|---:|---:|---|')
     for name, server, measure, goal in LOADS:
         if only not in name:
             continue
         try:
-            values = both(worlds, build, server, measure, rounds, environment)
+            values = each_world(worlds, names, build, server, measure, rounds, environment)
         except (RuntimeError, subprocess.TimeoutExpired) as problem:
-            print(f'| {name} | - | failed | - | {problem} |', flush=True)
+            print(f'| {name} | - | failed | - | - | {problem} |', flush=True)
             continue
         ratio = values['enclave'] / values['native']
         verdict = 'met' if ratio >= goal else f'missed by {goal / ratio:.2f}x'
-        print(f'| {name} | {values["native"]:.0f} | {values["enclave"]:.0f} | {ratio:.2f} | {goal} {verdict} |', flush=True)
+        other = f'{values["gvisor"] / values["native"]:.2f}' if 'gvisor' in values else '-'
+        print(f'| {name} | {values["native"]:.0f} | {values["enclave"]:.0f} | {ratio:.2f} | {other} | {goal} {verdict} |', flush=True)
