@@ -129,6 +129,7 @@ def test_no_image(tmp_path):
     assert got.status in (1, 2) and b'missing.tar' in got.err
 
 
+@pytest.mark.skipif('CLOCHE_EMU_STRICT' in os.environ, reason='strict mode is slow by nature')
 def test_starts_fast_enough(busybox):
     """The published bound for `cloche run IMAGE /bin/true`, with room for a busy machine."""
     best = min(_seconds(busybox) for _ in range(7))
