@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -404,6 +405,18 @@ TEST(clone3_errors)
     (void)page;
 }
 
+/* As a function that is inlined: the child must not return over its parent's frame. */
+static inline __attribute__((always_inline)) long clone3_here(struct clone_args *args)
+{
+    long result;
+
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "0"(SYS_clone3), "D"(args), "S"(sizeof *args)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
 /* ---- posix_spawn ---- */
 
 TEST(spawn_output)
@@ -557,6 +570,69 @@ TEST(exec_errors)
     CHECK_EQ(vfork_exec("loop", argv, environ), -ELOOP);
     CHECK_EQ(vfork_exec((char *)16, argv, environ), -EFAULT);
     CHECK_EQ(vfork_exec(SHELL, (char **)16, environ), -EFAULT);
+}
+
+TEST(exec_of_a_busy_file)
+{
+    char *argv[] = { "busy", NULL };
+    int fd;
+
+    write_file("busy", "#!/bin/sh\nexit 4\n", 0755);
+    fd = OK(open("busy", O_WRONLY | O_CLOEXEC));
+    CHECK_EQ(vfork_exec("busy", argv, environ), -ETXTBSY);
+    ZERO(close(fd));
+    CHECK_EQ(vfork_exec("busy", argv, environ), 4 << 8);
+}
+
+/* The program of a process that runs cannot be written, by nobody and in no way. */
+TEST(exec_makes_a_file_busy)
+{
+    char *argv[] = { "copy", "-c", "read line", NULL }, buffer[65536];
+    int from = OK(open(SHELL, O_RDONLY | O_CLOEXEC)),
+        to = OK(open("copy", O_WRONLY | O_CREAT | O_CLOEXEC, 0755)), fds[2];
+    ssize_t n;
+    pid_t pid;
+
+    while ((n = read(from, buffer, sizeof buffer)) > 0)
+        CHECK_EQ(write(to, buffer, (size_t)n), n);
+    close(from);
+    ZERO(close(to));
+    ZERO(pipe2(fds, O_CLOEXEC));
+    pid = vfork();
+    if (pid == 0) {
+        dup2(fds[0], 0);
+        execve("copy", argv, environ);
+        _exit(127);
+    }
+    FAILS(open("copy", O_WRONLY), ETXTBSY);
+    FAILS(open("copy", O_RDWR | O_TRUNC), ETXTBSY);
+    FAILS(truncate("copy", 0), ETXTBSY);
+    ZERO(unlink("copy"));
+    close(fds[0]);
+    close(fds[1]);
+    CHECK_EQ(wait_status(pid), 1 << 8);
+}
+
+TEST(clone3_pidfd)
+{
+    int fd = -1, status;
+    struct clone_args args = { .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD,
+                               .exit_signal = SIGCHLD,
+                               .pidfd = (uintptr_t)&fd };
+    siginfo_t info;
+    struct pollfd ready;
+    pid_t pid = clone3_here(&args);
+
+    if (pid == 0)
+        _exit(6);
+    CHECK(pid > 0 && fd > 2);
+    CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    ready = (struct pollfd){ .fd = fd, .events = POLLIN };
+    CHECK_EQ(poll(&ready, 1, 1000), 1);
+    ZERO(waitid(P_PIDFD, (id_t)fd, &info, WEXITED | WNOWAIT));
+    CHECK_EQ(info.si_status, 6);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    ZERO(close(fd));
 }
 
 TEST(exec_arguments_too_big)

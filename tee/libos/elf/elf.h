@@ -22,7 +22,7 @@ struct exec_result {
 
 /*
  * Loads the program at path (resolved in the calling process's fs context) into the empty mm.
- * returns: 0; -ENOENT, -EACCES, -ENOEXEC, -ELIBBAD, -E2BIG, -ENOMEM, -EIO, -ELOOP; a non-PIE program's addresses are
+ * returns: 0; -ENOENT, -EACCES, -ENOEXEC, -ELIBBAD, -E2BIG, -ENOMEM, -EIO, -ELOOP, -ETXTBSY; a non-PIE program's addresses are
  * taken: -EEXIST by the calling process, -EADDRINUSE by another.
  */
 MUST_CHECK int exec_load(struct mm *mm, const char *path, const struct exec_strings *args,

@@ -25,6 +25,8 @@ static int program_open(const char *path, struct file **ret)
     if (!f->inode || (f->inode->mode & S_IFMT) != S_IFREG)
         return -EACCES;
     rc = inode_permission(f->inode, MAY_EXEC);
+    if (rc == 0)
+        rc = file_deny_write(f);
     if (rc < 0)
         return rc;
     *ret = TAKE_PTR(f);

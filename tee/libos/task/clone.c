@@ -334,6 +334,7 @@ static int64_t clone_process(const struct clone_request *r)
             rc = start_thread(r, t);
     }
     if (rc < 0) {
+        mem_free(own_regs);
         if (t)
             drop_thread(t);
         if (is_public)

@@ -42,6 +42,7 @@ int file_new(const struct file_ops *ops, uint32_t flags, void *private_data, str
     f->epoll_watch = NULL;
     f->owner = 0;
     f->has_locks = false;
+    f->counts_writer = f->denies_write = false;
     /* Pairs with the raise in slot_get. */
     __atomic_store_n(&f->refs, 1, __ATOMIC_RELEASE);
     *ret = f;
@@ -65,6 +66,8 @@ void file_unref(struct file *f)
         lock_drop_owner(f->inode, f);
     if (f->ops->release)
         f->ops->release(f);
+    if (UNLIKELY(f->counts_writer || f->denies_write))
+        __atomic_sub_fetch(&f->inode->writers, f->counts_writer ? 1 : -1, __ATOMIC_ACQ_REL);
     if (f->dentry)
         dentry_unref(f->dentry); /* keeps the inode too */
     else if (f->inode)
@@ -73,6 +76,42 @@ void file_unref(struct file *f)
     f->private_data = g_free;
     g_free = f;
     spin_unlock(&g_free_lock);
+}
+
+/* Adds delta to the writers unless that would mix writers and programs that run. */
+static bool change_writers(struct inode *inode, int32_t delta)
+{
+    int32_t writers = __atomic_load_n(&inode->writers, __ATOMIC_RELAXED);
+
+    do
+        if ((delta > 0 && writers < 0) || (delta < 0 && writers > 0))
+            return false;
+    while (!__atomic_compare_exchange_n(&inode->writers, &writers, writers + delta, true,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    return true;
+}
+
+int file_count_writer(struct file *f)
+{
+    if (!change_writers(f->inode, 1))
+        return -ETXTBSY;
+    f->counts_writer = true;
+    return 0;
+}
+
+int file_deny_write(struct file *f)
+{
+    if (!f->inode || f->denies_write)
+        return 0;
+    if (!change_writers(f->inode, -1))
+        return -ETXTBSY;
+    f->denies_write = true;
+    return 0;
+}
+
+int inode_check_text(const struct inode *inode)
+{
+    return __atomic_load_n(&inode->writers, __ATOMIC_RELAXED) < 0 ? -ETXTBSY : 0;
 }
 
 void file_unrefp(struct file **f)

@@ -97,7 +97,9 @@ int vfs_open_dentry(struct dentry *d, const struct vfs_open *how, bool created, 
         *ret = f;
         return 0;
     }
-    rc = open_by_type(inode, f);
+    rc = S_ISREG(inode->mode) && (how->flags & O_ACCMODE) != O_RDONLY ? file_count_writer(f) : 0;
+    if (rc == 0)
+        rc = open_by_type(inode, f);
     f->flags &= ~(uint32_t)O_NOCTTY;
     if (rc < 0) {
         f->ops = &g_path_ops; /* nothing of the file system's to release */

@@ -427,6 +427,8 @@ SYSCALL_DEFINE(truncate)
     if (rc >= 0) {
         rc = grow_check(dentry->inode, b);
         if (rc == 0)
+            rc = inode_check_text(dentry->inode);
+        if (rc == 0)
             rc = vfs_truncate(dentry->inode, b);
         if (rc == 0)
             notify_dentry(dentry, IN_MODIFY);

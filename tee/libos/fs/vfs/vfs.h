@@ -98,11 +98,12 @@ struct inode {
     uint64_t ino;
     uint64_t rdev;
     struct mutex lock;
-    void *private_data;           /* the file system's */
-    struct waitq watch;           /* file locks */
-    void *locks;                  /* vfs: flock and fcntl locks */
-    void *bound_socket;           /* AF_UNIX name: net/ */
-    void *fifo;                   /* named pipe: fs/pipe */
+    int32_t writers;    /* atomic: files open for writing; below 0: open programs that run */
+    void *private_data; /* the file system's */
+    struct waitq watch; /* file locks */
+    void *locks;        /* vfs: flock and fcntl locks */
+    void *bound_socket; /* AF_UNIX name: net/ */
+    void *fifo;         /* named pipe: fs/pipe */
     struct notify_watch *watches; /* fs/notify */
     bool is_linkable; /* made without a name, and may get one: O_TMPFILE without O_EXCL */
 };
@@ -155,6 +156,8 @@ struct file {
     struct waitq *epoll_watch; /* poll/: epoll entries that watch this file */
     int32_t owner;             /* F_SETOWN */
     bool has_locks;            /* vfs: locks of this open file may exist */
+    bool counts_writer;        /* in inode->writers */
+    bool denies_write;         /* likewise: a program that runs */
 };
 
 /* New file with one reference. */
@@ -162,6 +165,10 @@ MUST_CHECK int file_new(const struct file_ops *ops, uint32_t flags, void *privat
                         struct file **ret);
 void file_ref(struct file *f);
 void file_unref(struct file *f);
+/* f is a program to run: while it is open nobody opens it for writing. returns: 0; -ETXTBSY somebody has. */
+MUST_CHECK int file_deny_write(struct file *f);
+/* -ETXTBSY when a program of this inode runs. */
+MUST_CHECK int inode_check_text(const struct inode *inode);
 /* For the library OS's own use: whole reads into its memory. */
 MUST_CHECK int64_t file_read_kernel(struct file *f, void *dst, size_t size, uint64_t off);
 /* Opens path in the calling process's context. */

@@ -189,6 +189,8 @@ static inline void fd_ref_done(struct fd_ref *r)
     if (r->file && r->owned)
         file_unref(r->file);
 }
+/* f is being opened for writing. returns: 0; -ETXTBSY its program runs. */
+MUST_CHECK int file_count_writer(struct file *f);
 struct fd_table *fd_table_current(void);
 /* Descriptor flags. returns: 0, 1 (close on exec) or -EBADF. */
 MUST_CHECK int fd_get_cloexec(int fd);
