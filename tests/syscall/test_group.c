@@ -4,6 +4,7 @@
 #include "tests/syscall/children.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -395,4 +396,40 @@ TEST(pidfd_from_clone)
           EINVAL);
     FAILS(clone(waits, stack + sizeof stack, CLONE_VM | CLONE_PIDFD | SIGCHLD, NULL, 8), EFAULT);
     FAILS(waitpid(-1, NULL, 0), ECHILD);
+}
+
+/* ---- capabilities over a change of user ---- */
+
+static int changes_user(void *keep)
+{
+    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct data[2] = { 0 };
+
+    syscall(SYS_prctl, PR_SET_KEEPCAPS, keep ? 1 : 0, 0, 0, 0);
+    syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY);
+    syscall(SYS_capget, &header, data);
+    g_result[0] = (data[0].permitted & 1u << CAP_KILL) != 0;
+    g_result[1] = data[0].effective != 0;
+    data[0].effective = data[0].permitted;
+    g_result[2] = (int)syscall(SYS_capset, &header, data) == 0;
+    g_result[3] = (int)syscall(SYS_prctl, PR_GET_KEEPCAPS, 0, 0, 0, 0);
+    return 0;
+}
+
+TEST(keep_capabilities)
+{
+    for (int keep = 0; keep < 2; keep++) {
+        pid_t pid;
+
+        if (geteuid() != 0)
+            case_skip("needs root");
+        g_result[0] = g_result[1] = g_result[2] = g_result[3] = -1;
+        pid = child_start(changes_user, (void *)(intptr_t)keep, SIGCHLD);
+        CHECK_EQ(OK(waitpid(pid, NULL, 0)), pid);
+        CHECK_EQ(g_result[0], keep);
+        CHECK_EQ(g_result[1], 0);
+        CHECK_EQ(g_result[2], 1);
+        CHECK_EQ(g_result[3], keep);
+    }
+    FAILS(prctl(PR_SET_KEEPCAPS, 2, 0, 0, 0), EINVAL);
 }

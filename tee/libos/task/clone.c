@@ -195,6 +195,7 @@ static char *copy_bytes(const char *bytes, size_t size)
 static int inherit_process(struct process *parent, struct process *p)
 {
     p->no_new_privs = parent->no_new_privs;
+    p->keep_caps = parent->keep_caps;
     p->dumpable = parent->dumpable;
     p->personality = parent->personality;
     p->oom_score_adj = parent->oom_score_adj;

@@ -98,6 +98,7 @@ static void leave_old_program(struct thread *t)
     t->rseq_area = 0;
     p->dumpable = 1;
     p->did_exec = true;
+    cred_exec(p);
     p->exit_signal = SIGCHLD;
 }
 

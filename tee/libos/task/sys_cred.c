@@ -4,6 +4,7 @@
  * processes of one enclave are one trust domain (DESIGN section 5).
  */
 #include <asm/errno.h>
+#include <asm/signal.h>
 #include <linux/capability.h>
 
 #include "tee/enclave/alloc.h"
@@ -73,13 +74,28 @@ static void follow_uids(struct cred *new, const struct cred *old)
     bool had_root = !old->ruid || !old->euid || !old->suid;
     bool has_root = !new->ruid || !new->euid || !new->suid;
 
-    if (had_root && !has_root)
-        new->cap_permitted = new->cap_effective = 0;
+    if (had_root && !has_root) {
+        new->cap_effective = 0;
+        if (!process_current()->keep_caps)
+            new->cap_permitted = 0;
+    }
     if (old->euid == 0 && new->euid != 0)
         new->cap_effective = 0;
     if (old->euid != 0 && new->euid == 0)
         new->cap_effective = new->cap_permitted;
     new->fsuid = new->euid;
+}
+
+void cred_exec(struct process *p)
+{
+    struct cred new = *p->cred;
+
+    p->keep_caps = false;
+    if (new.ruid == 0 || new.euid == 0 || !(new.cap_permitted | new.cap_effective))
+        return;
+    new.cap_permitted = new.cap_effective = 0; /* files give none here */
+    if (process_set_cred(p, &new) < 0)
+        process_exit(SIGKILL); /* never go on with more than is due */
 }
 
 static int64_t set_uids(uint32_t ruid, uint32_t euid, uint32_t suid)

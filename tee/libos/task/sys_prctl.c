@@ -73,14 +73,11 @@ static int64_t drop_bounding(uint64_t capability)
 static int64_t fixed_option(int32_t option, uint64_t b, uint64_t c)
 {
     switch (option) {
-    case PR_GET_KEEPCAPS:
     case PR_GET_SECUREBITS:
     case PR_GET_SECCOMP:
     case PR_GET_TIMING:
     case PR_GET_THP_DISABLE:
         return 0;
-    case PR_SET_KEEPCAPS:
-        return b > 1 ? -EINVAL : 0;
     case PR_SET_TIMERSLACK:
     case PR_SET_THP_DISABLE:
     case PR_SET_PTRACER:
@@ -131,6 +128,13 @@ SYSCALL_DEFINE(prctl)
         return set_no_new_privs(b, c, d, e);
     case PR_GET_NO_NEW_PRIVS:
         return p->no_new_privs;
+    case PR_SET_KEEPCAPS:
+        if (b > 1)
+            return -EINVAL;
+        p->keep_caps = b != 0;
+        return 0;
+    case PR_GET_KEEPCAPS:
+        return p->keep_caps;
     case PR_SET_CHILD_SUBREAPER:
         p->child_subreaper = b != 0;
         return 0;

@@ -88,6 +88,7 @@ struct process {
     struct waitq thread_wait;   /* woken when a thread leaves, and when `stopped` changes */
     bool stopped;               /* SIGSTOP and friends, until SIGCONT */
     bool no_new_privs;
+    bool keep_caps; /* PR_SET_KEEPCAPS, until execve */
     bool child_subreaper;
     uint32_t dumpable;
     uint32_t personality;
@@ -184,6 +185,8 @@ void process_each(void (*fn)(struct process *p, void *arg), void *arg);
 const struct cred *process_cred(void); /* of the caller's process; valid during the system call */
 /* Replaces the credentials of the calling process by a copy of *c (refs and links aside). returns: 0; -ENOMEM. */
 MUST_CHECK int process_set_cred(struct process *p, const struct cred *c);
+/* execve: capabilities that a user other than root kept are lost. p is the calling process; ends it when memory is out. */
+void cred_exec(struct process *p);
 bool cred_has_group(const struct cred *c, uint32_t gid);
 
 /* Marks t and makes it notice: wakes it when asleep, kicks it out of program code when running. */
