@@ -6,6 +6,7 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +162,16 @@ static uint64_t tsc_hz(const struct loader *l)
     return ns > 1000000 ? (uint64_t)((unsigned __int128)ticks * 1000000000ull / ns) : 0;
 }
 
+/* CPUs that this process may use. */
+static uint64_t cpu_count(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return (uint64_t)CPU_COUNT(&set);
+    return (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 static int threads_set(struct loader *l, struct err *err)
 {
     struct ocall_host *h = &l->ocall;
@@ -213,7 +224,7 @@ int loader_start_prepare(struct loader *l, struct err *err)
                (l->options.tty && l->options.input ? START_TTY_INPUT : 0) |
                (l->backend->emulated ? START_EMULATED : 0) |
                (l->backend->has_edmm ? 0 : START_NO_EDMM);
-    s->cpu_count = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+    s->cpu_count = cpu_count();
     s->host_pid = (uint64_t)getpid();
     return 0;
 }

@@ -137,7 +137,8 @@ struct thread {
     /* wait.c */
     struct wake_batch *wake_batch; /* outermost open batch of this thread */
     uint32_t spin_budget;          /* iterations before parking; adapts */
-    uint32_t spin_count;           /* how often it has spun */
+    uint32_t spin_count;           /* waits until a long spin is tried again */
+    uint32_t spin_interval;        /* what spin_count starts from; grows while that is in vain */
     uint64_t slept_ns;             /* total time asleep */
     uint64_t asleep_since_ns;      /* 0: awake */
     /* task.c */

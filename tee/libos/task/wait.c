@@ -17,7 +17,8 @@
 
 #define SPIN_BUDGET_MIN 32u
 #define SPIN_BUDGET_MAX 2048u
-#define SPIN_PROBE_INTERVAL 16u
+#define SPIN_PROBE_MIN 16u
+#define SPIN_PROBE_MAX 1024u
 
 _Static_assert(LIBOS_SLOT_COUNT_MAX <= 64 * 64, "wake_batch.more holds a bit for each slot");
 _Static_assert(sizeof(struct wait_host) == sizeof(struct ocall_pollfd) &&
@@ -185,26 +186,33 @@ static bool spin_pays(void)
 }
 
 /*
- * Spins for a token. The budget grows while that succeeds and shrinks while it does not. Two threads
- * that both park answer each other too late for a small budget for ever, so now and then a large one
- * is tried.
+ * Spins for a token. The budget grows while that succeeds and shrinks, down to nothing, while it does not. Two
+ * threads that both park answer each other too late for a small budget for ever, so now and then a large one
+ * is tried; the more rarely, the more often that was in vain: the other's CPU is then taken by somebody else, or is this one.
  */
 static bool spin_for_token(struct thread *t)
 {
     uint32_t budget = t->spin_budget;
+    bool is_probe;
 
     if (!spin_pays())
         return false;
-    if (t->spin_count++ % SPIN_PROBE_INTERVAL == 0)
+    is_probe = t->spin_count-- == 0;
+    if (is_probe)
         budget = MAX(budget, SPIN_BUDGET_MAX / 2);
     for (uint32_t i = 0; i < budget; i++) {
         if (take_token(t)) {
-            t->spin_budget = MIN(budget * 2, SPIN_BUDGET_MAX);
+            t->spin_budget = MIN(MAX(budget, SPIN_BUDGET_MIN) * 2, SPIN_BUDGET_MAX);
+            t->spin_interval = t->spin_count = SPIN_PROBE_MIN;
             return true;
         }
         __builtin_ia32_pause();
     }
-    t->spin_budget = MAX(t->spin_budget / 2, SPIN_BUDGET_MIN);
+    t->spin_budget = t->spin_budget / 2 < SPIN_BUDGET_MIN ? 0 : t->spin_budget / 2;
+    if (is_probe) {
+        t->spin_interval = MIN(MAX(t->spin_interval * 2, SPIN_PROBE_MIN), SPIN_PROBE_MAX);
+        t->spin_count = t->spin_interval;
+    }
     return false;
 }
 
