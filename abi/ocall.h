@@ -14,6 +14,7 @@
 #define OCALL_PATH_SIZE 4096u
 #define OCALL_STAT_OFF (2 * OCALL_PATH_SIZE)
 #define OCALL_POLL_COUNT_MAX 1024u
+#define OCALL_EVENT_COUNT_MAX 256u
 #define OCALL_OPTION_SIZE_MAX 256u
 #define OCALL_DESCRIPTOR_MAX 0xfffffu
 #define OCALL_FOREVER UINT64_MAX
@@ -44,6 +45,20 @@ struct ocall_pollfd {
     uint16_t revents;
 };
 _Static_assert(sizeof(struct ocall_pollfd) == 8, "ocall_pollfd");
+
+/* What OCALL events_change does. */
+enum ocall_event_change { OCALL_EVENT_ADD = 1, OCALL_EVENT_REMOVE, OCALL_EVENT_CHANGE };
+/* How OCALL events_wait is woken: an owner is the one thread whose wakes are in the set. */
+enum ocall_event_wake { OCALL_EVENT_GUEST, OCALL_EVENT_OWNER, OCALL_EVENT_NEW_OWNER };
+/* data of the enclave's own entries has this bit clear. */
+#define OCALL_EVENT_OF_HOST (1ull << 63)
+/* An entry of OCALL events_wait. */
+struct ocall_event {
+    uint64_t data;   /* what events_change gave */
+    uint32_t events; /* EPOLLIN... */
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct ocall_event) == 16, "ocall_event");
 
 /* What stat of a host file shows. */
 struct ocall_stat {

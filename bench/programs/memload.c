@@ -48,11 +48,13 @@ static void ask(struct connection *c)
     int size;
 
     if (c->count++ % 10 == 0) {
-        size = snprintf(request, sizeof request, "set key%u 0 0 %d\r\n%s\r\n", key, VALUE_SIZE, g_value);
+        size = snprintf(request, sizeof request, "set key%u 0 0 %d\r\n%s\r\n", key, VALUE_SIZE,
+                        g_value);
         c->want = strlen("STORED\r\n");
     } else {
         size = snprintf(request, sizeof request, "get key%u\r\n", key);
-        c->want = (size_t)snprintf(head, sizeof head, "VALUE key%u 0 %d\r\n", key, VALUE_SIZE) + VALUE_SIZE + strlen("\r\nEND\r\n");
+        c->want = (size_t)snprintf(head, sizeof head, "VALUE key%u 0 %d\r\n", key, VALUE_SIZE) +
+                  VALUE_SIZE + strlen("\r\nEND\r\n");
     }
     c->got = 0;
     if (write(c->fd, request, (size_t)size) != size)
@@ -79,7 +81,9 @@ static unsigned take(struct connection *c)
 
 static void open_all(struct connection *all, int count, int port, int poll)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
     for (int i = 0; i < count; i++) {
         struct epoll_event event = { .events = EPOLLIN, .data.ptr = &all[i] };
@@ -97,7 +101,8 @@ static void fill(struct connection *c)
 {
     for (unsigned key = 0; key < KEY_COUNT; key++) {
         char text[256];
-        int size = snprintf(text, sizeof text, "set key%u 0 0 %d\r\n%s\r\n", key, VALUE_SIZE, g_value);
+        int size =
+            snprintf(text, sizeof text, "set key%u 0 0 %d\r\n%s\r\n", key, VALUE_SIZE, g_value);
 
         if (write(c->fd, text, (size_t)size) != size || read(c->fd, text, sizeof text) != 8)
             fail("fill");

@@ -76,6 +76,9 @@ void ocall_kick_thread(struct ocall_thread *t);
 /* Lets a thread that sleeps, or is about to, go on. Async-signal-safe. */
 void ocall_wake_thread(struct ocall_thread *t);
 
+/* Makes the eventfd that ends a sleep on descriptors. false: no descriptor is left. */
+bool ocall_wake_fd_get(struct ocall_thread *t);
+
 /* One a row; f == t->frame, t->args its arguments. The result goes to f->result. */
 typedef void ocall_serve_fn(struct ocall_thread *t, struct ocall_frame *f);
 #define OCALL(name, result, errors, needs) ocall_serve_fn ocall_serve_##name;

@@ -126,6 +126,21 @@ void ocall_serve_yield(struct ocall_thread *t, struct ocall_frame *f)
     f->result = 0;
 }
 
+bool ocall_wake_fd_get(struct ocall_thread *t)
+{
+    if (t->wake_fd < 0)
+        t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return t->wake_fd >= 0;
+}
+
+static void drain(struct ocall_thread *t)
+{
+    uint64_t drained;
+
+    if (read(t->wake_fd, &drained, sizeof drained) < 0)
+        return; /* somebody was faster */
+}
+
 /* The descriptors of the request, with this thread's own eventfd behind them. */
 static unsigned gather(struct ocall_thread *t, const struct ocall_pollfd *asked, uint64_t count,
                        struct pollfd *fds)
@@ -140,7 +155,7 @@ void ocall_serve_poll(struct ocall_thread *t, struct ocall_frame *f)
 {
     struct ocall_pollfd *asked = (struct ocall_pollfd *)f->buffer;
     struct pollfd fds[OCALL_POLL_COUNT_MAX + 1];
-    uint64_t count = t->args[0], drained;
+    uint64_t count = t->args[0];
     struct timespec ts;
     int rc = 0;
 
@@ -148,9 +163,7 @@ void ocall_serve_poll(struct ocall_thread *t, struct ocall_frame *f)
         f->result = -EINVAL;
         return;
     }
-    if (t->wake_fd < 0)
-        t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (t->wake_fd < 0) {
+    if (!ocall_wake_fd_get(t)) {
         f->result = -ENOMEM;
         return;
     }
@@ -162,8 +175,10 @@ void ocall_serve_poll(struct ocall_thread *t, struct ocall_frame *f)
         rc = ppoll(fds, count + 1, timeout_of(t->args[1], &ts), NULL);
     __atomic_store_n(&t->polling, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&t->wake, 0, __ATOMIC_SEQ_CST);
-    if (read(t->wake_fd, &drained, sizeof drained) > 0 && rc > 0 && fds[count].revents)
+    if (rc > 0 && fds[count].revents) {
+        drain(t);
         rc--;
+    }
     f->result = rc < 0 ? (errno == EINTR ? 0 : -errno) : MIN((uint64_t)rc, count);
     for (uint64_t i = 0; i < count; i++)
         asked[i].revents = rc > 0 ? (uint16_t)fds[i].revents : 0;

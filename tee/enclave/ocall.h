@@ -24,6 +24,16 @@ void ocall_yield(void);
  * or deadline); -EINVAL, -ENOMEM. */
 int ocall_poll(struct ocall_pollfd *fds, unsigned count, uint64_t deadline_ns);
 
+/* Sets of host descriptors that the host watches (epoll). events: EPOLL*; data: bit 63 clear. What wait reports may be
+ * anything. */
+int ocall_events_new(void);
+int ocall_events_change(int set, enum ocall_event_change how, int host_fd, uint32_t events,
+                        uint64_t data);
+/* Up to `count` (at most OCALL_EVENT_COUNT_MAX). Ends as ocall_poll. returns: count; 0; -EBADF, -ENOMEM. */
+int ocall_events_wait(int set, struct ocall_event *ret, unsigned count, uint64_t deadline_ns,
+                      enum ocall_event_wake wake);
+int ocall_dup(int host_fd);
+
 /* ---- host descriptors: standard streams, sockets, files of host mounts ---- */
 
 int64_t ocall_read(int host_fd, void *dst, size_t size);        /* never blocks: -EAGAIN */

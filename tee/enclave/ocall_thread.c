@@ -74,6 +74,39 @@ int ocall_poll(struct ocall_pollfd *fds, unsigned count, uint64_t deadline_ns)
     return (int)ready;
 }
 
+int ocall_events_new(void)
+{
+    return (int)ocall_simple(OCALL_events_new, 0, 0, 0, 0, 0);
+}
+
+int ocall_events_change(int set, enum ocall_event_change how, int host_fd, uint32_t events,
+                        uint64_t data)
+{
+    uint64_t args[6] = { (uint64_t)set, how, (uint64_t)host_fd, events, data };
+    struct ocall_answer answer;
+
+    ocall_run(OCALL_events_change, args, 0, &answer);
+    return (int)answer.result;
+}
+
+int ocall_events_wait(int set, struct ocall_event *ret, unsigned count, uint64_t deadline_ns,
+                      enum ocall_event_wake wake)
+{
+    int64_t n;
+
+    count = MIN(count, OCALL_EVENT_COUNT_MAX);
+    n = ocall_simple(OCALL_events_wait, (uint64_t)set, count, relative_ns(deadline_ns), wake,
+                     count);
+    if (n > 0)
+        ocall_buffer_get(ret, 0, (size_t)n * sizeof *ret);
+    return n == -EPERM ? 0 : (int)n;
+}
+
+int ocall_dup(int host_fd)
+{
+    return (int)ocall_simple(OCALL_dup, (uint64_t)host_fd, 0, 0, 0, 0);
+}
+
 int ocall_thread_start(uint32_t slot)
 {
     return (int)ocall_simple(OCALL_thread_start, slot, 0, 0, 0, 0);

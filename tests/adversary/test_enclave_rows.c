@@ -135,6 +135,42 @@ static int64_t call_poll(unsigned round)
     return rc;
 }
 
+/* ---- sets of descriptors: what they report may be anything, but not more than was asked for ---- */
+
+static int64_t call_events_new(unsigned round)
+{
+    int rc = ocall_events_new();
+
+    CHECK(rc <= (int)OCALL_DESCRIPTOR_MAX);
+    return rc;
+}
+
+static int64_t call_events_change(unsigned round)
+{
+    return ocall_events_change(3, OCALL_EVENT_ADD, 4, 1, 2);
+}
+
+static int64_t call_events_wait(unsigned round)
+{
+    struct ocall_event events[9];
+    int rc;
+
+    memset(events, FILL, sizeof events);
+    rc = ocall_events_wait(3, events, 8, OCALL_FOREVER, OCALL_EVENT_GUEST);
+    CHECK(rc <= 8);
+    for (size_t i = (size_t)MAX(rc, 0) * sizeof events[0]; i < sizeof events; i++)
+        CHECK(((uint8_t *)events)[i] == FILL);
+    return rc;
+}
+
+static int64_t call_dup(unsigned round)
+{
+    int rc = ocall_dup(3);
+
+    CHECK(rc <= (int)OCALL_DESCRIPTOR_MAX);
+    return rc;
+}
+
 static int64_t call_clock(unsigned round)
 {
     struct ocall_time time;

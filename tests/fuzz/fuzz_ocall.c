@@ -193,6 +193,13 @@ static void check_threads(void)
     for (int i = 0; i < 3; i++)
         assert(fds[i].host_fd == i + 10);
     free(fds);
+    struct ocall_event *events = calloc(5, sizeof *events);
+    if (events) {
+        rc = ocall_events_wait(3, events, 5, 5000, OCALL_EVENT_OWNER);
+        assert(rc <= 5);
+        free(events);
+    }
+    assert(ocall_events_change(3, OCALL_EVENT_ADD, 4, 1, 2) <= 0);
     rc = ocall_park(5000);
     assert(rc == 0 || rc == -110);
 }

@@ -193,7 +193,6 @@ static int accept_host(struct inet_sock *s, struct inet_sock **ret)
     struct inet_sock *fresh;
     int fd = ocall_accept(s->host_fd, a.bytes, &size);
 
-    poll_host_rearm(s->base.file, POLLIN | POLLRDNORM);
     if (fd < 0)
         return fd;
     fresh = inet_alloc(s->base.family, SOCK_STREAM, IPPROTO_TCP);

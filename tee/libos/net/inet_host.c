@@ -133,8 +133,6 @@ static int send_all(struct inet_sock *s, const uint8_t *src, size_t size, int fl
         }
         if (n != -EAGAIN)
             return (int)n;
-        if (s->base.file)
-            poll_host_rearm(s->base.file, POLLOUT | POLLWRNORM);
         if (flags & MSG_DONTWAIT)
             return -EAGAIN;
         rc = wait_host(s, POLLOUT, s->base.send_timeout_ns, &deadline);
@@ -215,8 +213,6 @@ static int64_t receive_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *
         int64_t n = ocall_recvfrom(s->host_fd, buffer, want, flags, NULL, &addr_size, &ret_flags);
         int rc;
 
-        if (s->base.file)
-            poll_host_rearm(s->base.file, POLLIN | POLLRDNORM | POLLPRI | POLLRDHUP);
         if (n == 0)
             break;
         if (n > 0 && m->flags & MSG_TRUNC) {
@@ -291,7 +287,5 @@ int64_t inet_host_receive_datagram(struct inet_sock *s, struct sock_msg *m)
 
     if (buffer != small)
         mem_free(buffer);
-    if (s->base.file)
-        poll_host_rearm(s->base.file, POLLIN | POLLRDNORM);
     return n;
 }

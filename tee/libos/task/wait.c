@@ -291,6 +291,29 @@ void wait_hold_end(struct thread *t)
     __atomic_store_n(&t->slept_ns, t->slept_ns + clock_monotonic_ns() - since_ns, __ATOMIC_RELAXED);
 }
 
+static int sleep_events(struct thread *t, struct wait_events *e, uint64_t deadline_ns)
+{
+    uint64_t since_ns;
+    bool asleep = sleep_begin(t, 2, &since_ns);
+
+    e->count = ocall_events_wait(e->set, e->events, e->space, asleep ? deadline_ns : 0,
+                                 (enum ocall_event_wake)e->wake);
+    if (!asleep)
+        return 0;
+    return sleep_end(t, since_ns) >= deadline_ns && e->count == 0 ? -ETIMEDOUT : 0;
+}
+
+int wait_sleep_events(struct wait_events *e, uint64_t deadline_ns)
+{
+    struct thread *t = current();
+
+    e->count = 0;
+    signal_host_drain();
+    if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE) && (thread_must_die() || signal_pending()))
+        return -ERESTARTSYS;
+    return sleep_events(t, e, deadline_ns);
+}
+
 int wait_sleep(struct wait_host *hosts, unsigned count, uint64_t deadline_ns, bool interruptible)
 {
     struct thread *t = current();

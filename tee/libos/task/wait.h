@@ -60,6 +60,18 @@ struct wait_host {
 MUST_CHECK int wait_sleep(struct wait_host *hosts, unsigned count, uint64_t deadline_ns,
                           bool interruptible);
 
+/* A set of host descriptors (ocall_events_new) to watch while asleep. */
+struct ocall_event;
+struct wait_events {
+    int32_t set;
+    uint32_t wake;              /* enum ocall_event_wake */
+    struct ocall_event *events; /* of `space` entries */
+    unsigned space;
+    int count; /* set on return: what the host reported; negative errno */
+};
+/* As wait_sleep, on a set. */
+MUST_CHECK int wait_sleep_events(struct wait_events *e, uint64_t deadline_ns);
+
 /* Loops until `condition` is true. rc: as wait_sleep, 0 when the condition holds. */
 #define WAIT_UNTIL(rc, q, condition, deadline_ns)                                                  \
     do {                                                                                           \

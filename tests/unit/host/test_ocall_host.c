@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -148,6 +149,103 @@ static void test_wake_before_sleep(void **state)
     assert_int_equal(call(OCALL_poll, NULL, 0, OCALL_FOREVER, 0), 0);
     assert_int_equal(call(OCALL_poll, NULL, 0, 1000000, 0), 0);
     assert_int_equal(call(OCALL_poll, NULL, OCALL_POLL_COUNT_MAX + 1, 0, 0), -EINVAL);
+}
+
+/* ---- sets of descriptors ---- */
+
+static int64_t wait_set(struct ocall_thread *t, int set, uint64_t ns, enum ocall_event_wake wake)
+{
+    memset(t->frame, 0, offsetof(struct ocall_frame, buffer));
+    t->frame->number = OCALL_events_wait;
+    t->frame->args[0] = (uint64_t)set;
+    t->frame->args[1] = 4;
+    t->frame->args[2] = ns;
+    t->frame->args[3] = wake;
+    assert_true(ocall_serve(t));
+    return t->frame->result;
+}
+
+static int64_t change_set(int set, enum ocall_event_change how, int fd, uint64_t data)
+{
+    memset(&g_frame, 0, offsetof(struct ocall_frame, buffer));
+    g_frame.number = OCALL_events_change;
+    g_frame.args[0] = (uint64_t)set;
+    g_frame.args[1] = how;
+    g_frame.args[2] = (uint64_t)fd;
+    g_frame.args[3] = EPOLLIN;
+    g_frame.args[4] = data;
+    assert_true(ocall_serve(&g_thread));
+    return g_frame.result;
+}
+
+static void *wake_later(void *thread)
+{
+    usleep(30000);
+    ocall_wake_thread(thread);
+    return NULL;
+}
+
+static void check_wakes(struct ocall_thread *t, int set, enum ocall_event_wake wake)
+{
+    pthread_t helper;
+
+    assert_int_equal(wait_set(t, set, 1000000, wake), 0);
+    ocall_wake_thread(t);
+    assert_int_equal(wait_set(t, set, OCALL_FOREVER, wake), 0);
+    assert_int_equal(wait_set(t, set, 1000000, wake), 0);
+    for (int i = 0; i < 3; i++) {
+        pthread_create(&helper, NULL, wake_later, t);
+        assert_int_equal(wait_set(t, set, OCALL_FOREVER, wake), 0);
+        pthread_join(helper, NULL);
+    }
+}
+
+static void test_sets_end_with_wakes(void **state)
+{
+    static struct ocall_frame frame;
+    static struct ocall_thread threads[2];
+    struct ocall_thread *owner = &threads[0], *guest = &threads[1];
+    int set = (int)call(OCALL_events_new, NULL, 0, 0, 0), fds[2];
+
+    assert_true(set >= 0 && pipe(fds) == 0);
+    g_host.threads = threads;
+    g_host.thread_limit = 2;
+    for (uint32_t i = 0; i < 2; i++)
+        threads[i] = (struct ocall_thread){
+            .host = &g_host,
+            .slot = i,
+            .frame = i ? &frame : &g_frame,
+            .wake_fd = -1,
+        };
+    assert_int_equal(change_set(set, OCALL_EVENT_ADD, fds[0], 42), 0);
+    assert_int_equal(change_set(set, OCALL_EVENT_ADD, fds[0], 42), -EEXIST);
+    assert_int_equal(change_set(set, 4, fds[0], 42), -EINVAL);
+    assert_int_equal(wait_set(owner, set, 0, OCALL_EVENT_NEW_OWNER), 0);
+    check_wakes(owner, set, OCALL_EVENT_OWNER);
+    check_wakes(guest, set, OCALL_EVENT_GUEST);
+    /* The owner's wake, when it does not sleep, does not end the guest's sleep for ever. */
+    owner->polling = 1;
+    ocall_wake_thread(owner);
+    owner->polling = 0;
+    owner->wake = 0;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(wait_set(guest, set, 1000000, OCALL_EVENT_GUEST), 0);
+    check_wakes(owner, set, OCALL_EVENT_OWNER);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    for (int i = 0; i < 2; i++) {
+        struct ocall_event got;
+
+        assert_int_equal(
+            wait_set(&threads[i], set, OCALL_FOREVER, i ? OCALL_EVENT_GUEST : OCALL_EVENT_OWNER),
+            1);
+        memcpy(&got, threads[i].frame->buffer, sizeof got);
+        assert_true(got.data == 42 && got.events == EPOLLIN);
+    }
+    assert_int_equal(change_set(set, OCALL_EVENT_REMOVE, fds[0], 0), 0);
+    assert_int_equal(wait_set(owner, set, 0, OCALL_EVENT_OWNER), 0);
+    close(fds[0]);
+    close(fds[1]);
+    close(set);
 }
 
 /* ---- seccomp: what a loader that went wrong can still do ---- */
@@ -336,6 +434,8 @@ int main(void)
         cmocka_unit_test(test_open_reads_file),   cmocka_unit_test(test_paths_stay_inside),
         cmocka_unit_test(test_unknown_mount),     cmocka_unit_test(test_names),
         cmocka_unit_test(test_unknown_number),    cmocka_unit_test(test_host_file_names),
+        cmocka_unit_test(test_wake_before_sleep), cmocka_unit_test(test_sets_end_with_wakes),
+        cmocka_unit_test(test_seccomp_list),
         cmocka_unit_test(test_wake_before_sleep), cmocka_unit_test(test_seccomp_list),
         cmocka_unit_test(test_seccomp_arguments),
     };

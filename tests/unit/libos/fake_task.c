@@ -195,6 +195,12 @@ int ocall_poll(struct ocall_pollfd *fds, unsigned count, uint64_t deadline_ns)
     return ocall_park(deadline_ns) < 0 ? 0 : 0;
 }
 
+int ocall_events_wait(int set, struct ocall_event *ret, unsigned count, uint64_t deadline_ns,
+                      enum ocall_event_wake wake)
+{
+    return ocall_park(deadline_ns) < 0 ? 0 : 0;
+}
+
 static void *run_slot(void *arg)
 {
     enter(NULL);

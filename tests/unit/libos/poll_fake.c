@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -252,6 +253,54 @@ int ocall_poll(struct ocall_pollfd *fds, unsigned count, uint64_t deadline_ns)
         drain(slot);
     free(p);
     return ready;
+}
+
+int ocall_events_new(void)
+{
+    __atomic_add_fetch(&g_poll_fake_ocalls, 1, __ATOMIC_RELAXED);
+    return poll_fake_move_fd(epoll_create1(EPOLL_CLOEXEC));
+}
+
+int ocall_events_change(int set, enum ocall_event_change how, int host_fd, uint32_t events,
+                        uint64_t data)
+{
+    static const int ops[] = { 0, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD };
+    struct epoll_event e = { .events = events, .data.u64 = data };
+
+    __atomic_add_fetch(&g_poll_fake_ocalls, 1, __ATOMIC_RELAXED);
+    return epoll_ctl(set, ops[how], host_fd, &e) < 0 ? -errno : 0;
+}
+
+int ocall_events_wait(int set, struct ocall_event *ret, unsigned count, uint64_t deadline_ns,
+                      enum ocall_event_wake wake)
+{
+    struct pollfd p[] = { { .fd = set, .events = POLLIN },
+                          { .fd = g_unpark_fds[tcb_self()->slot], .events = POLLIN } };
+    struct epoll_event events[OCALL_EVENT_COUNT_MAX];
+    int n = 0;
+
+    (void)wake;
+    if (host_poll(p, 2, deadline_ns) > 0 && p[0].revents)
+        n = epoll_wait(set, events, (int)count, 0);
+    if (p[1].revents)
+        drain(tcb_self()->slot);
+    for (int i = 0; i < n; i++)
+        ret[i] = (struct ocall_event){ .data = events[i].data.u64, .events = events[i].events };
+    if (g_poll_fake_lie == POLL_FAKE_LIE_READY) {
+        for (unsigned i = 0; i < count; i++)
+            ret[i] = (struct ocall_event){
+                .data = i % 2 ? i / 2 : (uint64_t)i * 0x123456789abcdefu,
+                .events = UINT32_MAX,
+            };
+        n = (int)count;
+    }
+    return n;
+}
+
+int ocall_dup(int host_fd)
+{
+    __atomic_add_fetch(&g_poll_fake_ocalls, 1, __ATOMIC_RELAXED);
+    return fcntl(host_fd, F_DUPFD_CLOEXEC, POLL_FAKE_HOST_FD_FIRST);
 }
 
 /* ---- timers: a thread for each, which looks each millisecond ---- */

@@ -55,7 +55,6 @@ static int64_t stdio_read(struct file *f, struct uio *u, uint64_t *pos UNUSED)
         int64_t n = heap ? read_once(s, u, heap, MIN(u->left, PIECE_SIZE))
                          : read_once(s, u, small, sizeof small);
 
-        poll_host_rearm(f, POLLIN | POLLRDNORM);
         if (n != -EAGAIN || f->flags & O_NONBLOCK)
             return n;
         int rc = poll_host_wait(s->host_fd, POLLIN, WAIT_FOREVER);
@@ -82,7 +81,6 @@ static int write_all(struct file *f, const uint8_t *src, size_t size, int64_t *r
             return -EIO;
         if (n != -EAGAIN)
             return (int)n;
-        poll_host_rearm(f, POLLOUT | POLLWRNORM);
         if (f->flags & O_NONBLOCK)
             return -EAGAIN;
         int rc = poll_host_wait(s->host_fd, POLLOUT, WAIT_FOREVER);

@@ -6,10 +6,9 @@
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/poll/epoll.h"
+#include "tee/libos/net/socket.h"
 
 #define BUCKETS_FIRST 8u
-#define HOSTS_FIRST 8u
-#define EPOLL_ALWAYS (EPOLLERR | EPOLLHUP)
 
 struct mutex g_epoll_links;
 
@@ -125,7 +124,7 @@ static void on_wake(struct waiter *w, uint32_t key)
 
     if (!(asked & ~EPOLL_FLAGS))
         return;
-    if (key && !(key & (asked | EPOLL_ALWAYS)))
+    if (key && !(key & asked))
         return;
     if (epoll_ready_add(item))
         epoll_announce(item->ep);
@@ -149,7 +148,7 @@ static void table_add(struct poll_table *pt, struct waitq *q)
         struct epoll_waiters *more = mem_zalloc(sizeof *more);
 
         if (!more) {
-            item->failed = true;
+            item->error = -ENOMEM;
             return;
         }
         more->next = item->more;
@@ -164,29 +163,14 @@ static void table_add(struct poll_table *pt, struct waitq *q)
 static void table_add_host(struct poll_table *pt, int host_fd, uint16_t events)
 {
     struct epoll_item *item = CONTAINER_OF(pt, struct item_table, table)->item;
-    struct epoll *ep = item->ep;
+    int rc = item->error ? item->error : epoll_host_add(item, host_fd, events);
 
-    if (ep->host_count == ep->host_space) {
-        unsigned space = ep->host_space ? ep->host_space * 2 : HOSTS_FIRST;
-        struct epoll_host *hosts = mem_realloc(ep->hosts, space * sizeof *hosts);
-
-        if (!hosts) {
-            item->failed = true;
-            return;
-        }
-        ep->hosts = hosts;
-        ep->host_space = space;
-    }
-    ep->hosts[ep->host_count++] =
-        (struct epoll_host){ .item = item, .host_fd = host_fd, .events = events };
-    item->host_count++;
-    ep->host_version++;
+    if (rc < 0)
+        item->error = rc;
 }
 
-static void unregister(struct epoll_item *item)
+static void leave_queues(struct epoll_item *item)
 {
-    struct epoll *ep = item->ep;
-
     for (unsigned i = 0; i < item->waiter_count; i++)
         waitq_remove(&item->waiters[i]);
     item->waiter_count = 0;
@@ -197,43 +181,35 @@ static void unregister(struct epoll_item *item)
         waitq_remove(&more->waiter);
         mem_free(more);
     }
-    if (!item->host_count)
-        return;
-    unsigned kept = 0;
-    for (unsigned i = 0; i < ep->host_count; i++)
-        if (ep->hosts[i].item != item)
-            ep->hosts[kept++] = ep->hosts[i];
-    ep->host_count = kept;
-    ep->host_version++;
-    item->host_count = 0;
-    item->host_revents = 0;
 }
 
 static uint32_t item_mask(const struct epoll_item *item)
 {
-    return item->events & ~EPOLL_FLAGS ? (item->events & ~EPOLL_FLAGS) | EPOLL_ALWAYS : 0;
+    return item->events & ~EPOLL_FLAGS;
 }
 
-/* Registers with the file's queues; the item becomes ready at once when the file is. */
+/* Registers with the file's queues and the host; the item becomes ready at once when the file is. */
 static int register_item(struct epoll_item *item)
 {
     struct item_table t = { .table = { .add = table_add, .add_host = table_add_host },
                             .item = item };
     uint32_t bits;
 
-    item->failed = false;
-    item->host_armed = UINT32_MAX;
+    leave_queues(item);
+    item->error = 0;
+    epoll_host_begin(item);
     bits = item->file->ops->poll(item->file, &t.table);
-    if (item->failed) {
-        unregister(item);
-        return -ENOMEM;
+    if (item->error)
+        epoll_host_begin(item);
+    epoll_host_end(item, false);
+    if (item->error) {
+        leave_queues(item);
+        return item->error;
     }
     if (bits & item_mask(item)) {
         if (epoll_ready_add(item))
             epoll_announce(item->ep);
     }
-    if (item->host_count && item->ep->host_sleepers)
-        wait_wake(&item->ep->wait, WAKE_ALL, POLLIN); /* they sleep on an old set */
     return 0;
 }
 
@@ -253,17 +229,10 @@ uint32_t epoll_item_poll(struct epoll_item *item, bool *ret_is_inside)
     *ret_is_inside = false;
     if (!mask)
         return 0;
-    /* A nested epoll on host descriptors looks for itself. */
-    if (host && item->file->ops == &g_epoll_ops) {
-        bits = item->file->ops->poll(item->file, NULL);
+    /* A level that did not fit into an earlier answer may have changed; the host says so again. */
+    if (!(item->events & (EPOLLET | EPOLLONESHOT)) && item->host_turn != item->ep->host_turn)
         host = 0;
-    } else {
-        bits = item->file->ops->poll(item->file, &t);
-    }
-    if (item->events & EPOLLET) {
-        host &= item->host_armed;
-        item->host_armed &= ~host;
-    }
+    bits = item->file->ops->poll(item->file, &t);
     *ret_is_inside = (bits & mask) != 0;
     return (bits | host) & mask;
 }
@@ -325,7 +294,7 @@ int epoll_item_add(struct epoll *ep, struct file *f, int fd, const struct epoll_
     ep->item_count++;
     rc = register_item(item);
     if (rc < 0)
-        epoll_item_remove(item);
+        epoll_item_remove(item, false);
     return rc;
 }
 
@@ -333,13 +302,14 @@ int epoll_item_change(struct epoll_item *item, const struct epoll_event *ev)
 {
     __atomic_store_n(&item->events, ev->events, __ATOMIC_RELAXED);
     item->data = ev->data;
-    unregister(item);
     return register_item(item);
 }
 
-void epoll_item_remove(struct epoll_item *item)
+void epoll_item_remove(struct epoll_item *item, bool is_closing)
 {
-    unregister(item);
+    leave_queues(item);
+    epoll_host_begin(item);
+    epoll_host_end(item, is_closing);
     epoll_ready_remove(item);
     remove_from_table(item);
     unlink_from_file(item);
@@ -352,13 +322,16 @@ void epoll_file_gone(struct file *f)
 {
     if (!f->epoll_watch)
         return;
+    /* A socket's host descriptor is closed next, and the host takes it out of its sets. */
+    bool is_closing = sock_of(f) != NULL;
+
     mutex_lock(&g_epoll_links);
     struct epoll_file *link = CONTAINER_OF(f->epoll_watch, struct epoll_file, queue);
     while (link->items) {
         struct epoll *ep = link->items->ep;
 
         mutex_lock(&ep->lock);
-        epoll_item_remove(link->items);
+        epoll_item_remove(link->items, is_closing);
         mutex_unlock(&ep->lock);
     }
     f->epoll_watch = NULL;
@@ -374,27 +347,8 @@ void poll_file_changed(struct file *f)
     struct epoll_file *link = CONTAINER_OF(f->epoll_watch, struct epoll_file, queue);
     for (struct epoll_item *item = link->items; item; item = item->file_next) {
         mutex_lock(&item->ep->lock);
-        unregister(item);
         int rc UNUSED =
             register_item(item); /* out of memory: the item stays without announcements */
-        mutex_unlock(&item->ep->lock);
-    }
-    mutex_unlock(&g_epoll_links);
-}
-
-void poll_host_rearm_slow(struct file *f, uint16_t events)
-{
-    mutex_lock(&g_epoll_links);
-    struct epoll_file *link = CONTAINER_OF(f->epoll_watch, struct epoll_file, queue);
-    for (struct epoll_item *item = link->items; item; item = item->file_next) {
-        if (!(item->events & EPOLLET))
-            continue;
-        mutex_lock(&item->ep->lock);
-        uint32_t fresh = events & ~item->host_armed & item->events;
-
-        item->host_armed |= events;
-        if (fresh && item->ep->host_sleepers)
-            wait_wake(&item->ep->wait, WAKE_ALL, POLLIN);
         mutex_unlock(&item->ep->lock);
     }
     mutex_unlock(&g_epoll_links);

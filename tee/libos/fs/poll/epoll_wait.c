@@ -3,121 +3,13 @@
 #include <asm/errno.h>
 #include <asm/poll.h>
 
-#include "tee/enclave/alloc.h"
-#include "tee/enclave/clock.h"
 #include "tee/enclave/ocall.h"
-#include "tee/enclave/string.h"
 #include "tee/libos/fs/poll/epoll.h"
 #include "tee/libos/signal/signal.h"
 
-#define SLEEP_HOSTS_INLINE 16u
-/* More host descriptors than one OCALL watches are looked at in rounds. */
-#define ROUND_NS 10000000u
-
-/* A snapshot of the epoll's host descriptors for one OCALL. */
-struct host_view {
-    struct wait_host *hosts; /* hosts_inline or heap */
-    uint32_t *index;         /* hosts[i] is ep->hosts[index[i]] as of `version` */
-    unsigned count;
-    uint32_t version;
-    struct wait_host hosts_inline[SLEEP_HOSTS_INLINE];
-    uint32_t index_inline[SLEEP_HOSTS_INLINE];
-};
-
-/* Events that the host is to be asked for on behalf of h. *ret_wanted: whether at all (ERR and HUP are always told by
- * poll(2), but an edge that was reported must not be reported again). */
-static uint16_t host_events(const struct epoll_host *h, bool *ret_wanted)
-{
-    const struct epoll_item *item = h->item;
-    uint16_t events = (uint16_t)item->events & h->events;
-
-    *ret_wanted = (item->events & ~EPOLL_FLAGS) != 0;
-    if (item->file->ops == &g_epoll_ops)
-        return h->events;
-    if (!(item->events & EPOLLET))
-        return events;
-    events &= (uint16_t)item->host_armed;
-    *ret_wanted &= events || (item->host_armed & (EPOLLERR | EPOLLHUP));
-    return events;
-}
-
-static int view_take(struct host_view *v, struct epoll *ep)
-{
-    v->hosts = v->hosts_inline;
-    v->index = v->index_inline;
-    v->count = 0;
-    v->version = ep->host_version;
-    if (ep->host_count > SLEEP_HOSTS_INLINE) {
-        v->hosts = mem_calloc(ep->host_count, sizeof *v->hosts);
-        v->index = mem_calloc(ep->host_count, sizeof *v->index);
-        if (!v->hosts || !v->index) {
-            mem_free(v->hosts);
-            mem_free(v->index);
-            return -ENOMEM;
-        }
-    }
-    for (unsigned i = 0; i < ep->host_count; i++) {
-        const struct epoll_host *h = &ep->hosts[i];
-        bool wanted;
-        uint16_t events = host_events(h, &wanted);
-
-        if (!wanted)
-            continue;
-        v->index[v->count] = i;
-        v->hosts[v->count++] = (struct wait_host){ .host_fd = h->host_fd, .events = events };
-    }
-    return 0;
-}
-
-static void view_done(struct host_view *v)
-{
-    if (v->hosts != v->hosts_inline) {
-        mem_free(v->hosts);
-        mem_free(v->index);
-    }
-}
-
-/* Turns answers into ready entries; under ep->lock. A set that changed meanwhile is asked again later. */
-static void view_merge(struct host_view *v, struct epoll *ep)
-{
-    if (v->version != ep->host_version)
-        return;
-    for (unsigned i = 0; i < v->count; i++) {
-        struct epoll_item *item = ep->hosts[v->index[i]].item;
-        uint32_t bits = v->hosts[i].revents;
-
-        if (bits & POLLNVAL)
-            bits |= POLLERR; /* the host refused to watch: the file's own calls will tell why */
-        bits &= v->hosts[i].events | POLLERR | POLLHUP;
-        if (item->events & EPOLLET)
-            bits &= item->host_armed;
-        if (!bits)
-            continue;
-        item->host_revents |= bits;
-        epoll_ready_add(item);
-    }
-}
-
-_Static_assert(sizeof(struct wait_host) == sizeof(struct ocall_pollfd) &&
-                   offsetof(struct wait_host, revents) == offsetof(struct ocall_pollfd, revents),
-               "a host descriptor of a view is what the OCALL takes");
-
-/* Asks the host about all entries at once, without sleeping; under ep->lock. */
-static int look_hosts(struct epoll *ep)
-{
-    struct host_view v;
-    int rc = view_take(&v, ep);
-
-    if (rc < 0)
-        return rc;
-    for (unsigned i = 0; i < v.count && rc >= 0; i += OCALL_POLL_COUNT_MAX)
-        rc = ocall_poll((struct ocall_pollfd *)&v.hosts[i], MIN(v.count - i, OCALL_POLL_COUNT_MAX),
-                        0);
-    if (rc >= 0)
-        view_merge(&v, ep);
-    view_done(&v);
-    return rc < 0 ? -ENOMEM : 0;
-}
+#define HOST_EVENTS 96u /* that one exit brings */
+/* So many calls that found something inside go by without the host. */
+#define INSIDE_TURNS 4u
 
 static struct epoll_item *pop_ready(struct epoll *ep)
 {
@@ -150,7 +42,7 @@ static bool report(struct epoll_item *item, struct epoll_event *ret)
     if (item->events & EPOLLONESHOT)
         __atomic_store_n(&item->events, item->events & EPOLL_FLAGS, __ATOMIC_RELAXED);
     else if (!(item->events & EPOLLET) && is_inside)
-        epoll_ready_add(item); /* level: looked at again next time; the host is asked anyway */
+        epoll_ready_add(item); /* level: looked at again next time; the host says its part again */
     return true;
 }
 
@@ -171,86 +63,105 @@ static unsigned scan(struct epoll *ep, struct epoll_event *events, unsigned coun
     return n;
 }
 
-/* One attempt. returns: count of events, 0 none now, -ENOMEM. */
-static int collect(struct epoll *ep, struct epoll_event *events, unsigned count, bool ask_host)
+/* Reports what is ready, with what the host said just now. returns: count of events; 0 none. */
+static int collect(struct epoll *ep, struct epoll_event *events, unsigned count,
+                   const struct ocall_event *got, int got_count)
 {
-    int n = 0;
+    unsigned n = 0;
 
+    if (got_count <= 0 && !__atomic_load_n(&ep->ready_count, __ATOMIC_RELAXED))
+        return 0;
     mutex_lock(&ep->lock);
-    if (ask_host && ep->host_count)
-        n = look_hosts(ep);
-    if (n == 0 && ep->ready_count)
-        n = (int)scan(ep, events, count);
+    if (got_count > 0)
+        epoll_host_merge(ep, got, got_count);
+    if (ep->ready_count)
+        n = scan(ep, events, count);
     bool more = ep->ready_count != 0;
     mutex_unlock(&ep->lock);
     if (more && n > 0 && !waitq_is_empty(&ep->wait))
         wait_wake(&ep->wait, 1, POLLIN); /* for another thread */
-    return n;
+    return (int)n;
 }
 
-static int sleep_on_hosts(struct epoll *ep, uint64_t deadline_ns)
+static bool has_hosts(const struct epoll *ep)
 {
-    struct host_view v;
-    uint64_t until = deadline_ns;
+    return __atomic_load_n(&ep->host_count, __ATOMIC_RELAXED) != 0;
+}
 
-    mutex_lock(&ep->lock);
-    int rc = view_take(&v, ep);
-    if (rc == 0)
-        ep->host_sleepers++;
-    bool ready = ep->ready_count != 0;
-    mutex_unlock(&ep->lock);
-    if (rc < 0)
-        return rc;
-    if (v.count > OCALL_POLL_COUNT_MAX)
-        until = MIN(deadline_ns, clock_monotonic_ns() + ROUND_NS);
-    if (!ready)
-        rc = wait_sleep(v.hosts, MIN(v.count, OCALL_POLL_COUNT_MAX), until, true);
-    mutex_lock(&ep->lock);
-    ep->host_sleepers--;
-    view_merge(&v, ep);
-    if (v.count > OCALL_POLL_COUNT_MAX) {
-        int look = look_hosts(ep);
+/* Asks the host without sleeping, and reports. */
+static int look(struct epoll *ep, struct epoll_event *events, unsigned count)
+{
+    struct ocall_event got[HOST_EVENTS];
+    int n = 0;
 
-        rc = look < 0 ? look : rc == -ETIMEDOUT && until != deadline_ns ? 0 : rc;
+    if (has_hosts(ep))
+        n = ocall_events_wait(ep->host_set, got, MIN(count, HOST_EVENTS), 0, OCALL_EVENT_GUEST);
+    return collect(ep, events, count, got, n);
+}
+
+/* Sleeps on the host's set, and reports. returns: count; 0 nothing yet; -ETIMEDOUT, -ERESTARTSYS, -ENOMEM. */
+static int sleep_on_hosts(struct epoll *ep, struct epoll_event *events, unsigned count,
+                          uint64_t deadline_ns)
+{
+    struct ocall_event got[HOST_EVENTS];
+    struct wait_events e = {
+        .set = ep->host_set,
+        .wake = epoll_host_claim(ep),
+        .events = got,
+        .space = MIN(count, HOST_EVENTS),
+    };
+    int rc = wait_sleep_events(&e, deadline_ns);
+    int n = collect(ep, events, count, got, e.count);
+
+    if (e.count < 0 && e.wake == OCALL_EVENT_NEW_OWNER) {
+        epoll_host_disclaim(ep);
+        e.count = 0;
     }
-    mutex_unlock(&ep->lock);
-    view_done(&v);
-    return rc;
+    return n > 0 ? n : rc < 0 ? rc : e.count < 0 ? -ENOMEM : 0;
+}
+
+static int sleep_inside(struct epoll *ep, struct epoll_event *events, unsigned count,
+                        uint64_t deadline_ns)
+{
+    int rc = wait_sleep(NULL, 0, deadline_ns, true);
+    int n = collect(ep, events, count, NULL, 0);
+
+    return n > 0 ? n : rc;
+}
+
+/* One look at what announced something; now and then at the host, too: it must not starve. */
+static int look_inside(struct epoll *ep, struct epoll_event *events, unsigned count)
+{
+    if (has_hosts(ep) &&
+        __atomic_add_fetch(&ep->inside_turns, 1, __ATOMIC_RELAXED) % INSIDE_TURNS == 0)
+        return look(ep, events, count);
+    return collect(ep, events, count, NULL, 0);
 }
 
 int epoll_wait_events(struct epoll *ep, struct epoll_event *events, unsigned count,
                       uint64_t deadline_ns)
 {
-    /* With something ready inside, the host is asked too: it must not starve. */
-    bool ask_host = deadline_ns == 0 || __atomic_load_n(&ep->ready_count, __ATOMIC_RELAXED) != 0;
-    int n = collect(ep, events, count, ask_host);
-
-    if (n != 0 || deadline_ns == 0)
-        return n;
-
     struct waiter w;
+    int n = 0;
+
+    if (__atomic_load_n(&ep->ready_count, __ATOMIC_RELAXED))
+        n = look_inside(ep, events, count);
+    if (n == 0 && deadline_ns == 0)
+        return look(ep, events, count);
+    if (n != 0)
+        return n;
     waiter_init(&w);
     w.exclusive = true;
     waitq_add(&ep->wait, &w);
-    for (;;) {
-        n = collect(ep, events, count, false);
-        if (n != 0)
-            break;
-        int rc = __atomic_load_n(&ep->host_count, __ATOMIC_RELAXED)
-                     ? sleep_on_hosts(ep, deadline_ns)
-                     : wait_sleep(NULL, 0, deadline_ns, true);
-        if (rc < 0) {
-            n = collect(ep, events, count, false);
-            if (n == 0 && rc != -ETIMEDOUT)
-                n = rc;
-            break;
-        }
-    }
+    n = collect(ep, events, count, NULL, 0);
+    while (n == 0)
+        n = has_hosts(ep) ? sleep_on_hosts(ep, events, count, deadline_ns)
+                          : sleep_inside(ep, events, count, deadline_ns);
     waitq_remove(&w);
     if (__atomic_load_n(&ep->ready_count, __ATOMIC_RELAXED) && !waitq_is_empty(&ep->wait))
         wait_wake(&ep->wait, 1,
                   POLLIN); /* the wake that this thread took was for another's event */
-    return n;
+    return n == -ETIMEDOUT ? 0 : n;
 }
 
 uint32_t epoll_poll(struct file *f, struct poll_table *pt)
@@ -260,11 +171,13 @@ uint32_t epoll_poll(struct file *f, struct poll_table *pt)
 
     poll_add(pt, &ep->pollers);
     mutex_lock(&ep->lock);
-    for (unsigned i = 0; i < ep->host_count && pt; i++)
-        if (ep->hosts[i].item->events & ~EPOLL_FLAGS)
-            poll_add_host(pt, ep->hosts[i].host_fd, ep->hosts[i].events);
-    if (!pt && ep->host_count && look_hosts(ep) < 0)
+    /* Whoever sleeps is told by the host's set, also of entries that come later. */
+    if (pt && pt->add && epoll_host_set_make(ep) < 0)
         bits |= POLLERR;
+    if (ep->host_set >= 0 && pt)
+        poll_add_host(pt, ep->host_set, POLLIN | POLLRDNORM);
+    if (has_hosts(ep) && !pt)
+        bits |= poll_host_now(ep->host_set, POLLIN | POLLRDNORM);
     unsigned looks = ep->ready_count;
     while (looks-- > 0) {
         struct epoll_item *item = pop_ready(ep);
@@ -272,11 +185,9 @@ uint32_t epoll_poll(struct file *f, struct poll_table *pt)
         if (!item)
             break;
         uint32_t host = item->host_revents;
-        uint32_t armed = item->host_armed;
         bool is_inside;
         if (epoll_item_poll(item, &is_inside)) {
             item->host_revents = host; /* only looked at: still to be reported */
-            item->host_armed = armed;
             epoll_ready_add(item);
             bits |= POLLIN | POLLRDNORM;
             break;

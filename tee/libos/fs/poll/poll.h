@@ -5,8 +5,7 @@
  * that it knows of itself. What the host says about a descriptor given to poll_add_host is added by the
  * caller, so a poll operation with a table makes no OCALL. Without a table (NULL) it asks the host. Trusted.
  *
- * A poll operation may be called with an epoll's lock held: it takes no lock under which poll_file_changed
- * or poll_host_rearm is called.
+ * A poll operation may be called with an epoll's lock held: it takes no lock under which poll_file_changed is called.
  */
 #pragma once
 
@@ -46,15 +45,6 @@ void epoll_file_gone(struct file *f);
 /* epoll: f now has other queues or host descriptors than when it was last polled with a table (a socket that was
  * connected). No lock that f's poll operation takes may be held. */
 void poll_file_changed(struct file *f);
-/* epoll: edge-triggered entries of f may report `events` of its host descriptor again: the program has read from it,
- * or filled it. Cheap when nothing watches f. */
-void poll_host_rearm_slow(struct file *f, uint16_t events);
-static inline void poll_host_rearm(struct file *f, uint16_t events)
-{
-    if (f->epoll_watch)
-        poll_host_rearm_slow(f, events);
-}
-
 /* fd_install() of a fresh file; the reference is gone in any case. */
 static inline int poll_fd_install(struct file *f, bool cloexec)
 {

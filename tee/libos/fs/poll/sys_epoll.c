@@ -7,6 +7,7 @@
 
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/clock.h"
+#include "tee/enclave/ocall.h"
 #include "tee/libos/fs/poll/epoll.h"
 #include "tee/libos/fs/poll/poll_set.h"
 #include "tee/libos/signal/signal.h"
@@ -26,11 +27,13 @@ static void epoll_release(struct file *f)
     mutex_lock(&ep->lock);
     for (unsigned i = 0; i < ep->bucket_count; i++)
         while (ep->buckets[i])
-            epoll_item_remove(ep->buckets[i]);
+            epoll_item_remove(ep->buckets[i], true);
     mutex_unlock(&ep->lock);
     mutex_unlock(&g_epoll_links);
     mem_free(ep->buckets);
     mem_free(ep->hosts);
+    if (ep->host_set >= 0)
+        (void)!ocall_close(ep->host_set);
     mem_free(ep);
 }
 
@@ -49,6 +52,7 @@ static int64_t create(uint64_t flags)
     ep = mem_zalloc(sizeof *ep);
     if (!ep)
         return -ENOMEM;
+    ep->host_set = -1;
     int rc = file_new(&g_epoll_ops, O_RDWR, ep, &f);
     if (rc < 0) {
         mem_free(ep);
@@ -120,7 +124,7 @@ static int change(struct epoll *ep, int op, struct file *f, int fd, struct epoll
     case EPOLL_CTL_DEL:
         if (!item)
             return -ENOENT;
-        epoll_item_remove(item);
+        epoll_item_remove(item, false);
         return 0;
     case EPOLL_CTL_MOD:
         if (!item)
@@ -146,6 +150,7 @@ static int ctl(struct file *epf, int op, struct file *f, int fd, struct epoll_ev
         (op == EPOLL_CTL_MOD || f->ops == &g_epoll_ops || ev->events & ~EXCLUSIVE_ALLOWED))
         return -EINVAL;
     ep = epf->private_data;
+    ev->events |= EPOLLERR | EPOLLHUP; /* always told */
     mutex_lock(&g_epoll_links);
     if (op == EPOLL_CTL_ADD && f->ops == &g_epoll_ops && loops(f->private_data, ep)) {
         mutex_unlock(&g_epoll_links);
