@@ -307,7 +307,6 @@ int wait_sleep_events(struct wait_events *e, uint64_t deadline_ns)
 {
     struct thread *t = current();
 
-    e->count = 0;
     signal_host_drain();
     if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE) && (thread_must_die() || signal_pending()))
         return -ERESTARTSYS;

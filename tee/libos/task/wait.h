@@ -67,7 +67,7 @@ struct wait_events {
     uint32_t wake;              /* enum ocall_event_wake */
     struct ocall_event *events; /* of `space` entries */
     unsigned space;
-    int count; /* set on return: what the host reported; negative errno */
+    int count; /* what the host reported, or negative errno; stays as it is when the thread did not leave */
 };
 /* As wait_sleep, on a set. */
 MUST_CHECK int wait_sleep_events(struct wait_events *e, uint64_t deadline_ns);

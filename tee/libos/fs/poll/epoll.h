@@ -122,8 +122,8 @@ void epoll_host_end(struct epoll_item *item, bool is_closing);
 void epoll_host_merge(struct epoll *ep, const struct ocall_event *got, int count);
 /* How the calling thread is woken while it sleeps on the set; no lock. */
 enum ocall_event_wake epoll_host_claim(struct epoll *ep);
-/* The host did not take the new owner. */
-void epoll_host_disclaim(struct epoll *ep);
+/* The host did not take the new owner; again: it was not asked. */
+void epoll_host_disclaim(struct epoll *ep, bool again);
 
 /* epoll_wait.c: up to `count` (> 0) events. returns: count; -ERESTARTSYS; -ENOMEM. */
 MUST_CHECK int epoll_wait_events(struct epoll *ep, struct epoll_event *events, unsigned count,

@@ -213,7 +213,7 @@ enum ocall_event_wake epoll_host_claim(struct epoll *ep)
     return owner == me ? OCALL_EVENT_OWNER : OCALL_EVENT_GUEST;
 }
 
-void epoll_host_disclaim(struct epoll *ep)
+void epoll_host_disclaim(struct epoll *ep, bool again)
 {
-    __atomic_store_n(&ep->host_owner, EPOLL_OWNER_NONE, __ATOMIC_RELAXED);
+    __atomic_store_n(&ep->host_owner, again ? 0 : EPOLL_OWNER_NONE, __ATOMIC_RELAXED);
 }

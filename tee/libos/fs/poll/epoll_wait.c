@@ -7,7 +7,8 @@
 #include "tee/libos/fs/poll/epoll.h"
 #include "tee/libos/signal/signal.h"
 
-#define HOST_EVENTS 96u /* that one exit brings */
+#define HOST_EVENTS 96u          /* that one exit brings */
+#define EVENTS_UNASKED INT32_MIN /* no exit was made */
 /* So many calls that found something inside go by without the host. */
 #define INSIDE_TURNS 4u
 
@@ -109,13 +110,14 @@ static int sleep_on_hosts(struct epoll *ep, struct epoll_event *events, unsigned
         .wake = epoll_host_claim(ep),
         .events = got,
         .space = MIN(count, HOST_EVENTS),
+        .count = EVENTS_UNASKED,
     };
     int rc = wait_sleep_events(&e, deadline_ns);
     int n = collect(ep, events, count, got, e.count);
 
     if (e.count < 0 && e.wake == OCALL_EVENT_NEW_OWNER) {
-        epoll_host_disclaim(ep);
-        e.count = 0;
+        epoll_host_disclaim(ep, e.count == EVENTS_UNASKED);
+        return n > 0 ? n : rc;
     }
     return n > 0 ? n : rc < 0 ? rc : e.count < 0 ? -ENOMEM : 0;
 }
