@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -62,6 +63,37 @@ TEST(mm_anonymous_is_zero)
     CHECK_EQ(touch(p, false), SIGSEGV);
     CHECK_EQ(g_fault.si_code, SEGV_MAPERR);
     CHECK(g_fault.si_addr == p);
+}
+
+/* What is read reaches, at every alignment, into a page that nothing has touched yet; what is sent, too. */
+TEST(mm_copies_into_fresh_pages)
+{
+    char sent[200];
+    int fds[2];
+
+    for (size_t i = 0; i < sizeof sent; i++)
+        sent[i] = (char)(i + 1);
+    OK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+    for (size_t size = 1; size <= sizeof sent; size += 13) {
+        for (size_t before = 0; before <= size && before < 40; before++) {
+            char *p = map(2 * PAGE, PROT_READ | PROT_WRITE);
+
+            p[0] = 1; /* the first page is there */
+            CHECK_EQ(write(fds[0], sent, size), (long)size);
+            CHECK_EQ(read(fds[1], p + PAGE - before, size), (long)size);
+            CHECK(memcmp(p + PAGE - before, sent, size) == 0);
+            OK(munmap(p, 2 * PAGE));
+            p = map(2 * PAGE, PROT_READ | PROT_WRITE);
+            memset(p, 3, PAGE);
+            CHECK_EQ(write(fds[0], p + PAGE - before, size), (long)size);
+            CHECK_EQ(read(fds[1], p, size), (long)size);
+            for (size_t i = 0; i < size; i++)
+                CHECK_EQ(p[i], i < before ? 3 : 0);
+            OK(munmap(p, 2 * PAGE));
+        }
+    }
+    close(fds[0]);
+    close(fds[1]);
 }
 
 TEST(mm_mmap_errors)
