@@ -14,6 +14,7 @@
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/children.h"
 #include "tee/libos/task/group.h"
+#include "tee/libos/task/posix_timer.h"
 #include "tee/libos/task/task.h"
 #include "tee/libos/task/vfork.h"
 
@@ -61,6 +62,8 @@ static int take(struct thread *t, struct siginfo_linux *ret_info, struct sig_act
     }
     spin_unlock(&s->lock);
     mem_free(entry);
+    if (signo && ret_info->code == SI_TIMER)
+        timer_signal_taken(ret_info);
     return signo;
 }
 

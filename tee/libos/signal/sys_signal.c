@@ -12,6 +12,10 @@
 #include "tee/libos/task/task.h"
 
 #define SIGSET_SIZE 8u
+/* Programs find out by reading back which flags are known: SA_UNSUPPORTED must vanish. 0x800: SA_EXPOSE_TAGBITS. */
+#define ACTION_FLAGS                                                                               \
+    (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER |             \
+     SA_RESETHAND | SA_RESTORER | 0x800ul)
 
 static bool is_signal(uint64_t signo)
 {
@@ -35,6 +39,7 @@ SYSCALL_DEFINE(rt_sigaction)
     old = p->sig->actions[signo - 1];
     if (b) {
         action.mask &= ~SIGNALS_UNBLOCKABLE;
+        action.flags &= ACTION_FLAGS;
         p->sig->actions[signo - 1] = action;
         if (sig_state_ignores(p->sig, (int)signo)) { /* POSIX 3.3.1.3: what pends is dropped */
             dropped[0] = sig_queue_drop(p->pending, SIGNAL_BIT(signo));

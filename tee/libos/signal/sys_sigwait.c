@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rt_sigtimedwait, and taking signals for a signalfd. Trusted. */
 #include <asm/errno.h>
+#include <asm/siginfo.h>
 
 #include "tee/enclave/alloc.h"
 #include "tee/libos/mm/user.h"
 #include "tee/libos/signal/queue.h"
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/clocks.h"
+#include "tee/libos/task/posix_timer.h"
 #include "tee/libos/task/task.h"
 
 int signal_take(uint64_t wanted, struct siginfo_linux *ret)
@@ -25,6 +27,8 @@ int signal_take(uint64_t wanted, struct siginfo_linux *ret)
         signo = sig_queue_take(p->pending, wanted, ret, &entry);
     spin_unlock(&p->sig->lock);
     mem_free(entry);
+    if (signo && ret->code == SI_TIMER)
+        timer_signal_taken(ret);
     return signo;
 }
 

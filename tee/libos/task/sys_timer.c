@@ -25,8 +25,9 @@
 
 struct posix_timer {
     struct timer timer;
-    struct process *process; /* outlives its timers */
-    struct thread *target;   /* SIGEV_THREAD_ID; a reference, else NULL */
+    struct process *process;   /* outlives its timers */
+    struct thread *target;     /* SIGEV_THREAD_ID; a reference, else NULL */
+    struct thread *cpu_thread; /* whose CPU time it counts; a reference, NULL: the process's */
     int32_t id, clock_id, notify, signo;
     uint64_t value; /* sigev_value */
     bool is_itimer, on_cpu_time;
@@ -34,6 +35,7 @@ struct posix_timer {
     uint64_t next_ns; /* on the timer's clock; 0: disarmed */
     uint64_t interval_ns;
     uint64_t overrun, overrun_sent;
+    bool is_queued; /* its signal has been sent and not been taken yet */
 };
 
 struct timer_set {
@@ -44,6 +46,8 @@ struct timer_set {
 
 static uint64_t timer_now_ns(const struct posix_timer *pt)
 {
+    if (pt->cpu_thread)
+        return thread_cpu_ns(pt->cpu_thread);
     return pt->on_cpu_time ? process_cpu_ns(pt->process) : clock_monotonic_ns();
 }
 
@@ -64,15 +68,13 @@ static void notify(struct posix_timer *pt)
     if (pt->notify == SIGEV_NONE)
         return;
     spin_lock(&pt->lock);
-    if (!pt->is_itimer && is_still_pending(pt)) {
+    if (pt->is_queued && is_still_pending(pt)) {
         pt->overrun++;
         spin_unlock(&pt->lock);
         return;
     }
-    pt->overrun_sent = MIN(pt->overrun, (uint64_t)OVERRUN_MAX);
-    pt->overrun = 0;
+    pt->is_queued = !pt->is_itimer;
     ((int32_t *)info.fields)[0] = pt->id;
-    ((int32_t *)info.fields)[1] = (int32_t)pt->overrun_sent;
     ((uint64_t *)info.fields)[1] = pt->value;
     spin_unlock(&pt->lock);
     if (pt->is_itimer)
@@ -81,6 +83,10 @@ static void notify(struct posix_timer *pt)
         (void)signal_send_thread(target, pt->signo, &info);
     else
         (void)signal_send_process(pt->process, pt->signo, &info);
+    spin_lock(&pt->lock);
+    if (!is_still_pending(pt))
+        pt->is_queued = false; /* ignored, or taken already */
+    spin_unlock(&pt->lock);
 }
 
 /* Moves next_ns past now. returns: when to look again, monotonic; 0: not any more. */
@@ -98,6 +104,14 @@ static uint64_t advance(struct posix_timer *pt, uint64_t now_ns)
     return clock_monotonic_ns() + (pt->next_ns - now_ns);
 }
 
+/* CPU time of a process can pass as fast as it has threads. */
+static uint64_t recheck_after_ns(const struct posix_timer *pt, uint64_t left_ns)
+{
+    if (pt->on_cpu_time && !pt->cpu_thread)
+        left_ns /= MAX(__atomic_load_n(&pt->process->thread_count, __ATOMIC_RELAXED), 1u);
+    return MAX(left_ns, (uint64_t)RECHECK_MIN_NS);
+}
+
 static void expire(struct timer *timer, void *arg)
 {
     struct posix_timer *pt = arg;
@@ -109,7 +123,7 @@ static void expire(struct timer *timer, void *arg)
     if (has_expired)
         again_ns = advance(pt, now_ns);
     else if (pt->next_ns)
-        again_ns = clock_monotonic_ns() + MAX(pt->next_ns - now_ns, (uint64_t)RECHECK_MIN_NS);
+        again_ns = clock_monotonic_ns() + recheck_after_ns(pt, pt->next_ns - now_ns);
     spin_unlock(&pt->lock);
     if (has_expired)
         notify(pt);
@@ -151,6 +165,7 @@ static void posix_timer_free(struct posix_timer *pt)
         return;
     (void)arm(pt, 0, 0);
     thread_unref(pt->target);
+    thread_unref(pt->cpu_thread);
     mem_free(pt);
 }
 
@@ -333,6 +348,22 @@ static int fill_timer(struct posix_timer *pt, const struct sigevent_linux *event
     return pt->target && pt->target->process == process_current() ? 0 : -EINVAL;
 }
 
+/* The thread whose CPU time clock_id is, with a reference; NULL: it is a process's. */
+static struct thread *cpu_thread_of(int32_t clock_id)
+{
+    if (clock_id == CLOCK_THREAD_CPUTIME_ID) {
+        thread_ref(current());
+        return current();
+    }
+    /* As the kernel encodes them: ~id << 3, bit 2 for a thread, the kind of time below. */
+    if (clock_id >= 0 || !(clock_id & 4))
+        return NULL;
+    if (~(clock_id >> 3) != 0)
+        return thread_find(~(clock_id >> 3));
+    thread_ref(current());
+    return current();
+}
+
 static int32_t add_timer(struct timer_set *set, struct posix_timer *pt)
 {
     int32_t id = -EAGAIN;
@@ -367,6 +398,7 @@ SYSCALL_DEFINE(timer_create)
     pt->process = process_current();
     pt->clock_id = (int32_t)a;
     pt->on_cpu_time = on_cpu_time;
+    pt->cpu_thread = on_cpu_time ? cpu_thread_of(pt->clock_id) : NULL;
     rc = fill_timer(pt, &event);
     if (rc == 0)
         rc = add_timer(set, pt);
@@ -397,6 +429,24 @@ static struct posix_timer *get_timer(uint64_t id)
 static void put_timer(void)
 {
     mutex_unlock(&process_current()->timers->lock);
+}
+
+void timer_signal_taken(struct siginfo_linux *info)
+{
+    int32_t *fields = (int32_t *)info->fields;
+    struct posix_timer *pt = get_timer((uint32_t)fields[0]);
+
+    if (!pt)
+        return;
+    spin_lock(&pt->lock);
+    if (pt->is_queued && pt->signo == info->signo) { /* programs can queue such signals, too */
+        pt->overrun_sent = MIN(pt->overrun, (uint64_t)OVERRUN_MAX);
+        pt->overrun = 0;
+        pt->is_queued = false;
+        fields[1] = (int32_t)pt->overrun_sent;
+    }
+    spin_unlock(&pt->lock);
+    put_timer();
 }
 
 struct itimerspec_linux {
