@@ -174,8 +174,20 @@ static void check_scribbled(void)
     }
 }
 
+/* Calls itself until the stack ends. */
+static __attribute__((noinline)) uint64_t sink(uint64_t depth)
+{
+    volatile uint64_t frame[128];
+
+    frame[0] = depth;
+    frame[127] = depth < 1000 ? sink(depth + 1) : 0;
+    return frame[0] + frame[127];
+}
+
 void test_rogue_run(const char *name)
 {
+    if (strcmp(name, "overflow") == 0)
+        CHECK(sink(0) == 0);
     if (strcmp(name, "rogue") == 0) {
         check_numbers();
         check_arguments();

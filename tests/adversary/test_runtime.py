@@ -22,6 +22,7 @@ EXPECTED = {
     'rogue-syscall': (125, 'fault in the library OS: vector 6'),
     'rogue-jump': (125, 'fault in the library OS: vector 13'),
     'rogue-enclu': (50, ''),
+    'overflow': (125, 'fault in the library OS: vector 14'),
     'crash': (125, 'fault in the library OS: vector 14'),
 }
 
