@@ -192,10 +192,11 @@ def test_kill_restores_the_terminal(debian, terminal, who):
 
 def test_resize(debian, terminal):
     one = terminal(on_terminal(debian, ['/usr/bin/python3', '-c', '''
-import os, signal
-signal.signal(signal.SIGWINCH, lambda *_: os.write(1, str(os.get_terminal_size()).encode()))
+import os, signal, time
+seen = []
+signal.signal(signal.SIGWINCH, lambda *_: seen.append(os.write(1, str(os.get_terminal_size()).encode())))
 print("ready", flush=True)
-signal.pause(); signal.pause()''']))
+while len(seen) < 2: time.sleep(0.01)''']))
     one.until(b'ready')
     one.resize(10, 20)
     one.until(b'columns=20, lines=10)')
