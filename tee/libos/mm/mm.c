@@ -117,3 +117,8 @@ void mm_stack_set(struct mm *mm, uintptr_t stack_start)
 {
     mm->stack_start = stack_start;
 }
+
+uint32_t mm_barriers(struct mm *mm, uint32_t add)
+{
+    return __atomic_or_fetch(&mm->barriers, add, __ATOMIC_SEQ_CST);
+}

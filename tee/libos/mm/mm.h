@@ -98,6 +98,8 @@ MUST_CHECK int mm_shared_copy(uintptr_t addr, void *dst, const void *src, size_t
 bool mm_shared_find(uintptr_t addr, struct inode **ret_inode, uint64_t *ret_off);
 /* The new end of the heap; the old one when brk is not possible. */
 uintptr_t mm_brk(struct mm *mm, uintptr_t brk);
+/* The MEMBARRIER_CMD_REGISTER_* that were asked for by the programs in mm, with `add` among them from now on. */
+uint32_t mm_barriers(struct mm *mm, uint32_t add);
 void mm_stack_set(struct mm *mm, uintptr_t stack_start);
 /* A private anonymous area with a name, for the loader ("[stack]", "[vdso]"). As mm_map otherwise. */
 MUST_CHECK int mm_map_named(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags,

@@ -58,6 +58,7 @@ struct claim {
 };
 
 struct mm {
+    uint32_t barriers; /* MEMBARRIER_CMD_REGISTER_* that were asked for; membarrier.c, atomic */
     uint32_t refs;
     struct mutex lock;       /* everything below but refs and share_lock */
     struct mutex brk_lock;   /* one brk(2) at a time; before all others */

@@ -105,17 +105,20 @@ static int move(struct mm *mm, uintptr_t addr, size_t old_size, size_t new_size,
 
     if (rc < 0)
         return rc;
-    rc = map_range(mm, new_addr, new_size, like->prot, like->flags | (flags & MAP_FIXED),
-                   like->file, like->off, like->kind, like->name);
+    rc = map_range(mm, new_addr, new_size, like->prot,
+                   like->flags | (flags & MREMAP_FIXED ? MAP_FIXED : 0), like->file, like->off,
+                   like->kind, like->name);
     mapped = rc == 0;
     if (rc == 0 && like->kind != AREA_FILE_SHARED) {
         mutex_lock(&mm->lock);
         rc = pages_move(mm, addr, *new_addr, MIN(old_size, new_size));
+        if (rc == 0 && (flags & MREMAP_DONTUNMAP))
+            pages_decommit(mm, addr, addr + old_size);
         mutex_unlock(&mm->lock);
     }
-    if (rc == 0)
+    if (rc == 0 && !(flags & MREMAP_DONTUNMAP))
         rc = unmap_range(mm, addr, addr + old_size);
-    else if (mapped)
+    else if (rc < 0 && mapped)
         (void)!unmap_range(mm, *new_addr, *new_addr + new_size);
     area_free(like);
     return rc;
@@ -125,11 +128,14 @@ int mm_remap(struct mm *mm, uintptr_t addr, size_t old_size, size_t new_size, in
              uintptr_t *new_addr)
 {
     struct area *a;
+    bool can_stay;
     int rc;
 
-    if ((flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)) || !IS_ALIGNED(addr, PAGE_SIZE) ||
-        new_size == 0 || ((flags & MREMAP_FIXED) && !(flags & MREMAP_MAYMOVE)) ||
-        new_size > space_end() || old_size > space_end())
+    if ((flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP)) ||
+        !IS_ALIGNED(addr, PAGE_SIZE) || new_size == 0 ||
+        ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && !(flags & MREMAP_MAYMOVE)) ||
+        ((flags & MREMAP_DONTUNMAP) && old_size != new_size) || new_size > space_end() ||
+        old_size > space_end())
         return -EINVAL;
     if (old_size == 0)
         return -EINVAL; /* a second view of shared memory: not possible here */
@@ -139,9 +145,12 @@ int mm_remap(struct mm *mm, uintptr_t addr, size_t old_size, size_t new_size, in
         return -EFAULT;
     mutex_lock(&mm->lock);
     a = area_of_range(mm, addr, old_size);
+    can_stay = a && a->kind == AREA_ANON;
     mutex_unlock(&mm->lock);
     if (!a)
         return -EFAULT;
+    if ((flags & MREMAP_DONTUNMAP) && !can_stay)
+        return -EINVAL;
     if (flags & MREMAP_FIXED) {
         if (!IS_ALIGNED(*new_addr, PAGE_SIZE) || !user_range_ok(*new_addr, new_size) ||
             (*new_addr < addr + old_size && addr < *new_addr + new_size))
@@ -152,8 +161,10 @@ int mm_remap(struct mm *mm, uintptr_t addr, size_t old_size, size_t new_size, in
                 return rc;
             old_size = new_size;
         }
-        return move(mm, addr, old_size, new_size, MAP_FIXED, new_addr);
+        return move(mm, addr, old_size, new_size, flags, new_addr);
     }
+    if (flags & MREMAP_DONTUNMAP)
+        return move(mm, addr, old_size, new_size, flags, new_addr);
     *new_addr = addr;
     if (new_size <= old_size)
         return new_size < old_size ? unmap_range(mm, addr + new_size, addr + old_size) : 0;
@@ -162,5 +173,5 @@ int mm_remap(struct mm *mm, uintptr_t addr, size_t old_size, size_t new_size, in
     if (!(flags & MREMAP_MAYMOVE))
         return -ENOMEM;
     *new_addr = 0;
-    return move(mm, addr, old_size, new_size, 0, new_addr);
+    return move(mm, addr, old_size, new_size, flags, new_addr);
 }

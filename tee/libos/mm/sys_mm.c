@@ -70,13 +70,8 @@ SYSCALL_DEFINE(pkey_free)
 SYSCALL_DEFINE(mremap)
 {
     uintptr_t addr = e;
-    int rc;
+    int rc = mm_remap(mm_current(), a, b, c, (int)d, &addr);
 
-    if (d & MREMAP_DONTUNMAP) {
-        syscall_unsupported("mremap: MREMAP_DONTUNMAP", "programs fall back to a copy");
-        return -EINVAL;
-    }
-    rc = mm_remap(mm_current(), a, b, c, (int)d, &addr);
     return rc < 0 ? rc : (int64_t)addr;
 }
 

@@ -219,7 +219,8 @@ static bool deliver_all(struct thread *t, struct regs *regs, bool is_call)
     uint32_t continues;
 
     for (;;) {
-        __atomic_and_fetch(&t->attention, ~TASK_ATTENTION_SIGNAL, __ATOMIC_SEQ_CST);
+        __atomic_and_fetch(&t->attention, ~(TASK_ATTENTION_SIGNAL | TASK_ATTENTION_BARRIER),
+                           __ATOMIC_SEQ_CST);
         signal_host_drain();
         if (thread_must_die())
             thread_exit(t->process->exit_status);

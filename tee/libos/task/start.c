@@ -113,8 +113,10 @@ static void mount_all(const struct start_info *start, struct process *p)
         fail("the root file system cannot be opened", rc);
     rc = procfs_new(&s);
     mount_at(rc, s, "proc", "/proc");
-    rc = sysfs_new(start, &s);
+    rc = sysfs_new(&s);
     mount_at(rc, s, "sysfs", "/sys");
+    rc = cgroupfs_new(start, &s);
+    mount_at(rc, s, "cgroup2", "/sys/fs/cgroup");
     rc = devfs_new(start, &s);
     mount_at(rc, s, "devtmpfs", "/dev");
     rc = devptsfs_new(&s);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prctl, arch_prctl, rseq and membarrier. Trusted. */
+/* prctl, arch_prctl, rseq and seccomp. Trusted. */
 #include <asm/errno.h>
 #include <asm/prctl.h>
 #include <linux/capability.h>
-#include <linux/membarrier.h>
 #include <linux/prctl.h>
 
 #include "tee/enclave/string.h"
@@ -78,13 +77,19 @@ static int64_t fixed_option(int32_t option, uint64_t b, uint64_t c)
     case PR_GET_TIMING:
     case PR_GET_THP_DISABLE:
         return 0;
-    case PR_SET_TIMERSLACK:
     case PR_SET_THP_DISABLE:
     case PR_SET_PTRACER:
     case PR_SET_VMA:
         return 0;
-    case PR_GET_TIMERSLACK:
-        return TIMER_SLACK_NS;
+    case PR_SET_TIMING:
+        return b == PR_TIMING_STATISTICAL ? 0 : -EINVAL;
+    case PR_TASK_PERF_EVENTS_DISABLE:
+    case PR_TASK_PERF_EVENTS_ENABLE:
+        return 0;
+    case PR_MCE_KILL_GET:
+        return PR_MCE_KILL_DEFAULT;
+    case PR_SET_TSC:
+        return b == PR_TSC_ENABLE ? 0 : -EINVAL; /* nothing can make RDTSC fault */
     case PR_CAP_AMBIENT:
         if (b == PR_CAP_AMBIENT_IS_SET)
             return c <= CAP_LAST_CAP ? 0 : -EINVAL;
@@ -110,6 +115,14 @@ SYSCALL_DEFINE(prctl)
         return set_name(b);
     case PR_GET_NAME:
         return user_copy_out(b, t->name, sizeof t->name) < 0 ? -EFAULT : 0;
+    case PR_GET_TIMERSLACK:
+        return t->timer_slack_ns ? t->timer_slack_ns : TIMER_SLACK_NS;
+    case PR_SET_TIMERSLACK:
+        t->timer_slack_ns = (uint32_t)MIN(b, (uint64_t)INT32_MAX);
+        return 0;
+    case PR_GET_TSC:
+        value = PR_TSC_ENABLE;
+        return USER_PUT(b, &value) < 0 ? -EFAULT : 0;
     case PR_SET_PDEATHSIG:
         if (b > SIGNO_MAX)
             return -EINVAL;
@@ -150,14 +163,14 @@ SYSCALL_DEFINE(prctl)
     }
 }
 
+/* Restarting a sequence takes a kernel that sees each preemption; here the host preempts, unseen. */
 SYSCALL_DEFINE(rseq)
 {
-    return -ENOSYS; /* the C library goes on without; a thread cannot learn its CPU here */
+    return -ENOSYS; /* the C library goes on without */
 }
 
-SYSCALL_DEFINE(membarrier)
+/* A kernel without filters. They would guard nothing here: system calls are function calls within the enclave. */
+SYSCALL_DEFINE(seccomp)
 {
-    /* No command is offered, as on a CPU-isolated kernel: programs use their own fences. A barrier would have to
-     * wait for each thread to be interrupted by the host, which need not happen. */
-    return a == MEMBARRIER_CMD_QUERY && !b ? 0 : -EINVAL;
+    return -EINVAL;
 }

@@ -150,6 +150,7 @@ struct thread {
     void *xstate_block;
     struct sched_state sched;
     uint32_t pdeath_signal;
+    uint32_t timer_slack_ns; /* that the program set; 0: the default. Without effect */
     /* vfork.c: a thread that waits for its vfork child has lent it its slot */
     struct thread *vfork_child;  /* that this thread waits for; under lock */
     struct thread *vfork_parent; /* that waits for this thread; changed by this thread alone */
@@ -160,7 +161,8 @@ struct thread {
 };
 
 #define TASK_ATTENTION_SIGNAL 0x1u
-#define TASK_ATTENTION_DIE 0x2u /* exit_group by another thread, fatal signal, execve */
+#define TASK_ATTENTION_DIE 0x2u     /* exit_group by another thread, fatal signal, execve */
+#define TASK_ATTENTION_BARRIER 0x8u /* membarrier: taking it off is the barrier */
 #define TASK_ATTENTION_PARENT                                                                      \
     0x4u /* the thread that waits for this vfork child was given attention */
 

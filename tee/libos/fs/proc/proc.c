@@ -225,8 +225,8 @@ static int version_show(struct text *t, const struct pseudo_key *k UNUSED)
 
 static int filesystems_show(struct text *t, const struct pseudo_key *k UNUSED)
 {
-    text_print(
-        t, "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\nnodev\toverlay\n\terofs\n");
+    text_print(t, "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevtmpfs\nnodev"
+                  "\toverlay\n\terofs\n");
     return 0;
 }
 
@@ -245,6 +245,41 @@ static int swaps_show(struct text *t, const struct pseudo_key *k UNUSED)
 static int devices_show(struct text *t, const struct pseudo_key *k UNUSED)
 {
     text_print(t, "Character devices:\n  1 mem\n  5 /dev/tty\n136 pts\n\nBlock devices:\n");
+    return 0;
+}
+
+/* Version 2 alone: every controller is in hierarchy 0. */
+static int cgroups_show(struct text *t, const struct pseudo_key *k UNUSED)
+{
+    static const char *const names[] = { "cpuset", "cpu", "cpuacct", "memory", "pids" };
+
+    text_print(t, "#subsys_name\thierarchy\tnum_cgroups\tenabled\n");
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        text_print(t, "%s\t0\t1\t1\n", names[i]);
+    return 0;
+}
+
+/* There are no disks, and nothing is paged in or out. */
+static int diskstats_show(struct text *t UNUSED, const struct pseudo_key *k UNUSED)
+{
+    return 0;
+}
+
+static int partitions_show(struct text *t, const struct pseudo_key *k UNUSED)
+{
+    text_print(t, "major minor  #blocks  name\n\n");
+    return 0;
+}
+
+static int vmstat_show(struct text *t, const struct pseudo_key *k UNUSED)
+{
+    size_t total = enclave_pages_limit(), used = enclave_pages_used();
+
+    text_print(t,
+               "nr_free_pages %zu\nnr_anon_pages %zu\nnr_file_pages 0\nnr_dirty 0\n"
+               "nr_writeback 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\n"
+               "pgmajfault 0\noom_kill 0\n",
+               total > used ? total - used : 0, used);
     return 0;
 }
 
@@ -309,6 +344,10 @@ static const struct pseudo_entry g_root_children[] = {
     { .name = "version", .mode = S_IFREG | 0444, .show = version_show },
     { .name = "filesystems", .mode = S_IFREG | 0444, .show = filesystems_show },
     { .name = "cmdline", .mode = S_IFREG | 0444, .show = cmdline_show },
+    { .name = "cgroups", .mode = S_IFREG | 0444, .show = cgroups_show },
+    { .name = "diskstats", .mode = S_IFREG | 0444, .show = diskstats_show },
+    { .name = "partitions", .mode = S_IFREG | 0444, .show = partitions_show },
+    { .name = "vmstat", .mode = S_IFREG | 0444, .show = vmstat_show },
     { .name = "swaps", .mode = S_IFREG | 0444, .show = swaps_show },
     { .name = "devices", .mode = S_IFREG | 0444, .show = devices_show },
     { .name = "sys", .mode = S_IFDIR | 0555, .children = proc_sys_children },

@@ -252,7 +252,8 @@ MUST_CHECK int rootfs_new(const struct start_info *start, struct super **ret);
 MUST_CHECK int tmpfs_new(uint64_t size_max, uint32_t root_mode, struct super **ret);
 MUST_CHECK int procfs_new(struct super **ret);
 MUST_CHECK int devfs_new(const struct start_info *start, struct super **ret);
-MUST_CHECK int sysfs_new(const struct start_info *start, struct super **ret);
+MUST_CHECK int sysfs_new(struct super **ret);
+MUST_CHECK int cgroupfs_new(const struct start_info *start, struct super **ret);
 MUST_CHECK int hostfs_new(uint32_t mount, bool read_only, struct super **ret);
 /* Standard streams (fs/host): host descriptors 0 to 2. */
 MUST_CHECK int stdio_file_new(int host_fd, bool tty, struct file **ret);

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine as language runtimes look at it: /sys, /proc/sys, cgroups, barriers, features that a kernel may lack. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "case.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* The file's start as text; empty when it cannot be read. */
+static const char *text_of(const char *path)
+{
+    static char text[8192];
+    int fd = open(path, O_RDONLY);
+    ssize_t size = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+
+    if (fd >= 0)
+        close(fd);
+    text[size > 0 ? size : 0] = 0;
+    return text;
+}
+
+static long number_in(const char *text)
+{
+    return strtol(text, NULL, 10);
+}
+
+TEST(machine_node)
+{
+    CHECK(strncmp(text_of("/sys/devices/system/node/online"), "0", 1) == 0);
+    CHECK(strstr(text_of("/sys/devices/system/node/node0/distance"), "10") != NULL);
+    CHECK(strstr(text_of("/sys/devices/system/node/node0/numastat"), "numa_hit ") != NULL);
+    CHECK(strncmp(text_of("/sys/devices/system/node/has_normal_memory"), "0", 1) == 0);
+}
+
+TEST(machine_cache)
+{
+    if (access("/sys/devices/system/cpu/cpu0/cache/index0", F_OK) < 0)
+        return; /* a virtual machine may not show them */
+    CHECK_EQ(number_in(text_of("/sys/devices/system/cpu/cpu0/cache/index0/level")), 1);
+    CHECK(number_in(text_of("/sys/devices/system/cpu/cpu0/cache/index0/size")) >= 8);
+    CHECK_EQ(number_in(text_of("/sys/devices/system/cpu/cpu0/cache/index0/coherency_line_size")),
+             64);
+    CHECK(strchr(text_of("/sys/devices/system/cpu/cpu0/cache/index0/shared_cpu_list"), '0') !=
+          NULL);
+    FAILS(access("/sys/devices/system/cpu/cpu0/cache/index99", F_OK), ENOENT);
+}
+
+TEST(machine_settings)
+{
+    CHECK(number_in(text_of("/proc/sys/vm/max_map_count")) >= 65530);
+    CHECK(strstr(text_of("/proc/sys/net/ipv4/tcp_available_congestion_control"), "reno") != NULL);
+    CHECK(number_in(text_of("/proc/sys/net/ipv4/tcp_keepalive_intvl")) > 0);
+    CHECK(strchr(text_of("/proc/sys/net/ipv6/conf/all/disable_ipv6"), '\n') != NULL);
+    CHECK(strchr(text_of("/proc/sys/fs/file-nr"), '\t') != NULL);
+    CHECK(strstr(text_of("/proc/sys/kernel/arch"), "x86_64") != NULL ||
+          access("/proc/sys/kernel/arch", F_OK) < 0);
+    CHECK(strstr(text_of("/proc/vmstat"), "nr_free_pages ") != NULL);
+    CHECK(strstr(text_of("/proc/cgroups"), "memory\t") != NULL);
+    CHECK(strncmp(text_of("/proc/self/cgroup"), "0::", 3) == 0 ||
+          strstr(text_of("/proc/self/cgroup"), ":") != NULL);
+    CHECK_EQ(number_in(text_of("/sys/class/net/lo/mtu")), 65536);
+    CHECK_EQ(number_in(text_of("/sys/class/net/lo/ifindex")), 1);
+    CHECK_EQ(number_in(text_of("/sys/class/net/lo/type")), 772);
+}
+
+/* ---- membarrier ---- */
+
+static int membarrier(int command, unsigned flags)
+{
+    return (int)syscall(SYS_membarrier, command, flags, 0);
+}
+
+TEST(membarrier_commands)
+{
+    int offered = membarrier(MEMBARRIER_CMD_QUERY, 0);
+
+    CHECK(offered & MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    CHECK(offered & MEMBARRIER_CMD_GLOBAL);
+    FAILS(membarrier(MEMBARRIER_CMD_QUERY, 5), EINVAL);
+    FAILS(membarrier(3, 0), EINVAL);
+    FAILS(membarrier(1 << 20, 0), EINVAL);
+    ZERO(membarrier(MEMBARRIER_CMD_GLOBAL, 0));
+    ZERO(membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0));
+    ZERO(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0));
+    ZERO(membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0));
+    ZERO(membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0));
+}
+
+/* Dekker's algorithm with a compiler barrier on the fast side and membarrier on the slow one: both never see 0. */
+static struct {
+    _Alignas(64) volatile int fast;
+    _Alignas(64) volatile int slow;
+    _Alignas(64) atomic_int turn, seen_by_fast;
+    atomic_int stop;
+} g_dekker;
+
+static void *fast_side(void *arg)
+{
+    for (int turn = 1; !atomic_load(&g_dekker.stop); turn++) {
+        while (atomic_load(&g_dekker.turn) != turn)
+            if (atomic_load(&g_dekker.stop))
+                return NULL;
+        g_dekker.fast = 1;
+        __asm__ volatile("" : : : "memory");
+        atomic_store_explicit(&g_dekker.seen_by_fast, g_dekker.slow + 1, memory_order_relaxed);
+    }
+    return NULL;
+}
+
+TEST(membarrier_orders_both_sides)
+{
+    pthread_t thread;
+    int both_missed = 0;
+
+    ZERO(membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0));
+    ZERO(pthread_create(&thread, NULL, fast_side, NULL));
+    for (int turn = 1; turn <= 300; turn++) {
+        g_dekker.fast = g_dekker.slow = 0;
+        atomic_store(&g_dekker.seen_by_fast, 0);
+        atomic_store(&g_dekker.turn, turn);
+        g_dekker.slow = 1;
+        ZERO(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0));
+        int fast = g_dekker.fast, seen;
+
+        while ((seen = atomic_load(&g_dekker.seen_by_fast)) == 0)
+            sched_yield();
+        both_missed += fast == 0 && seen == 1;
+    }
+    atomic_store(&g_dekker.stop, 1);
+    ZERO(pthread_join(thread, NULL));
+    CHECK_EQ(both_missed, 0);
+}
+
+static void *sleep_in_read(void *arg)
+{
+    char byte;
+
+    read(*(int *)arg, &byte, 1);
+    return NULL;
+}
+
+TEST(membarrier_with_sleepers)
+{
+    pthread_t threads[3];
+    int fds[2];
+
+    ZERO(pipe(fds));
+    ZERO(membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0));
+    for (int i = 0; i < 3; i++)
+        ZERO(pthread_create(&threads[i], NULL, sleep_in_read, &fds[0]));
+    for (int i = 0; i < 50; i++)
+        ZERO(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0));
+    CHECK_EQ(write(fds[1], "abc", 3), 3);
+    for (int i = 0; i < 3; i++)
+        ZERO(pthread_join(threads[i], NULL));
+}
+
+/* ---- memory of a process ---- */
+
+TEST(process_vm_own)
+{
+    char from[] = "some bytes", to[16] = "";
+    struct iovec local[2] = { { to, 4 }, { to + 4, 7 } }, remote = { from, sizeof from };
+
+    CHECK_EQ(process_vm_readv(getpid(), local, 2, &remote, 1, 0), 11);
+    CHECK(strcmp(to, "some bytes") == 0);
+    memcpy(to, "other", 5);
+    CHECK_EQ(process_vm_writev(getpid(), local, 1, &remote, 1, 0), 4);
+    CHECK(strcmp(from, "othe bytes") == 0);
+    CHECK_EQ(process_vm_readv(getpid(), local, 1, &remote, 0, 0), 0);
+    FAILS(process_vm_readv(getpid(), local, 1, &remote, 1, 1), EINVAL);
+    FAILS(process_vm_readv(getpid(), local, 2000, &remote, 1, 0), EINVAL);
+    FAILS(process_vm_readv(0x3fffffff, local, 1, &remote, 1, 0), ESRCH);
+    remote.iov_base = (void *)8;
+    FAILS(process_vm_readv(getpid(), local, 1, &remote, 1, 0), EFAULT);
+}
+
+TEST(process_vm_part)
+{
+    char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char to[200] = "";
+    struct iovec local = { to, sizeof to }, remote = { page + 4096 - 100, 200 };
+
+    memset(page, 'x', 8192);
+    ZERO(munmap(page + 4096, 4096));
+    CHECK_EQ(process_vm_readv(getpid(), &local, 1, &remote, 1, 0), 100);
+    ZERO(munmap(page, 4096));
+}
+
+/* ---- what a kernel may refuse ---- */
+
+TEST(seccomp_refusals)
+{
+    FAILS(syscall(SYS_seccomp, 99, 0, NULL), EINVAL);
+    FAILS(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 1u << 31, NULL), EINVAL);
+    CHECK_EQ(prctl(PR_GET_SECCOMP, 0, 0, 0, 0), 0);
+}
+
+TEST(prctl_more)
+{
+    CHECK_EQ(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0) > 0, 1);
+    ZERO(prctl(PR_SET_TIMERSLACK, 12345, 0, 0, 0));
+    CHECK_EQ(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 12345);
+    ZERO(prctl(PR_SET_TIMERSLACK, 0, 0, 0, 0));
+    CHECK_EQ(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0) > 0, 1);
+    ZERO(prctl(PR_TASK_PERF_EVENTS_DISABLE, 0, 0, 0, 0));
+    ZERO(prctl(PR_TASK_PERF_EVENTS_ENABLE, 0, 0, 0, 0));
+    int mode = 0;
+
+    ZERO(prctl(PR_GET_TSC, &mode, 0, 0, 0));
+    CHECK_EQ(mode, PR_TSC_ENABLE);
+    ZERO(prctl(PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0));
+    FAILS(prctl(PR_SET_TSC, 7, 0, 0, 0), EINVAL);
+    CHECK_EQ(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0), PR_MCE_KILL_DEFAULT);
+    FAILS(prctl(PR_SET_TIMING, 1, 0, 0, 0), EINVAL);
+    ZERO(prctl(PR_SET_TIMING, PR_TIMING_STATISTICAL, 0, 0, 0));
+    FAILS(prctl(9999, 0, 0, 0, 0), EINVAL);
+}
+
+TEST(remap_dont_unmap)
+{
+    char *from = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *to;
+
+    memset(from, 'a', 65536);
+    to = mremap(from, 65536, 65536, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+    CHECK(to != MAP_FAILED && to != from);
+    CHECK_EQ(to[0], 'a');
+    CHECK_EQ(to[65535], 'a');
+    CHECK_EQ(from[0], 0);
+    CHECK_EQ(from[65535], 0);
+    from[5] = 'b';
+    CHECK_EQ(to[5], 'a');
+    CHECK(mremap(from, 65536, 32768, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL) == MAP_FAILED);
+    CHECK_EQ(errno, EINVAL);
+    CHECK(mremap(from, 65536, 65536, MREMAP_DONTUNMAP, NULL) == MAP_FAILED);
+    CHECK_EQ(errno, EINVAL);
+    ZERO(munmap(from, 65536));
+    ZERO(munmap(to, 65536));
+}
+
+TEST(advice_values)
+{
+    char *page = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    static const int harmless[] = { MADV_NORMAL,   MADV_RANDOM,  MADV_SEQUENTIAL, MADV_WILLNEED,
+                                    MADV_COLD,     MADV_PAGEOUT, MADV_DONTDUMP,   MADV_DODUMP,
+                                    MADV_DONTFORK, MADV_DOFORK };
+
+    memset(page, 'x', 16384);
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        ZERO(madvise(page, 16384, harmless[i]));
+    CHECK_EQ(page[5000], 'x');
+    ZERO(madvise(page, 4096, MADV_DONTNEED));
+    CHECK_EQ(page[0], 0);
+    CHECK_EQ(page[4096], 'x');
+    ZERO(madvise(page, 16384, MADV_POPULATE_WRITE));
+    CHECK_EQ(page[4096], 'x');
+    FAILS(madvise(page, 4096, 999), EINVAL);
+    FAILS(madvise(page + 1, 4096, MADV_NORMAL), EINVAL);
+    ZERO(munmap(page + 4096, 4096));
+    FAILS(madvise(page, 16384, MADV_DONTNEED), ENOMEM);
+    FAILS(madvise(page, 16384, MADV_POPULATE_READ), ENOMEM);
+    ZERO(munmap(page, 4096));
+    ZERO(munmap(page + 8192, 8192));
+}
