@@ -118,8 +118,8 @@ TEST(proc_lists_processes)
 
     CHECK(d != NULL);
     while ((e = readdir(d)) != NULL) {
-        has_self |= atoi(e->d_name) == getpid();
-        has_child |= atoi(e->d_name) == pid;
+        has_self |= strtol(e->d_name, NULL, 10) == getpid();
+        has_child |= strtol(e->d_name, NULL, 10) == pid;
     }
     closedir(d);
     CHECK(has_self && has_child);

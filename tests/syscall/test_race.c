@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -212,4 +213,41 @@ TEST(race_descriptors)
     race(descriptors_run);
     for (int i = 0; i < FD_COUNT; i++)
         close(FD_FIRST + i);
+}
+
+static volatile unsigned g_taken;
+
+static void *take_signals(void *arg)
+{
+    sigset_t set;
+
+    (void)arg;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    while (g_taken < STEPS)
+        if (sigwaitinfo(&set, NULL) == SIGCHLD)
+            __atomic_add_fetch(&g_taken, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+/* A signal whose default is to be ignored, and that all threads block, waits for the next sigwaitinfo, whenever it comes. */
+TEST(race_sigwait)
+{
+    pthread_t thread;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    OK(sigprocmask(SIG_BLOCK, &set, NULL));
+    g_taken = 0;
+    CHECK_EQ(pthread_create(&thread, NULL, take_signals, NULL), 0);
+    for (unsigned i = 0; i < STEPS; i++) {
+        long long began = now_ms();
+
+        OK(kill(getpid(), SIGCHLD));
+        while (__atomic_load_n(&g_taken, __ATOMIC_SEQ_CST) == i)
+            if (now_ms() - began > 10000)
+                case_fail(__FILE__, __LINE__, "a signal is lost", i, STEPS);
+    }
+    CHECK_EQ(pthread_join(thread, NULL), 0);
 }

@@ -82,7 +82,7 @@ static bool wants(const struct thread *t, int signo)
     return !t->exiting && (!(blocked & SIGNAL_BIT(signo)) || signo == SIGKILL || signo == SIGSTOP);
 }
 
-/* What t keeps even when it is ignored: blocked signals, and those that sigtimedwait waits for. */
+/* What t keeps even when it is ignored: blocked signals, and those that sigtimedwait waits for. Under sig->lock. */
 static uint64_t blocked_mask(const struct thread *t)
 {
     return __atomic_load_n(&t->sig_mask, __ATOMIC_SEQ_CST) |
@@ -103,11 +103,11 @@ static int enqueue(struct process *p, struct thread *t, struct sig_queue *q, int
                    struct sig_entry **entry, struct sig_entry **ret_dropped)
 {
     struct sig_state *s;
-    bool is_blocked = t && (blocked_mask(t) & ~SIGNALS_UNBLOCKABLE & SIGNAL_BIT(signo));
-    bool is_continued;
+    bool is_blocked, is_continued;
     int rc = 0;
 
     s = sig_state_lock(p);
+    is_blocked = t && (blocked_mask(t) & ~SIGNALS_UNBLOCKABLE & SIGNAL_BIT(signo));
     is_continued = continue_process(p, signo);
     *ret_dropped = drop_opposites(p, q, signo);
     if (is_blocked || !is_dropped(p, signo)) {

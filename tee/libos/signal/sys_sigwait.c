@@ -32,6 +32,17 @@ int signal_take(uint64_t wanted, struct siginfo_linux *ret)
     return signo;
 }
 
+/* Both masks change as one for a sender, which looks under the lock: between them a signal would seem to be neither blocked
+ * nor waited for, and an ignored one would be lost. */
+static void set_masks(struct thread *t, uint64_t mask, uint64_t wait_mask)
+{
+    struct sig_state *s = sig_state_lock(t->process);
+
+    __atomic_store_n(&t->sig_wait_mask, wait_mask, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->sig_mask, mask, __ATOMIC_SEQ_CST);
+    spin_unlock(&s->lock);
+}
+
 /* Sleeps until one of `wanted`, which are unblocked meanwhile so that senders choose this thread. */
 static int wait_for(uint64_t wanted, uint64_t deadline_ns, struct siginfo_linux *ret)
 {
@@ -39,12 +50,10 @@ static int wait_for(uint64_t wanted, uint64_t deadline_ns, struct siginfo_linux 
     uint64_t real_mask = t->sig_mask;
     int signo, rc = 0;
 
-    __atomic_store_n(&t->sig_wait_mask, wanted & real_mask, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&t->sig_mask, real_mask & ~wanted, __ATOMIC_SEQ_CST);
+    set_masks(t, real_mask & ~wanted, wanted & real_mask);
     while ((signo = signal_take(wanted, ret)) == 0 && rc == 0)
         rc = signal_pending() ? -EINTR : wait_sleep(NULL, 0, deadline_ns, false);
-    __atomic_store_n(&t->sig_mask, real_mask, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&t->sig_wait_mask, 0, __ATOMIC_SEQ_CST);
+    set_masks(t, real_mask, 0);
     if (signo)
         return signo;
     return rc == -ETIMEDOUT ? -EAGAIN : -EINTR;
