@@ -5,7 +5,7 @@
 Usage: run.py [--build DIR] [--rounds N] [--transition NS[,NS...]] [--write FILE] [--only PART[,PART...]] [--no-gvisor]
 
 Each figure is the median of the rounds. A ratio is the enclave's time over the native time (1.00 is native speed, less is
-faster). PART: micro, spawn, start, read, memory, python, servers (requests a second, so more is faster). --load WORD: some of micro and servers.
+faster). PART: micro, spawn, start, read, memory, python, runtimes, servers (requests a second, so more is faster). --load WORD: some of micro and servers.
 """
 import argparse
 import os
@@ -19,6 +19,7 @@ import time
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'tools'))
 import gvisor  # noqa: E402
+import runtimes  # noqa: E402
 import server_loads  # noqa: E402
 import testimage  # noqa: E402
 
@@ -262,7 +263,7 @@ def servers(runner, rounds):
     server_loads.measure_all(runner.build, rounds, runner.environment, runner.load, runner.worlds)
 
 
-PARTS = {'micro': micro, 'spawn': spawn, 'start': start, 'read': first_read, 'memory': memory, 'python': python, 'servers': servers}
+PARTS = {'micro': micro, 'spawn': spawn, 'start': start, 'read': first_read, 'memory': memory, 'python': python, 'runtimes': runtimes.measure, 'servers': servers}
 
 
 def machine():

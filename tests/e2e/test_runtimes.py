@@ -4,6 +4,7 @@ import concurrent.futures
 import glob
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -62,6 +63,9 @@ COMMANDS = {
     'java_compiled_at_once': [*JAVA, '-Xcomp', '-XX:TieredStopAtLevel=1', 'Hello'],
     'java_uncaught': [*JAVA, 'Heap', 'x'],
     'java_no_class': [*JAVA, 'Nothing'],
+    'java_processes': [*JAVA, 'Spawn'],
+    'java_container': ['/usr/bin/java', '-XshowSettings:locale', '-version'],
+    'lua_popen': ['/usr/bin/lua5.4', '-e', 'print(io.popen("echo hi"):read("a")) print(os.execute("exit 3"))'],
     'java_version': ['/usr/bin/java', '-version'],
     'java_modules': ['/usr/bin/java', '--list-modules'],
     'node_uncaught': ['/usr/bin/node', '-e', 'console.log(1); process.stdout.write("x\\n", () => process.exit(9))'],
@@ -113,6 +117,16 @@ def test_command(runtimes, name):
 @pytest.mark.parametrize('collector', ['Serial', 'Parallel', 'G1', 'Shenandoah'])
 def test_java_collector_with_512_mib(runtimes, collector):
     runtimes.same([*JAVA, f'-XX:+Use{collector}GC', '-Xms64m', '-Xmx512m', 'Heap', '320'])
+
+
+def test_java_knows_the_enclaves_limits(runtimes):
+    """The JVM finds the enclave's control group (version 2), and takes its heap from the enclave's memory."""
+    got = runtimes.enclave(['/usr/bin/java', '-XshowSettings:system', '-version'])
+    assert b'Provider: cgroupv2' in got.err
+    assert re.search(rb'Maximum Processes Limit: \d+', got.err)
+    heap = runtimes.enclave(['/usr/bin/java', '-XX:+PrintFlagsFinal', '-version'])
+    memory = int(runtimes.enclave(['/bin/cat', '/sys/fs/cgroup/memory.max']).out)
+    assert int(re.search(rb'MaxHeapSize\s*=\s*(\d+)', heap.out).group(1)) <= memory // 4 + (4 << 20)
 
 
 def test_java_says_that_zgc_has_no_room(runtimes):
