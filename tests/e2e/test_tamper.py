@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """One byte of a sealed image changes: refused at start, or an error for who reads it; never wrong data."""
+import hashlib
 import os
 import random
 import shutil
 import subprocess
 import tarfile
+import time
 
 import pytest
 
 from conftest import CLOCHE, World, finish
 
 SECRET = b'the owner wrote this line and no other\n' * 400
+BIG_SIZE = 4 << 20
 STARTS = ['descriptor.json', 'enclave', 'enclave.sig']
 
 
@@ -18,7 +21,9 @@ STARTS = ['descriptor.json', 'enclave', 'enclave.sig']
 def world(tmp_path_factory):
     path = tmp_path_factory.mktemp('tamper') / 'letter'
     path.write_bytes(SECRET)
-    return World('busybox', {'/opt/letter': str(path)})
+    big = tmp_path_factory.mktemp('tamper') / 'big'
+    big.write_bytes(random.Random(1).randbytes(BIG_SIZE))
+    return World('busybox', {'/opt/letter': str(path), '/opt/big': str(big)})
 
 
 def changed(image, out, at):
@@ -114,6 +119,34 @@ def test_image_cut_short_while_it_runs(world, tmp_path):
         got, said = child.communicate(b'go\n', timeout=30)
     assert child.returncode != 0 and b'owner' not in got
     assert b'cut short' in said
+
+
+@pytest.mark.parametrize('pause', [0, 0.002])
+def test_image_changes_back_and_forth_while_it_is_read(world, tmp_path, pause):
+    """The host changes bytes between looks: what is verified is what is used, so a digest is right or there is none."""
+    out = tmp_path / 'i.tar'
+    shutil.copy(world.image, out)
+    content = random.Random(1).randbytes(BIG_SIZE)
+    data = out.read_bytes()
+    start = data.find(content[:64])
+    assert start > 0 and data[start:start + BIG_SIZE] == content
+    places = random.Random(2)
+    command = [CLOCHE, 'run', str(out), '/bin/sh', '-c', 'echo ready; read x; exec sha256sum /opt/big']
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child, \
+            open(out, 'r+b', buffering=0) as image:
+        assert child.stdout.readline() == b'ready\n'
+        child.stdin.write(b'go\n')
+        child.stdin.flush()
+        while child.poll() is None:
+            at = places.randrange(BIG_SIZE)
+            os.pwrite(image.fileno(), bytes([content[at] ^ 0xff]), start + at)
+            time.sleep(pause)
+            os.pwrite(image.fileno(), content[at:at + 1], start + at)
+        got, said = child.stdout.read(), child.stderr.read()
+    if child.returncode == 0:
+        assert got.split()[0].decode() == hashlib.sha256(content).hexdigest()
+    else:
+        assert got == b'' and said
 
 
 def test_inspect_refuses_a_changed_image(world, tmp_path):

@@ -300,7 +300,8 @@ int64_t proc_exe_readlink(const struct pseudo_key *k, char *dst, size_t size)
     if (!p)
         return -ENOENT;
     mutex_lock(&p->lock);
-    if (p->exe_path && p->mm)
+    /* In the midst of execve("/proc/self/exe") the old program's memory is gone, its name is not. */
+    if (p->exe_path && (p->mm || p == process_current()))
         rc = copy_out(dst, size, p->exe_path);
     mutex_unlock(&p->lock);
     process_unref(p);
