@@ -820,8 +820,8 @@ TEST(spawn_meeting)
 
     if (is_fixed())
         case_skip("this program is not PIE");
-    OK(getcwd(path, sizeof path - 8));
-    strcat(path, "/meeting");
+    OK(getcwd(path, sizeof path - sizeof "/meeting"));
+    memcpy(path + strlen(path), "/meeting", sizeof "/meeting");
     snprintf(variable, sizeof variable, "SPAWN_MEETING=%s", path);
     m = meeting_map(path);
     ZERO(sem_init(&m->go, 1, 0));

@@ -51,12 +51,13 @@ static void *run(void *arg)
 
 int main(int argc, char **argv)
 {
-    int rounds = argc > 4 ? atoi(argv[1]) : 0, threads = argc > 4 ? atoi(argv[2]) : 0;
+    int rounds = argc > 4 ? (int)strtol(argv[1], NULL, 10) : 0;
+    int threads = argc > 4 ? (int)strtol(argv[2], NULL, 10) : 0;
     pthread_t *ids = calloc((size_t)threads + 1, sizeof *ids);
 
     if (argc < 5)
         return 2;
-    g_children = atoi(argv[3]);
+    g_children = (int)strtol(argv[3], NULL, 10);
     g_argv = argv + 4;
     for (int round = 0; round < rounds; round++) {
         struct sysinfo info;
