@@ -177,10 +177,35 @@ TEST(proc_permissions)
         CHECK_EQ(g_result[i] == (i != 3 && i != 1) ? i : -1, i);
 }
 
+static int looks_at_itself(void *arg)
+{
+    char target[64];
+
+    (void)arg;
+    syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY);
+    syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY);
+    syscall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    g_result[0] = (int)syscall(SYS_open, "/proc/self/fd", O_RDONLY | O_DIRECTORY) >= 0;
+    g_result[1] = (int)syscall(SYS_readlink, "/proc/self/fd/1", target, sizeof target) > 0;
+    g_result[2] = (int)syscall(SYS_open, "/proc/self/environ", O_RDONLY) < 0;
+    return 0;
+}
+
 TEST(proc_not_dumpable)
 {
     char path[64];
     struct stat st;
+
+    if (geteuid() == 0) {
+        pid_t pid;
+
+        g_result[0] = g_result[1] = g_result[2] = -1;
+        pid = child_start(looks_at_itself, NULL, SIGCHLD);
+        CHECK_EQ(OK(waitpid(pid, NULL, 0)), pid);
+        CHECK_EQ(g_result[0], 1); /* its own descriptors are for it in any case */
+        CHECK_EQ(g_result[1], 1);
+        CHECK_EQ(g_result[2], 1);
+    }
 
     OK(prctl(PR_SET_DUMPABLE, 0));
     snprintf(path, sizeof path, "/proc/%d/environ", getpid());

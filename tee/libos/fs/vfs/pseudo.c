@@ -124,14 +124,16 @@ static const struct inode_ops *ops_for(const struct pseudo_entry *e)
     return &g_file_ops;
 }
 
-/* The process's user; root's what a process that may not be dumped does not show to its user. */
+/* The process's user; root's what a process that may not be dumped does not show to its user, but it finds its own
+ * descriptors in any case. */
 static void key_owner(struct inode *inode, const struct pseudo_key *key)
 {
     struct process *p = key->pid ? process_find(key->pid) : NULL;
 
     if (!p)
         return;
-    if (p->cred && (p->dumpable == 1 || inode->mode == (S_IFDIR | 0555))) {
+    if (p->cred && (p->dumpable == 1 || inode->mode == (S_IFDIR | 0555) ||
+                    (S_ISDIR(inode->mode) && p == process_current()))) {
         inode->uid = p->cred->euid;
         inode->gid = p->cred->egid;
     }
