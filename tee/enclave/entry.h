@@ -88,6 +88,8 @@ static inline uint64_t thread_get_fs_base(void)
 /* XSAVE area of the live vector state; area is 64-aligned, xstate_size() bytes. */
 void xstate_save(void *area);
 void xstate_restore(const void *area); /* area is sanitised first: no #GP whatever its bytes */
+/* The same for an area of the library OS's own, which is sanitised where it stands: no copy. */
+void xstate_restore_own(void *area);
 size_t xstate_size(void);
 
 /* Ends the whole enclave: status as wait(2) reports the program's exit code, 0 to 255. */

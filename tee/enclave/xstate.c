@@ -14,12 +14,19 @@
 #define XSTATE_SIZE_AVX 832u
 #define XSTATE_SIZE_AVX512 2688u
 
+static uint64_t g_xcr0; /* the same for all threads (SECS.XFRM), and never 0; atomic */
+
 static uint64_t xcr0(void)
 {
+    uint64_t mask = __atomic_load_n(&g_xcr0, __ATOMIC_RELAXED);
     uint32_t low, high;
 
+    if (LIKELY(mask))
+        return mask;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return ((uint64_t)high << 32 | low) & XSTATE_KNOWN;
+    mask = ((uint64_t)high << 32 | low) & XSTATE_KNOWN;
+    __atomic_store_n(&g_xcr0, mask, __ATOMIC_RELAXED);
+    return mask;
 }
 
 size_t xstate_size(void)
@@ -43,10 +50,17 @@ void xstate_restore(const void *area)
 {
     /* Free while the library OS runs. */
     uint8_t *copy = tcb_self()->xstate;
+
+    memcpy(copy, area, xstate_size());
+    xstate_restore_own(copy);
+}
+
+void xstate_restore_own(void *area)
+{
+    uint8_t *copy = area;
     uint64_t mask = xcr0(), bits;
     uint32_t mxcsr;
 
-    memcpy(copy, area, xstate_size());
     memcpy(&bits, copy + XSAVE_HEADER_OFF, sizeof bits);
     memcpy(&mxcsr, copy + XSAVE_MXCSR_OFF, sizeof mxcsr);
     bits &= mask;

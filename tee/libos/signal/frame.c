@@ -186,13 +186,13 @@ static int pop_xstate(struct thread *t, uint64_t fp)
 
     if (!area)
         return -EFAULT;
-    memset(area, 0, size);
     if (!fp) {
         /* No state in the frame: the initial one. An empty XSTATE_BV says just that. */
+        memset(area, 0, size);
         area[0] = 0x7f;
         area[1] = 0x03;
         *(uint32_t *)(area + 24) = 0x1f80;
-        xstate_restore(area);
+        xstate_restore_own(area);
         return 0;
     }
     if (USER_GET(&sw, fp + XSAVE_SW_OFF) < 0)
@@ -203,12 +203,13 @@ static int pop_xstate(struct thread *t, uint64_t fp)
         if (user_copy_in(area, fp, size) < 0)
             return -EFAULT;
     } else {
+        memset(area, 0, size);
         if (user_copy_in(area, fp, XSAVE_LEGACY_SIZE) < 0)
             return -EFAULT;
         *(uint64_t *)(area + XSAVE_LEGACY_SIZE) = XFEATURES_LEGACY;
     }
     memset(area + XSAVE_SW_OFF, 0, XSAVE_LEGACY_SIZE - XSAVE_SW_OFF);
-    xstate_restore(area);
+    xstate_restore_own(area);
     return 0;
 }
 

@@ -253,6 +253,11 @@ void xstate_save(void *area)
     memset(area, 0, AREA_SIZE);
 }
 
+void xstate_restore_own(void *area)
+{
+    xstate_restore(area);
+}
+
 void xstate_restore(const void *area)
 {
 }
