@@ -319,6 +319,41 @@ TEST(queue_unknown_flags_of_sigaction_are_dropped)
     FAILS(syscall(SYS_rt_sigaction, SIGUSR2, NULL, &old, 4), EINVAL);
 }
 
+static void *pending_thread(void *arg)
+{
+    atomic_int *state = arg;
+    sigset_t set = blocked(SIGUSR2), now;
+
+    (void)set;
+    *state = 1;
+    while (*state != 2)
+        usleep(1000);
+    OK(sigpending(&now));
+    return (void *)(intptr_t)sigismember(&now, SIGUSR2);
+}
+
+TEST(queue_ignoring_drops_what_pends_for_any_thread)
+{
+    atomic_int state = 0;
+    pthread_t thread;
+    void *pends;
+
+    handle(SIGUSR2, 0);
+    for (int ignores = 0; ignores < 2; ignores++) {
+        state = 0;
+        ZERO(pthread_create(&thread, NULL, pending_thread, &state));
+        while (state == 0)
+            usleep(1000);
+        ZERO(pthread_kill(thread, SIGUSR2));
+        if (ignores)
+            signal(SIGUSR2, SIG_IGN);
+        state = 2;
+        ZERO(pthread_join(thread, &pends));
+        CHECK_EQ((intptr_t)pends, !ignores);
+    }
+    CHECK_EQ(g_seen, 0);
+}
+
 /* ---- which calls are made again ---- */
 
 struct waking {

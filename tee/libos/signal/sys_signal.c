@@ -22,11 +22,37 @@ static bool is_signal(uint64_t signo)
     return signo >= 1 && signo <= SIGNAL_COUNT;
 }
 
+/* POSIX 3.3.1.3: what is ignored from now on does not pend any more, for any thread. */
+static void drop_ignored(struct process *p, int signo)
+{
+    struct sig_entry *all = NULL, *dropped;
+    bool is_ignored;
+
+    mutex_lock(&p->lock);
+    spin_lock(&p->sig->lock);
+    is_ignored = sig_state_ignores(p->sig, signo);
+    if (is_ignored)
+        all = sig_queue_drop(p->pending, SIGNAL_BIT(signo));
+    for (struct thread *t = p->threads; t && is_ignored; t = t->next) {
+        dropped = sig_queue_drop(t->pending, SIGNAL_BIT(signo));
+        while (dropped) {
+            struct sig_entry *next = dropped->next;
+
+            dropped->next = all;
+            all = dropped;
+            dropped = next;
+        }
+    }
+    spin_unlock(&p->sig->lock);
+    mutex_unlock(&p->lock);
+    sig_entry_free_chain(all);
+}
+
 SYSCALL_DEFINE(rt_sigaction)
 {
     struct process *p = process_current();
-    struct sig_entry *dropped[2] = { NULL, NULL };
     struct sig_action action, old;
+    bool is_ignored = false;
     uint32_t signo = (uint32_t)a;
 
     if (d != SIGSET_SIZE || !is_signal(signo))
@@ -41,14 +67,11 @@ SYSCALL_DEFINE(rt_sigaction)
         action.mask &= ~SIGNALS_UNBLOCKABLE;
         action.flags &= ACTION_FLAGS;
         p->sig->actions[signo - 1] = action;
-        if (sig_state_ignores(p->sig, (int)signo)) { /* POSIX 3.3.1.3: what pends is dropped */
-            dropped[0] = sig_queue_drop(p->pending, SIGNAL_BIT(signo));
-            dropped[1] = sig_queue_drop(current()->pending, SIGNAL_BIT(signo));
-        }
+        is_ignored = sig_state_ignores(p->sig, (int)signo);
     }
     spin_unlock(&p->sig->lock);
-    sig_entry_free_chain(dropped[0]);
-    sig_entry_free_chain(dropped[1]);
+    if (is_ignored)
+        drop_ignored(p, (int)signo);
     return c && USER_PUT(c, &old) < 0 ? -EFAULT : 0;
 }
 
