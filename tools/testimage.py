@@ -6,7 +6,8 @@ Usage: testimage.py NAME [--out FOLDER]     makes the image and prints where its
 
 NAME: busybox (a static busybox), python (Debian with python3, numpy, CPython's test suite and the tools that the
 tests use), demo (Debian with python3, numpy and a public data set), servers (Debian with redis, nginx, memcached
-and musl), runtimes (Debian with Java, Node, Perl, Ruby, PHP, Lua and tools).
+and musl), runtimes (Debian with Java, Node, Perl, Ruby, PHP, Lua and tools),
+daemons (Debian with mosquitto, haproxy, node-exporter and ImageMagick).
 
 An image is made once, in build/images/, from Debian packages by mmdebstrap with this machine's own package
 sources; the same packages give the same bytes.
@@ -40,6 +41,7 @@ PACKAGES = {
     'servers': ['redis-server', 'nginx-light', 'memcached', 'musl'],
     'runtimes': ['openjdk-17-jre-headless', 'ecj', 'nodejs', 'perl', 'ruby', 'php-cli', 'php-sqlite3', 'lua5.4', 'ripgrep',
                  'git', 'sqlite3', 'jq', 'curl', 'openssl', 'xz-utils', 'python3', 'procps', 'ca-certificates'],
+    'daemons': ['mosquitto', 'mosquitto-clients', 'haproxy', 'prometheus-node-exporter', 'imagemagick'],
 }
 DATA_PACKAGE = 'python3-vega-datasets'
 DATA_FOLDER = './usr/lib/python3/dist-packages/vega_datasets/_data'
@@ -52,7 +54,7 @@ DATA_HOOK = (f'cd "$1/var/cache/apt/archives" && '
 HOSTS_HOOK = r'printf "127.0.0.1 localhost\n::1 localhost ip6-localhost\n" > "$1/etc/hosts"'
 # Java's package names its manual pages as alternatives: their folder must be there.
 ESSENTIAL_HOOKS = {'runtimes': ['mkdir -p "$1/usr/share/man/man1"']}
-HOOKS = {'python': [HOSTS_HOOK], 'demo': [HOSTS_HOOK, DATA_HOOK], 'servers': [HOSTS_HOOK], 'runtimes': [HOSTS_HOOK]}
+HOOKS = {'python': [HOSTS_HOOK], 'demo': [HOSTS_HOOK, DATA_HOOK], 'servers': [HOSTS_HOOK], 'runtimes': [HOSTS_HOOK], 'daemons': [HOSTS_HOOK]}
 
 # Test images run what the host asks for, in the environment of the native runs.
 CONFIG = """entrypoint: []
