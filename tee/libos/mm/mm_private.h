@@ -66,8 +66,8 @@ struct mm {
     struct range_tree areas;
     struct area *last_area; /* most recent hit */
     struct range_tree free[ZONE_COUNT];
-    struct claim *claims; /* under g_space_lock */
-    uint32_t pins;        /* atomic; raised under g_space_lock */
+    struct claim *claims;  /* under g_space_lock */
+    uint32_t pins;         /* atomic; raised under g_space_lock */
     uintptr_t image_first; /* where the first image went */
     uintptr_t image_next;  /* where the next image goes in the claim for images */
     uintptr_t image_end;

@@ -435,9 +435,8 @@ int main(void)
         cmocka_unit_test(test_unknown_mount),     cmocka_unit_test(test_names),
         cmocka_unit_test(test_unknown_number),    cmocka_unit_test(test_host_file_names),
         cmocka_unit_test(test_wake_before_sleep), cmocka_unit_test(test_sets_end_with_wakes),
-        cmocka_unit_test(test_seccomp_list),
-        cmocka_unit_test(test_wake_before_sleep), cmocka_unit_test(test_seccomp_list),
-        cmocka_unit_test(test_seccomp_arguments),
+        cmocka_unit_test(test_seccomp_list),      cmocka_unit_test(test_wake_before_sleep),
+        cmocka_unit_test(test_seccomp_list),      cmocka_unit_test(test_seccomp_arguments),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
