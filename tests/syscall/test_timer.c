@@ -527,6 +527,59 @@ TEST(suspend_with_ppoll_is_atomic)
     CHECK_EQ(g_seen, 3);
 }
 
+/* ---- several futexes ---- */
+
+struct waitv {
+    uint64_t value, address;
+    uint32_t flags, reserved;
+};
+#define WAITV_32 2u
+#define WAITV(word, wanted)                                                                        \
+    {                                                                                              \
+        wanted, (uintptr_t)(word), WAITV_32 | FUTEX_PRIVATE_FLAG, 0                                \
+    }
+
+static long futex_waitv(struct waitv *v, unsigned count, struct timespec *until)
+{
+    return syscall(449, v, count, 0, until, CLOCK_MONOTONIC);
+}
+
+static void *wake_second(void *arg)
+{
+    uint32_t *words = arg;
+
+    usleep(30000);
+    words[1] = 1;
+    return (void *)syscall(SYS_futex, &words[1], FUTEX_WAKE_PRIVATE, 1);
+}
+
+TEST(futex_waitv_any_of_them)
+{
+    uint32_t words[3] = { 0 };
+    struct waitv v[3] = { WAITV(&words[0], 0), WAITV(&words[1], 0), WAITV(&words[2], 0) };
+    struct timespec until;
+    pthread_t thread;
+    void *woken;
+
+    if (futex_waitv(v, 0, NULL) == -1 && errno == ENOSYS)
+        case_skip("this kernel has no futex_waitv");
+    FAILS(futex_waitv(v, 0, NULL), EINVAL);
+    FAILS(futex_waitv(v, 129, NULL), EINVAL);
+    ZERO(pthread_create(&thread, NULL, wake_second, words));
+    CHECK_EQ(OK(futex_waitv(v, 3, NULL)), 1);
+    ZERO(pthread_join(thread, &woken));
+    CHECK_EQ((intptr_t)woken, 1);
+    FAILS(futex_waitv(v, 3, NULL), EAGAIN); /* the second's value is another now */
+    v[1].value = 1;
+    OK(clock_gettime(CLOCK_MONOTONIC, &until));
+    FAILS(futex_waitv(v, 3, &until), ETIMEDOUT);
+    v[2].flags = 0;
+    FAILS(futex_waitv(v, 3, NULL), EINVAL);
+    v[2] = (struct waitv){ 0, 8, WAITV_32, 0 };
+    FAILS(futex_waitv(v, 3, NULL), EFAULT);
+    CHECK_EQ(syscall(SYS_futex, &words[0], FUTEX_WAKE_PRIVATE, 10), 0); /* nobody was left behind */
+}
+
 /* ---- alternate stacks ---- */
 
 static stack_t g_stack_inside;

@@ -112,8 +112,7 @@ int futex_check(uintptr_t addr)
 
 /* ---- wait ---- */
 
-/* Puts w into its bucket if the word has the value. returns: 0; -EAGAIN; -EFAULT. */
-static int enter_if_equal(struct futex_waiter *w, uint32_t value)
+int futex_waiter_enter(struct futex_waiter *w, uint32_t value)
 {
     struct futex_bucket *b = futex_bucket_of(&w->key);
     uint32_t seen;
@@ -150,7 +149,7 @@ static int wait_once(uintptr_t addr, uint32_t value, uint32_t bitset, uint64_t d
 
     if (rc == 0) {
         w.key = futex_key_of(addr, is_private);
-        rc = enter_if_equal(&w, value);
+        rc = futex_waiter_enter(&w, value);
     }
     return rc < 0 ? rc : futex_waiter_sleep(&w, deadline_ns);
 }

@@ -49,6 +49,8 @@ void futex_bucket_remove(struct futex_bucket *b, struct futex_waiter *w);
 void futex_waiter_wake(struct futex_bucket *b, struct futex_waiter *w);
 /* Locks the bucket that w is in now. */
 struct futex_bucket *futex_waiter_lock(struct futex_waiter *w);
+/* Puts w into its bucket if the word has the value. returns: 0; -EAGAIN; -EFAULT. */
+MUST_CHECK int futex_waiter_enter(struct futex_waiter *w, uint32_t value);
 /* Sleeps until w is woken. Afterwards w is in no list. returns: 0 woken; -ETIMEDOUT; -ERESTARTSYS. */
 int futex_waiter_sleep(struct futex_waiter *w, uint64_t deadline_ns);
 /* Under the bucket's lock: reads the word without faulting pages in. returns: 0; -EFAULT: fault it in
