@@ -20,7 +20,7 @@ REDIS_REQUESTS = {1: 150_000, 16: 800_000}
 def redis(command, pipeline):
     def measure(build, port):
         out = output(['redis-benchmark', '-p', port, '-t', command, '-c', CONNECTIONS, '-P', pipeline, '-n', REDIS_REQUESTS[pipeline], '--csv'])
-        return float(re.search(rf'^"{command.upper()}","([\d.]+)"', out, re.M).group(1))
+        return float(re.search(rf'^"{command.upper()}","([\d.]+)"', out, re.M).group(1)), REDIS_REQUESTS[pipeline]
     return measure
 
 
@@ -29,12 +29,13 @@ def web(path):
         out = output(['wrk', '-t1', f'-c{CONNECTIONS}', f'-d{SECONDS}', f'http://127.0.0.1:{port}/{path}'])
         if 'Socket errors' in out or 'Non-2xx' in out:
             raise RuntimeError(out)
-        return float(re.search(r'Requests/sec:\s+([\d.]+)', out).group(1))
+        return float(re.search(r'Requests/sec:\s+([\d.]+)', out).group(1)), int(re.search(r'(\d+) requests in', out).group(1))
     return measure
 
 
 def memory_cache(build, port):
-    return float(output([os.path.join(build, 'bench', 'memload'), port, CONNECTIONS, SECONDS]).split()[1])
+    rate = float(output([os.path.join(build, 'bench', 'memload'), port, CONNECTIONS, SECONDS]).split()[1])
+    return rate, rate * SECONDS
 
 
 # (what, server, how it is measured, the least ratio wanted)
@@ -65,36 +66,43 @@ class Worlds(servers.Worlds):
 
 
 def each_world(worlds, names, build, server, measure, rounds, environment):
-    """{world: requests a second}; all servers run, and are asked in turn. A world in which it does not start is left out."""
-    found = {}
+    """{world: (requests a second, CPU time of the server for a request in us)}; all servers run, and are asked in turn. A world
+    in which it does not start is left out."""
+    found, costs = {}, {}
     with contextlib.ExitStack() as stack:
         each = {}
         for world in names:
             try:
                 each[world] = stack.enter_context(servers.running(worlds, world, server, environment))
-                found[world] = []
+                found[world], costs[world] = [], []
             except RuntimeError:
                 if world != 'gvisor':
                     raise
         for _ in range(rounds):
             for world, values in found.items():
-                values.append(measure(build, each[world].port))
-    return {world: statistics.median(values) for world, values in found.items()}
+                before = servers.cpu_seconds(each[world].child.pid)
+                rate, count = measure(build, each[world].port)
+                values.append(rate)
+                costs[world].append((servers.cpu_seconds(each[world].child.pid) - before) / count * 1e6)
+    return {world: (statistics.median(values), statistics.median(costs[world])) for world, values in found.items()}
 
 
 def measure_all(build, rounds, environment, only='', names=('native', 'enclave')):
     """Prints the table. only: loads whose name has this in it."""
     worlds = Worlds(build)
-    print('\n| server, client on the host | native, requests/s | enclave, requests/s | ratio | gVisor, ratio | goal |\n|---|---:|---:|---:|---:|---|')
+    print('\n| server, client on the host | native, requests/s | enclave, requests/s | ratio | gVisor, ratio | goal | server CPU, us a request: native | '
+          'enclave |\n|---|---:|---:|---:|---:|---|---:|---:|')
     for name, server, measure, goal in LOADS:
         if only not in name:
             continue
         try:
             values = each_world(worlds, names, build, server, measure, rounds, environment)
         except (RuntimeError, subprocess.TimeoutExpired) as problem:
-            print(f'| {name} | - | failed | - | - | {problem} |', flush=True)
+            print(f'| {name} | - | failed | - | - | {problem} | | |', flush=True)
             continue
-        ratio = values['enclave'] / values['native']
+        (native, native_cost), (enclave, enclave_cost) = values['native'], values['enclave']
+        ratio = enclave / native
         verdict = 'met' if ratio >= goal else f'missed by {goal / ratio:.2f}x'
-        other = f'{values["gvisor"] / values["native"]:.2f}' if 'gvisor' in values else '-'
-        print(f'| {name} | {values["native"]:.0f} | {values["enclave"]:.0f} | {ratio:.2f} | {other} | {goal} {verdict} |', flush=True)
+        other = f'{values["gvisor"][0] / native:.2f}' if 'gvisor' in values else '-'
+        print(f'| {name} | {native:.0f} | {enclave:.0f} | {ratio:.2f} | {other} | {goal} {verdict} | {native_cost:.1f} | {enclave_cost:.1f} |',
+              flush=True)

@@ -108,6 +108,18 @@ def first_child(pid):
         return int(file.read().split()[0])
 
 
+def cpu_seconds(pid):
+    """CPU time of a process and of its descendants that run."""
+    try:
+        with open(f'/proc/{pid}/stat', encoding='utf-8', errors='replace') as file:
+            fields = file.read().rsplit(')', 1)[1].split()
+        with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as file:
+            children = file.read().split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK') + sum(cpu_seconds(int(child)) for child in children)
+
+
 class Running:
     """A server that listens at self.port."""
 
