@@ -173,6 +173,30 @@ TEST(membarrier_with_sleepers)
         ZERO(pthread_join(threads[i], NULL));
 }
 
+static void *ask_often(void *arg) /* gives arg back when a call fails */
+{
+    for (int i = 0; i < 200; i++)
+        if (membarrier(i % 4 ? MEMBARRIER_CMD_PRIVATE_EXPEDITED : MEMBARRIER_CMD_GLOBAL_EXPEDITED,
+                       0) != 0)
+            return arg;
+    return NULL;
+}
+
+/* Each waits for the others, which are in the same call. */
+TEST(membarrier_from_many_threads)
+{
+    pthread_t threads[4];
+    void *failed;
+
+    ZERO(membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0));
+    for (int i = 0; i < 4; i++)
+        ZERO(pthread_create(&threads[i], NULL, ask_often, "failed"));
+    for (int i = 0; i < 4; i++) {
+        ZERO(pthread_join(threads[i], &failed));
+        CHECK(failed == NULL);
+    }
+}
+
 /* ---- memory of a process ---- */
 
 TEST(process_vm_own)
