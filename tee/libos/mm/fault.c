@@ -275,6 +275,9 @@ static int fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret
         mutex_unlock(&mm->lock);
         rc = page_share(mm, page);
         return rc < 0 && rc != -ENOMEM ? -EIO : rc;
+    } else if (!(state & want)) {
+        mutex_unlock(&mm->lock);
+        return page_catch_up(mm, page);
     }
     mutex_unlock(&mm->lock);
     return rc;

@@ -196,6 +196,11 @@ static int detach(struct mm *mm, uintptr_t start, uintptr_t end, bool keep, stru
     return 0;
 }
 
+int unmap_private_locked(struct mm *mm, uintptr_t start, uintptr_t end, struct area **doomed)
+{
+    return detach(mm, start, end, false, doomed);
+}
+
 int unmap_range(struct mm *mm, uintptr_t start, uintptr_t end)
 {
     struct area *doomed = NULL;

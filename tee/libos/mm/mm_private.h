@@ -182,6 +182,9 @@ MUST_CHECK int map_range(struct mm *mm, uintptr_t *addr, size_t size, int prot, 
 /* Takes all areas of [start, end) out of mm, gives their pages back and their addresses to the free
  * ranges. Called without locks. */
 MUST_CHECK int unmap_range(struct mm *mm, uintptr_t start, uintptr_t end);
+/* The same with mm->lock held, for a range without shared files; *doomed gets the areas, for area_free_doomed() after the lock. */
+MUST_CHECK int unmap_private_locked(struct mm *mm, uintptr_t start, uintptr_t end,
+                                    struct area **doomed);
 /* Finds (does not take) room for an image. mm->lock held. */
 MUST_CHECK int place_image(struct mm *mm, size_t size, uintptr_t *ret_start);
 /* An image lies at start: the next one goes behind it. */
@@ -202,6 +205,9 @@ MUST_CHECK int pages_commit(struct mm *mm, uintptr_t start, size_t count, int pr
 /* Makes a page of a shared file its storage, unless that has been done; fetches it from where it is. Called with no lock.
  * returns: 0; share_page's error, -ENOMEM, -EBUSY: others fetch it away all the time. */
 MUST_CHECK int page_share(struct mm *mm, uintptr_t page);
+/* A present page has fewer permissions than its area, since somebody copies it, or the host refused to change some:
+ * gives it those that it should have. Called with no lock. returns: 0; -EIO, -ENOMEM. */
+MUST_CHECK int page_catch_up(struct mm *mm, uintptr_t page);
 /* True when only the calling thread, or nobody, runs in mm. */
 bool mm_is_alone(struct mm *mm);
 /*

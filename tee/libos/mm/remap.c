@@ -10,9 +10,22 @@
 #include "tee/enclave/alloc.h"
 #include "tee/libos/mm/mm_private.h"
 
+/* Makes pages readable, and lets nobody write to them while they are copied. */
+static int stop_writes(struct mm *mm, uintptr_t start, size_t count, uint8_t state)
+{
+    int prot = state & PAGE_PROT;
+    int during = mm_is_alone(mm) ? prot | PAGE_READ : PAGE_READ | (prot & PAGE_EXEC);
+    int rc = during == prot ? 0 : enclave_protect(start, count, prot, during);
+
+    if (rc == 0 && during != prot)
+        page_state_set(start, count, (state & ~PAGE_PROT) | during);
+    return rc;
+}
+
 /*
  * Copies the present pages of [from, from + size) to the same offsets at `to`, which is fresh but may have
- * got pages: a fault next to it commits pages around it.
+ * got pages: a fault next to it commits pages around it. Other threads that write to the old place meanwhile fault,
+ * and find it gone (or, when this fails, get their permissions back in mm_fault).
  */
 static int pages_move(struct mm *mm, uintptr_t from, uintptr_t to, size_t size)
 {
@@ -22,18 +35,16 @@ static int pages_move(struct mm *mm, uintptr_t from, uintptr_t to, size_t size)
     pages_decommit(mm, to, to + size);
     while (page_run_next(at, end, &run, &run_end, &state)) {
         size_t count = (run_end - run) >> PAGE_SHIFT;
-        int prot = state & PAGE_PROT, rc;
+        int rc = page_table_cover(to + (run - from), to + (run_end - from));
 
-        rc = page_table_cover(to + (run - from), to + (run_end - from));
-        if (rc == 0 && !(prot & PAGE_READ))
-            rc = enclave_protect(run, count, prot, PAGE_READ);
         if (rc == 0)
-            rc = pages_commit_copy(mm, to + (run - from), count, (const void *)run, prot);
-        if (rc == 0 && !(prot & PAGE_READ))
-            rc = enclave_protect(run, count, PAGE_READ, prot);
+            rc = stop_writes(mm, run, count, state);
+        if (rc == 0)
+            rc = pages_commit_copy(mm, to + (run - from), count, (const void *)run,
+                                   state & PAGE_PROT);
         if (rc < 0)
             return rc;
-        page_state_set(to + (run - from), count, PAGE_PRESENT | prot);
+        page_state_set(to + (run - from), count, PAGE_PRESENT | (state & PAGE_PROT));
         mm->resident_pages += count;
         at = run_end;
     }
@@ -96,11 +107,31 @@ static int area_describe(struct mm *mm, uintptr_t addr, size_t size, struct area
     return 0;
 }
 
+/* Copies private pages and unmaps (keep: empties) the old place in one step, so that nothing is written there in between. */
+static int move_private(struct mm *mm, const struct area *like, uintptr_t addr, size_t old_size,
+                        uintptr_t to, size_t size, bool keep)
+{
+    struct area *doomed = NULL, *a;
+    int rc;
+
+    mutex_lock(&mm->lock);
+    rc = pages_move(mm, addr, to, size);
+    a = area_find(mm, to);
+    if (rc == 0 && a)
+        a->was_write |= like->was_write;
+    if (rc == 0 && keep)
+        pages_decommit(mm, addr, addr + old_size);
+    else if (rc == 0)
+        rc = unmap_private_locked(mm, addr, addr + old_size, &doomed);
+    mutex_unlock(&mm->lock);
+    area_free_doomed(doomed);
+    return rc;
+}
+
 static int move(struct mm *mm, uintptr_t addr, size_t old_size, size_t new_size, int flags,
                 uintptr_t *new_addr)
 {
     struct area *like;
-    bool mapped;
     int rc = area_describe(mm, addr, old_size, &like);
 
     if (rc < 0)
@@ -108,18 +139,15 @@ static int move(struct mm *mm, uintptr_t addr, size_t old_size, size_t new_size,
     rc = map_range(mm, new_addr, new_size, like->prot,
                    like->flags | (flags & MREMAP_FIXED ? MAP_FIXED : 0), like->file, like->off,
                    like->kind, like->name);
-    mapped = rc == 0;
-    if (rc == 0 && like->kind != AREA_FILE_SHARED) {
-        mutex_lock(&mm->lock);
-        rc = pages_move(mm, addr, *new_addr, MIN(old_size, new_size));
-        if (rc == 0 && (flags & MREMAP_DONTUNMAP))
-            pages_decommit(mm, addr, addr + old_size);
-        mutex_unlock(&mm->lock);
+    if (rc == 0) {
+        if (like->kind != AREA_FILE_SHARED)
+            rc = move_private(mm, like, addr, old_size, *new_addr, MIN(old_size, new_size),
+                              (flags & MREMAP_DONTUNMAP) != 0);
+        else if (!(flags & MREMAP_DONTUNMAP))
+            rc = unmap_range(mm, addr, addr + old_size);
+        if (rc < 0)
+            (void)!unmap_range(mm, *new_addr, *new_addr + new_size);
     }
-    if (rc == 0 && !(flags & MREMAP_DONTUNMAP))
-        rc = unmap_range(mm, addr, addr + old_size);
-    else if (rc < 0 && mapped)
-        (void)!unmap_range(mm, *new_addr, *new_addr + new_size);
     area_free(like);
     return rc;
 }

@@ -164,6 +164,27 @@ int page_share(struct mm *mm, uintptr_t page)
     return rc;
 }
 
+int page_catch_up(struct mm *mm, uintptr_t page)
+{
+    struct area *a;
+    uint8_t state;
+    int rc = 0, prot;
+
+    mutex_lock(&mm->share_lock); /* a shared page that is being fetched away stays as it is */
+    mutex_lock(&mm->lock);
+    a = area_find(mm, page);
+    state = page_state(page);
+    prot = a ? prot_of_pages(a->prot) : 0;
+    if (a && (state & PAGE_PRESENT) && (state & PAGE_PROT) != prot) {
+        rc = enclave_protect(page, 1, state & PAGE_PROT, prot);
+        if (rc == 0)
+            page_state_set(page, 1, (state & ~PAGE_PROT) | prot);
+    }
+    mutex_unlock(&mm->lock);
+    mutex_unlock(&mm->share_lock);
+    return rc;
+}
+
 /* ---- for file systems ---- */
 
 static bool copy_raw(uintptr_t page_addr, void *dst, const void *src, size_t size)

@@ -12,6 +12,8 @@
 #include "tee/libos/signal/queue.h"
 #include "tee/libos/task/task.h"
 
+#define FAULT_REPEATS_MAX                                                                          \
+    65536u /* spurious ones come from other threads that were faster, a few at a time */
 #define XSAVE_FSW_OFF 2u
 #define XSAVE_MXCSR_OFF 24u
 
@@ -54,6 +56,13 @@ NORETURN static void die_out_of_memory(void)
     process_exit(SIGKILL);
 }
 
+/* The same access faults again and again although the page is there: only a host that took it away, or its
+ * permissions, does that. */
+static bool repeats_for_ever(struct thread *t)
+{
+    return ++t->fault_repeats > FAULT_REPEATS_MAX;
+}
+
 static void page_fault(const struct fault *f)
 {
     int si_code = SEGV_MAPERR, rc;
@@ -63,6 +72,11 @@ static void page_fault(const struct fault *f)
         return;
     }
     rc = mm_fault(mm_current(), f->address, f->error_code, &si_code);
+    if (rc == 0 && repeats_for_ever(current())) {
+        log_line("%s (process %d): the host keeps a page of its memory away", current()->name,
+                 process_current()->pid);
+        rc = -EIO;
+    }
     if (rc == 0)
         return;
     if (rc == -ENOMEM)
@@ -131,6 +145,9 @@ void libos_fault(struct regs *regs, const struct fault *fault)
     struct thread *t = current();
 
     regs->orig_rax = UINT64_MAX;
+    if (regs->rip != t->fault_rip || fault->address != t->fault_address)
+        t->fault_repeats = 0;
+    t->fault_rip = regs->rip;
     t->fault_vector = fault->vector;
     t->fault_error_code = fault->error_code;
     t->fault_address = fault->address;

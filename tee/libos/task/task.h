@@ -158,6 +158,8 @@ struct thread {
     bool leaving;                /* has been counted out of its process; under process->lock */
     /* signal.c: the last synchronous fault, for the signal frame */
     uint64_t fault_vector, fault_error_code, fault_address;
+    /* and how often in a row it was to be gone, at the same instruction and address */
+    uint64_t fault_rip, fault_repeats;
 };
 
 #define TASK_ATTENTION_SIGNAL 0x1u

@@ -655,6 +655,53 @@ static void test_remap(void **state)
     assert_int_equal(mm_remap(g_mm, 0x20000000, PAGE_SIZE, PAGE_SIZE, 0, &to), -EFAULT);
 }
 
+static void *write_on(void *p)
+{
+    uint64_t n = 0, next = 1;
+
+    fake_enclave_thread_init();
+    for (; user_copy_out((uintptr_t)p, &next, sizeof next) == 0; next++)
+        n = next;
+    return (void *)n;
+}
+
+/* What another thread wrote before its memory moved is there afterwards. */
+static void test_remap_while_written(void **state)
+{
+    fake_enclave_process()->thread_count = 2;
+    for (unsigned round = 0; round < 50; round++) {
+        char *p = map_anon(2 * PAGE_SIZE);
+        uintptr_t to = 0;
+        pthread_t thread;
+        void *last;
+
+        assert_int_equal(user_zero((uintptr_t)p, 2 * PAGE_SIZE), 0);
+        assert_int_equal(pthread_create(&thread, NULL, write_on, p), 0);
+        usleep(200 + 37 * round);
+        /* A fixed place, so that it moves. */
+        to = 0x10000000 + round * 0x10000;
+        assert_int_equal(mm_remap(g_mm, (uintptr_t)p, 2 * PAGE_SIZE, 2 * PAGE_SIZE,
+                                  MREMAP_MAYMOVE | MREMAP_FIXED, &to),
+                         0);
+        assert_int_equal(pthread_join(thread, &last), 0);
+        assert_int_equal(*(uint64_t *)to, (uint64_t)(uintptr_t)last);
+    }
+    fake_enclave_process()->thread_count = 1;
+}
+
+/* A page that lags behind its area gets its permissions with the next access. */
+static void test_catch_up(void **state)
+{
+    char *p = map_anon(2 * PAGE_SIZE);
+
+    fill(p, 2, 3);
+    assert_int_equal(enclave_protect((uintptr_t)p, 1, PROT_READ | PROT_WRITE, PROT_READ), 0);
+    page_state_set((uintptr_t)p, 1, PAGE_PRESENT | PAGE_READ);
+    assert_int_equal(user_copy_out((uintptr_t)p, "again", 6), 0);
+    assert_string_equal(p, "again");
+    assert_int_equal(page_state((uintptr_t)p) & PAGE_PROT, PAGE_READ | PAGE_WRITE);
+}
+
 static void test_brk(void **state)
 {
     uintptr_t start;
@@ -856,6 +903,8 @@ int main(void)
         TEST(test_file_shared_by_processes),
         TEST(test_file_shared_protect),
         TEST(test_remap),
+        TEST(test_remap_while_written),
+        TEST(test_catch_up),
         TEST(test_brk),
         TEST(test_memory_limit),
         TEST(test_strings_and_uio),
