@@ -19,6 +19,7 @@ import testimage  # noqa: E402
 
 LIBOS_BASE = 0x800000000
 TIMEOUT_S = 100
+HIT_MIN = 12  # places of a signal in a run that is not whole
 # First symbol, and the one that ends the range (None: the next symbol of any kind).
 RANGES = [('enclave_text_start', 'enclave_return_end'), ('enclave_return_end', None), ('exception_handle', None), ('handle_exception', None),
           ('handle_signal', None), ('redirect_program', None), ('regs_from_ssa', None), ('exception_program_fault', None),
@@ -26,8 +27,8 @@ RANGES = [('enclave_text_start', 'enclave_return_end'), ('enclave_return_end', N
           ('user_raw_load32', None), ('uptr_copy_words', None), ('tsc_read', None)]
 # name -> stride (more than what a signal makes run), deep, windows, windows of the whole, mode
 RUNS = {
-    'noted': (200, False, 9, 400, ['blocked']),
-    'handled': (600, False, 9, 200, []),
+    'noted': (200, False, 18, 400, ['blocked']),
+    'handled': (600, False, 18, 200, []),
     'nested': (400, True, 9, 400, ['blocked']),
 }
 
@@ -79,7 +80,8 @@ def run(build, image, name, ranges, whole, folder):
     program = count_hit(places, *ranges[0])
     stubs = count_hit(places, LIBOS_BASE + (1 << 34), 1 << 64)
     note = f' # {hit} of {len(places)} instructions: runtime {runtime}, program and trampolines {program}, emulated leaves {stubs}'
-    return hit >= len(places) * (0.9 if whole else 0.02) and runtime > 0, note
+    enough = hit >= (0.9 * len(places) if whole else HIT_MIN) and runtime > 0
+    return enough and (mode or 'handled 0,' not in done.stdout), note
 
 
 def main():
