@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
@@ -81,6 +82,8 @@ TEST(call_ids)
 
     CHECK_EQ(OK(CALL(wait4, pid, &status, 0, NULL)), pid);
     CHECK_EQ(status, 0);
+    OK(CALL(prctl, PR_SET_DUMPABLE,
+            1)); /* the child shared this memory, and its new ids made it undumpable */
 }
 
 TEST(call_capabilities)

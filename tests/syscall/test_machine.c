@@ -211,6 +211,7 @@ TEST(process_vm_own)
     CHECK(strcmp(from, "othe bytes") == 0);
     CHECK_EQ(process_vm_readv(getpid(), local, 1, &remote, 0, 0), 0);
     FAILS(process_vm_readv(getpid(), local, 1, &remote, 1, 1), EINVAL);
+    FAILS(process_vm_writev(getpid(), local, 1, &remote, 1, 1), EINVAL);
     FAILS(process_vm_readv(getpid(), local, 2000, &remote, 1, 0), EINVAL);
     FAILS(process_vm_readv(0x3fffffff, local, 1, &remote, 1, 0), ESRCH);
     remote.iov_base = (void *)8;

@@ -111,6 +111,7 @@ TEST(memfd_seals_future)
 
 TEST(memfd_flags)
 {
+    int pipes[2];
     char long_name[300];
     int fd = memfd(0);
     struct stat st;
@@ -135,8 +136,8 @@ TEST(memfd_flags)
     long_name[249] = 'n';
     long_name[299] = 0;
     FAILS(syscall(SYS_memfd_create, long_name, 0), EINVAL);
-    fd = file_with("plain", "x");
-    FAILS(fcntl(fd, F_GET_SEALS), EINVAL);
+    OK(pipe(pipes)); /* a plain file has seals in some file systems */
+    FAILS(fcntl(pipes[0], F_GET_SEALS), EINVAL);
 }
 
 TEST(file_allocate_modes)
