@@ -18,6 +18,8 @@ int cmd_build(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 /* Starts a sealed image; does not come back when it could: the program's own status is the process's. */
 int cmd_run(int argc, char **argv);
+/* Judges a piece of evidence. */
+int cmd_verify(int argc, char **argv);
 /* What this machine can do, what is missing, how to fix it. */
 int cmd_doctor(int argc, char **argv);
 

@@ -15,6 +15,7 @@ static const struct {
     { "inspect", cmd_inspect,
       "inspect IMAGE              check a sealed image and say what it is" },
     { "run", cmd_run, "run IMAGE [ARG...]         start a sealed image in an enclave" },
+    { "verify", cmd_verify, "verify EVIDENCE            judge evidence of a TEE, offline" },
     { "doctor", cmd_doctor,
       "doctor [--json]            what this machine can do, and what is missing" },
 };
