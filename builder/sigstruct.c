@@ -178,8 +178,8 @@ static void signed_bytes(const struct sgx_sigstruct *s, uint8_t ret[SIGNED_SIZE]
 }
 
 /* Q1 = floor(s^2 / n), Q2 = floor((s^3 - Q1 * s * n) / n): what EINIT needs to check without dividing. */
-static int quotients(const BIGNUM *s, const BIGNUM *n, uint8_t ret_q1[KEY_SIZE],
-                     uint8_t ret_q2[KEY_SIZE])
+int sigstruct_quotients(const BIGNUM *s, const BIGNUM *n, uint8_t ret_q1[KEY_SIZE],
+                        uint8_t ret_q2[KEY_SIZE])
 {
     CLEANUP(ctx_freep)
     BN_CTX *ctx = BN_CTX_new();
@@ -241,57 +241,91 @@ int sigstruct_sign(EVP_PKEY *key, const uint8_t mrenclave[32], bool debug, uint3
         BN_bn2lebinpad(n, s.modulus, KEY_SIZE) < 0 || rsa_sign(key, data, signature) < 0)
         return err_set(err, -EIO, "cannot sign the enclave");
     sig = BN_bin2bn(signature, KEY_SIZE, NULL);
-    if (!sig || BN_bn2lebinpad(sig, s.signature, KEY_SIZE) < 0 || quotients(sig, n, s.q1, s.q2) < 0)
+    if (!sig || BN_bn2lebinpad(sig, s.signature, KEY_SIZE) < 0 ||
+        sigstruct_quotients(sig, n, s.q1, s.q2) < 0)
         return err_set(err, -EIO, "cannot sign the enclave");
     *ret = s;
     return 0;
 }
 
-/* s^3 mod n, big-endian. */
-static int signature_open(const BIGNUM *s, const BIGNUM *n, uint8_t ret[KEY_SIZE])
+/* What a PKCS #1 v1.5 signature of the data opens to, big-endian (EMSA-PKCS1-v1_5 for SHA-256, RFC 8017, 9.2). */
+static void encode_message(const uint8_t data[SIGNED_SIZE], uint8_t ret[KEY_SIZE])
 {
-    CLEANUP(ctx_freep)
-    BN_CTX *ctx = BN_CTX_new();
-    CLEANUP(bn_freep)
-    BIGNUM *value = BN_new();
-
-    if (!ctx || !value || !BN_mod_sqr(value, s, n, ctx) || !BN_mod_mul(value, value, s, n, ctx) ||
-        BN_bn2binpad(value, ret, KEY_SIZE) < 0)
-        return -EIO;
-    return 0;
-}
-
-int sigstruct_verify(const struct sgx_sigstruct *s, struct err *err)
-{
-    static const uint8_t header[] = SGX_SIGSTRUCT_HEADER, header2[] = SGX_SIGSTRUCT_HEADER2;
-    /* EMSA-PKCS1-v1_5 for SHA-256 (RFC 8017, 9.2). */
     static const uint8_t digest_info[] = { 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60,
                                            0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
                                            0x01, 0x05, 0x00, 0x04, 0x20 };
+    uint8_t *digest = ret + KEY_SIZE - SHA256_SIZE, *info = digest - sizeof digest_info;
+
+    memset(ret, 0xff, KEY_SIZE);
+    ret[0] = 0;
+    ret[1] = 1;
+    info[-1] = 0;
+    memcpy(info, digest_info, sizeof digest_info);
+    sha256_digest(data, SIGNED_SIZE, digest);
+}
+
+/* s^exponent mod n is the encoded message, for a key of the right size. */
+static bool signature_is_good(const struct sgx_sigstruct *s, const BIGNUM *n, const BIGNUM *sig)
+{
+    uint8_t data[SIGNED_SIZE], expected[KEY_SIZE], actual[KEY_SIZE];
+    CLEANUP(ctx_freep)
+    BN_CTX *ctx = BN_CTX_new();
+    CLEANUP(bn_freep)
+    BIGNUM *exponent = BN_new();
+    CLEANUP(bn_freep)
+    BIGNUM *value = BN_new();
+
+    if (!ctx || !exponent || !value || BN_num_bits(n) != KEY_BITS || !BN_is_odd(n) ||
+        BN_cmp(sig, n) >= 0 || !BN_set_word(exponent, s->exponent) ||
+        !BN_mod_exp(value, sig, exponent, n, ctx) || BN_bn2binpad(value, actual, KEY_SIZE) < 0)
+        return false;
+    signed_bytes(s, data);
+    encode_message(data, expected);
+    return memcmp(actual, expected, KEY_SIZE) == 0;
+}
+
+static bool quotients_are_good(const struct sgx_sigstruct *s, const BIGNUM *n, const BIGNUM *sig)
+{
+    uint8_t q1[KEY_SIZE], q2[KEY_SIZE];
+
+    return !BN_is_zero(n) && sigstruct_quotients(sig, n, q1, q2) == 0 &&
+           memcmp(q1, s->q1, KEY_SIZE) == 0 && memcmp(q2, s->q2, KEY_SIZE) == 0;
+}
+
+int sigstruct_faults(const struct sgx_sigstruct *s)
+{
+    static const uint8_t header[] = SGX_SIGSTRUCT_HEADER, header2[] = SGX_SIGSTRUCT_HEADER2;
     CLEANUP(bn_freep)
     BIGNUM *n = BN_lebin2bn(s->modulus, KEY_SIZE, NULL);
     CLEANUP(bn_freep)
     BIGNUM *sig = BN_lebin2bn(s->signature, KEY_SIZE, NULL);
-    uint8_t data[SIGNED_SIZE], expected[KEY_SIZE], actual[KEY_SIZE], q1[KEY_SIZE], q2[KEY_SIZE];
+    int faults = 0;
 
-    if (memcmp(s->header, header, sizeof header) != 0 ||
-        memcmp(s->header2, header2, sizeof header2) != 0 || s->exponent != 3)
-        return err_set(err, -EBADMSG, "SIGSTRUCT: not in the form that EINIT wants");
     if (!n || !sig)
-        return err_set_errno(err, -ENOMEM, "SIGSTRUCT");
-    if (BN_num_bits(n) != KEY_BITS || !BN_is_odd(n) || BN_cmp(sig, n) >= 0)
-        return err_set(err, -EBADMSG, "SIGSTRUCT: the key or signature is out of range");
-    signed_bytes(s, data);
-    memset(expected, 0xff, sizeof expected);
-    expected[0] = 0;
-    expected[1] = 1;
-    expected[KEY_SIZE - 32 - sizeof digest_info - 1] = 0;
-    memcpy(expected + KEY_SIZE - 32 - sizeof digest_info, digest_info, sizeof digest_info);
-    sha256_digest(data, sizeof data, expected + KEY_SIZE - 32);
-    if (signature_open(sig, n, actual) < 0 || memcmp(actual, expected, KEY_SIZE) != 0)
+        return -ENOMEM;
+    if (memcmp(s->header, header, sizeof header) != 0 ||
+        memcmp(s->header2, header2, sizeof header2) != 0)
+        faults |= SIGSTRUCT_FAULT_FORM;
+    if (s->exponent != 3)
+        faults |= SIGSTRUCT_FAULT_EXPONENT;
+    if (!signature_is_good(s, n, sig))
+        faults |= SIGSTRUCT_FAULT_SIGNATURE;
+    if (!quotients_are_good(s, n, sig))
+        faults |= SIGSTRUCT_FAULT_QUOTIENTS;
+    return faults;
+}
+
+int sigstruct_verify(const struct sgx_sigstruct *s, struct err *err)
+{
+    int faults = sigstruct_faults(s);
+
+    if (faults < 0)
+        return err_set_errno(err, faults, "SIGSTRUCT");
+    if (faults & (SIGSTRUCT_FAULT_FORM | SIGSTRUCT_FAULT_EXPONENT))
+        return err_set(err, -EBADMSG, "SIGSTRUCT: not in the form that EINIT wants");
+    if (faults & SIGSTRUCT_FAULT_SIGNATURE)
         return err_set(err, -EBADMSG, "SIGSTRUCT: the signature is wrong");
-    if (quotients(sig, n, q1, q2) < 0 || memcmp(q1, s->q1, KEY_SIZE) != 0 ||
-        memcmp(q2, s->q2, KEY_SIZE) != 0)
+    if (faults & SIGSTRUCT_FAULT_QUOTIENTS)
         return err_set(err, -EBADMSG, "SIGSTRUCT: Q1 or Q2 is wrong");
     return 0;
 }

@@ -188,11 +188,111 @@ class Runner:
 
     # ---- the rest: parts of the library, through the probe ----
 
-    def ask(self, *arguments):
-        done = subprocess.run([self.probe, *arguments], capture_output=True, text=True, check=False)
+    def ask(self, *arguments, lines=()):
+        done = subprocess.run([self.probe, *arguments], input=''.join(f'{line}\n' for line in lines), capture_output=True, text=True,
+                              check=False)
         if done.returncode != 0:
             raise Disagreement(f'probe {arguments[0]}: {done.stderr.strip() or done.returncode}')
         return json.loads(done.stdout)
+
+    def certificate(self, entry, entries):
+        issuers, at = [], entry
+        while at['expected'].get('issued_by', at['id']) != at['id']:
+            at = entries[at['expected']['issued_by']]
+            issuers.append(self.path(at, 'pem'))
+        made_by = 'intel' if 'intel' in entry['id'] else 'amd'
+        for role in entry['files']:
+            got = self.ask('chain', made_by, self.path(entry, role), *issuers)
+            agree('chain', [1 + len(issuers), True], [got['count'], got['signed']])
+            for name in ('sha256', 'not_before', 'not_after', 'subject'):
+                if name == 'subject' and name in entry['fields']:
+                    agree(name, sorted(entry['fields'][name].split(',')), sorted(got[name].split(',')))
+                elif name in entry['fields']:
+                    agree(name, entry['fields'][name], got[name])
+            if 'same_public_key_as' in entry['fields']:
+                other = entries[entry['fields']['same_public_key_as']]
+                agree('public key', self.ask('chain', made_by, self.path(other, 'pem'))['root_key_sha256'], got['root_key_sha256'])
+
+    do_root_certificate = do_intermediate_certificate = certificate
+
+    def do_crl_lookup(self, entry, _entries):
+        expected = entry['expected']
+        revoked = [item['serial'] for item in expected['revoked']]
+        got = self.ask('crl', self.path(entry, 'crl'), self.path(entry, 'issuer_chain'), *revoked, *expected['not_revoked'])
+        agree('revoked', [True] * len(revoked) + [False] * len(expected['not_revoked']), got['revoked'])
+        agree('issuer and signature', [True, True], [got['by'], got['signed']])
+        for name in ('this_update', 'next_update', 'entries'):
+            agree(name, entry['fields'][name], got[name])
+        agree('issuer', sorted(entry['fields']['issuer'].split(',')), sorted(got['issuer'].split(',')))
+
+    def do_tcb_match_table(self, entry, _entries):
+        cases = json.loads(self.read(entry, 'cases'))
+        lines = [f"{bytes(case['sgx_comp_svn']).hex()} {case['pcesvn']} {case.get('tee_tcb_svn', '')}" for case in cases]
+        got, counts = self.ask('tcb', self.path(entry, 'tcb_info'), lines=lines), {}
+        agree('cases', [entry['expected']['cases']] * 2, [len(cases), len(got)])
+        for case, answer in zip(cases, got):
+            index = case['expected_level_index']
+            agree(case['name'], [-1 if index is None else index, case['expected_level_status']], [answer['level'], answer['status']])
+            if 'expected_sgx_level_index' in case:
+                index = case['expected_sgx_level_index']
+                agree(f"{case['name']}, SGX level", -1 if index is None else index, answer['sgx_level'])
+                module = case['expected_module_status']
+                if module in ('n/a', None):
+                    module = 'none'
+                if answer['level'] >= 0:
+                    agree(f"{case['name']}, module", module, answer['module'])
+                    agree(f"{case['name']}, converged", case['expected_status'], answer['converged'])
+            status = case.get('expected_status', case['expected_level_status'])
+            counts[status] = counts.get(status, 0) + 1
+        agree('statuses', entry['expected']['statuses'], counts)
+
+    def do_sgx_sigstruct(self, entry, _entries):
+        got = self.ask('sigstruct', self.path(entry, 'sigstruct'))
+        listed = set(entry['expected'].get('failing_checks', []))
+        names = {1: 'MALFORMED', 2: 'EXPONENT', 4: 'SIGSTRUCT_SIGNATURE', 8: 'Q1_Q2'}
+        agree('faults', sorted(listed), sorted(name for bit, name in names.items() if got['faults'] & bit))
+        fields = dict(entry.get('fields', {}))
+        for name, bits in (('header_ok', 1), ('sig_ok', 4), ('q1_ok', 8), ('q2_ok', 8)):
+            if name in fields:
+                agree(name, fields.pop(name), not got['faults'] & bits)
+        for name, value in fields.items():
+            agree(name, int(value, 16) if name in ('vendor', 'date') else value, got[name])
+        for name in ('mrsigner', 'enclavehash'):
+            if name in entry['expected']:
+                agree(name, entry['expected'][name], got[name])
+
+    do_negative_sigstruct = do_sgx_sigstruct
+
+    def do_sgx_rsa_q1q2(self, entry, _entries):
+        """The quotients by their definition; those of whole SIGSTRUCTs are checked by the library."""
+        n, s, q1, q2 = (int.from_bytes(self.read(entry, role), entry['fields']['byte_order']) for role in ('key_n', 'sig', 'q1', 'q2'))
+        got = self.ask('quotients', *(f'{value:x}' for value in (s, n)))
+        agree('q1', q1, int(got['q1'], 16))
+        agree('q2', q2, int(got['q2'], 16))
+
+    def do_snp_id_block(self, entry, _entries):
+        given, expected = entry['inputs'], entry['expected']
+        agree('id_block', expected['id_block'], self.read(entry, 'id_block').hex())
+        got = self.ask('id-block', self.path(entry, 'id_block'), self.path(entry, 'id_auth'), given['launch_digest'], expected['id_key_digest'],
+                       expected['author_key_digest'], str(given['guest_svn']), given['policy'])
+        agree('ID block', '', got['wrong'])
+
+    def do_snp_launch_digest(self, entry, _entries):
+        given = entry['inputs']
+        types = {1: 3, 2: 5, 3: 6, 4: 3}  # of a section's pages
+        sections = list(given['metadata_sections'])
+        if given['vmm'] == 'ec2':  # puts the CPUID page in last
+            sections.sort(key=lambda section: section['type'] == 3)
+        lines = [f"seed {given['firmware_digest_seed']}"]
+        for section in sections:
+            if section['type'] == 16 and given.get('kernel_sha256'):
+                lines.append(f"hashes {given['sev_hashes_table_gpa']} {given['kernel_sha256']} {given['initrd_sha256']} {given['cmdline_sha256']}")
+            else:
+                lines.append(f"range {types.get(section['type'], 3)} {section['gpa']} {section['size']}")
+        for vcpu in range(given['vcpus']):
+            eip = '0xfffffff0' if vcpu == 0 else given['sev_es_reset_eip']
+            lines.append(f"vmsa {given['vmm']} {eip} {given['vcpu_signature'] or '0'} {given['guest_features']}")
+        agree('launch digest', entry['expected']['launch_digest'], self.ask('launch', lines=lines)['digest'])
 
     def run(self, entry, entries):
         if 'quote' in entry['files'] or 'report' in entry['files']:
