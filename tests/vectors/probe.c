@@ -142,6 +142,24 @@ static int level_index(const struct tcb_info *info, const struct tcb_level *leve
     return level ? (int)(level - info->levels) : -1;
 }
 
+static void print_level(const char *separator, const struct tcb_info *info,
+                        const struct tcb_level *level, const struct tcb_level *sgx_level,
+                        bool is_module_unknown, const struct tcb_isv_level *module_level)
+{
+    unsigned status = level ? level->status : VERIFIER_TCB_NOT_SUPPORTED;
+    unsigned module = module_level ? module_level->status : VERIFIER_TCB_NONE;
+    const char *unknown = verifier_check_name(VERIFIER_CHECK_TDX_MODULE_MISMATCH);
+
+    printf("%s{\"level\":%d,\"status\":\"%s\",\"sgx_level\":%d,\"module\":\"%s\","
+           "\"converged\":\"%s\"}",
+           separator, level_index(info, level), verifier_tcb_status_name(status),
+           level_index(info, sgx_level),
+           is_module_unknown ? unknown : verifier_tcb_status_name(module),
+           is_module_unknown && level
+               ? unknown
+               : verifier_tcb_status_name(tcb_status_converge(status, module)));
+}
+
 static int probe_tcb(char **argv)
 {
     static struct tcb_info info;
@@ -168,19 +186,8 @@ static int probe_tcb(char **argv)
             module_level = module ? tcb_isv_level_find(&module->tcb, tdx[0]) : NULL;
         }
         level = tcb_level_find(&info, svn, (uint16_t)pce, count == 3 ? tdx : NULL);
-        printf(
-            "%s{\"level\":%d,\"status\":\"%s\",\"sgx_level\":%d,\"module\":\"%s\","
-            "\"converged\":\"%s\"}",
-            separator, level_index(&info, level),
-            verifier_tcb_status_name(level ? level->status : VERIFIER_TCB_NOT_SUPPORTED),
-            level_index(&info, tcb_level_find(&info, svn, (uint16_t)pce, NULL)),
-            count == 3 && tdx[1] && !module
-                ? "TDX_MODULE_MISMATCH"
-                : verifier_tcb_status_name(module_level ? module_level->status : VERIFIER_TCB_NONE),
-            verifier_tcb_status_name(
-                level ? tcb_status_converge(level->status,
-                                            module_level ? module_level->status : VERIFIER_TCB_NONE)
-                      : VERIFIER_TCB_NOT_SUPPORTED));
+        print_level(separator, &info, level, tcb_level_find(&info, svn, (uint16_t)pce, NULL),
+                    count == 3 && tdx[1] && !module, module_level);
         separator = ",";
     }
     printf("]\n");
