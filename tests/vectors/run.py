@@ -242,7 +242,7 @@ class Runner:
                 if answer['level'] >= 0:
                     agree(f"{case['name']}, module", module, answer['module'])
                     agree(f"{case['name']}, converged", case['expected_status'], answer['converged'])
-            status = case.get('expected_status', case['expected_level_status'])
+            status = case['expected_level_status']
             counts[status] = counts.get(status, 0) + 1
         agree('statuses', entry['expected']['statuses'], counts)
 
