@@ -1,7 +1,7 @@
 # A thin front to Meson. `make help` lists the goals.
 BUILD ?= build
 PYTHON = /usr/bin/python3
-.PHONY: all deps demo test conformance bench lint fuzz clean help
+.PHONY: all deps demo test conformance vectors bench lint fuzz clean help
 ## all           build everything; the programs are in build/bin (the default)
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -19,6 +19,9 @@ test: all
 ## conformance   all of tests/conformance: CPython's own suite, native and in the enclave
 conformance: all
 	@$(PYTHON) tests/conformance/run.py --build $(BUILD) --all
+## vectors       a set of attestation vectors against the verifier; DIR=FOLDER: another set in this format
+vectors: all
+	@$(PYTHON) tests/vectors/run.py --build $(BUILD) $(or $(DIR),tests/vectors/public)
 ## bench         the benchmarks, native and in the enclave side by side
 bench: all
 	@$(PYTHON) bench/run.py --build $(BUILD)

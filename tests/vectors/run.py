@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a set of attestation vectors (its manifest.json) through the verifier.
 
-Prints one line an entry, and last the count of agreements. Exit status 0 when every entry agrees.
+Prints one line an entry, and last the count of agreements; --tap: the same as TAP. Exit status 0 when every entry agrees.
 """
 import argparse
 import json
@@ -308,6 +308,7 @@ class Runner:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--build', default='build')
+    parser.add_argument('--tap', action='store_true')
     parser.add_argument('--only', help='entries whose id contains this')
     parser.add_argument('folder')
     args = parser.parse_args()
@@ -316,14 +317,18 @@ def main():
     runner = Runner(args.folder, os.path.join(args.build, 'bin', 'cloche'), os.path.join(args.build, 'tests', 'vectors', 'vector-probe'))
     entries, good = {entry['id']: entry for entry in vectors}, 0
     chosen = [entry for entry in vectors if not args.only or args.only in entry['id']]
-    for entry in chosen:
+    for number, entry in enumerate(chosen, 1):
+        problem = ''
         try:
             runner.run(entry, entries)
             good += 1
-            print(f'agree     {entry["id"]}', flush=True)
-        except (Disagreement, OSError, ValueError, KeyError) as problem:
-            print(f'DISAGREE  {entry["id"]}: {problem}', flush=True)
-    print(f'{good} of {len(chosen)} entries agree')
+        except (Disagreement, OSError, ValueError, KeyError) as found:
+            problem = f': {found}'
+        if args.tap:
+            print(f'# {problem}\nnot ok {number} - {entry["id"]}' if problem else f'ok {number} - {entry["id"]}', flush=True)
+        else:
+            print(f'{"DISAGREE" if problem else "agree":9} {entry["id"]}{problem}', flush=True)
+    print(f'1..{len(chosen)}' if args.tap else f'{good} of {len(chosen)} entries agree')
     return 0 if good == len(chosen) and chosen else 1
 
 
