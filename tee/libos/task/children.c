@@ -407,7 +407,8 @@ SYSCALL_DEFINE(wait4)
     struct wait_result result;
     int rc;
 
-    if (c & ~(uint64_t)(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL))
+    if ((uint32_t)c &
+        ~(uint32_t)(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL))
         return -EINVAL;
     if (r.id == INT32_MIN)
         return -ESRCH;
@@ -483,8 +484,8 @@ SYSCALL_DEFINE(waitid)
 {
     struct wait_request r = { .kind = (int)a, .id = (int32_t)b, .options = (uint32_t)d };
 
-    if ((d & ~(uint64_t)(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
-                         __WCLONE | __WALL)) ||
+    if (((uint32_t)d & ~(uint32_t)(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED |
+                                   __WNOTHREAD | __WCLONE | __WALL)) ||
         !(d & (WEXITED | WSTOPPED | WCONTINUED)))
         return -EINVAL;
     switch (r.kind) {
