@@ -91,7 +91,7 @@ def test_families_of_musl(worlds, kind):
     names = [name for name in finish(worlds.command('native', [*argv, '--list'])).out.split() if FAMILY.match(name)]
     native, enclave, got = run_cases(worlds, argv, names)
     differing = [name for name in names if name not in native or native[name] != enclave.get(name)]
-    assert len(names) > 100 and len(differing) < 0.5 * len(names), got.out[-3000:]
+    assert len(names) > 90 and len(differing) < 0.5 * len(names), got.out[-3000:]
     assert [name for name in differing if not ends_alike(worlds, argv, name)] == [], got.out[-3000:]
 
 
