@@ -18,6 +18,7 @@
 #include "tee/enclave/ocall.h"
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/poll/poll.h"
+#include "tee/libos/fs/tty/ldisc.h"
 #include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/signal/signal.h"
 
@@ -128,26 +129,14 @@ static uint32_t stdio_poll(struct file *f, struct poll_table *pt)
 
 /* ---- terminal ---- */
 
-/* What `stty sane` gives. */
-static const struct termios termios_sane = {
-    .c_iflag = ICRNL | IXON | IUTF8,
-    .c_oflag = OPOST | ONLCR,
-    .c_cflag = B38400 | CS8 | CREAD,
-    .c_lflag = ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
-    .c_cc = { [VINTR] = 3,
-              [VQUIT] = 28,
-              [VERASE] = 127,
-              [VKILL] = 21,
-              [VEOF] = 4,
-              [VMIN] = 1,
-              [VSTART] = 17,
-              [VSTOP] = 19,
-              [VSUSP] = 26,
-              [VREPRINT] = 18,
-              [VDISCARD] = 15,
-              [VWERASE] = 23,
-              [VLNEXT] = 22 },
-};
+/* What `stty sane` gives: as a fresh terminal's, and input in UTF-8. struct termios is the beginning of struct termios2. */
+static void set_sane(struct termios *t)
+{
+    _Static_assert(offsetof(struct termios2, c_ispeed) >= offsetof(struct termios, c_cc) + NCCS,
+                   "termios2");
+    memcpy(t, &ldisc_fresh_termios, offsetof(struct termios, c_cc) + NCCS);
+    t->c_iflag |= IUTF8;
+}
 
 static int64_t tty_window(struct stdio *s, uintptr_t arg)
 {
@@ -268,7 +257,7 @@ int stdio_file_new(int host_fd, bool tty, struct file **ret)
         return -ENOMEM;
     s->host_fd = host_fd;
     s->tty = tty;
-    s->termios = termios_sane;
+    set_sane(&s->termios);
     inode->ops = &stdio_inode_ops;
     inode->super = &g_stdio_super;
     inode->refs = 1;

@@ -3,6 +3,7 @@
 #include "tee/enclave/log.h"
 #include "tee/enclave/random.h"
 #include "tee/libos/fs/proc/proc_internal.h"
+#include "tee/libos/fs/vfs/pseudo_table.h"
 
 #include <linux/errno.h>
 #include <linux/capability.h>
@@ -58,13 +59,6 @@ static int boot_id_show(struct text *t, const struct pseudo_key *k UNUSED)
     uuid_print(t, id);
     return 0;
 }
-
-#define TEXT_SHOW(function, value)                                                                 \
-    static int function(struct text *t, const struct pseudo_key *k UNUSED)                         \
-    {                                                                                              \
-        text_print(t, "%s\n", value);                                                              \
-        return 0;                                                                                  \
-    }
 
 TEXT_SHOW(ostype_show, "Linux")
 TEXT_SHOW(osrelease_show, "6.1.0-cloche")
@@ -124,19 +118,6 @@ TEXT_SHOW(congestion_show, "cubic")
 TEXT_SHOW(congestions_show, "reno cubic")
 TEXT_SHOW(ping_range_show, "1\t0")
 TEXT_SHOW(datagrams_max_show, "512")
-
-#define VALUE(n, fn)                                                                               \
-    {                                                                                              \
-        .name = n, .mode = S_IFREG | 0444, .show = fn                                              \
-    }
-#define FOLDER(n, table)                                                                           \
-    {                                                                                              \
-        .name = n, .mode = S_IFDIR | 0555, .children = table                                       \
-    }
-#define END                                                                                        \
-    {                                                                                              \
-        .name = NULL                                                                               \
-    }
 
 static const struct pseudo_entry g_random[] = {
     VALUE("uuid", uuid_show),

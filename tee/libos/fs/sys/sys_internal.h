@@ -2,27 +2,7 @@
 /* What the parts of /sys share. Trusted. */
 #pragma once
 
-#include "tee/libos/fs/vfs/pseudo.h"
-
-#define VALUE(n, fn)                                                                               \
-    {                                                                                              \
-        .name = n, .mode = S_IFREG | 0444, .show = fn                                              \
-    }
-#define FOLDER(n, table)                                                                           \
-    {                                                                                              \
-        .name = n, .mode = S_IFDIR | 0555, .children = table                                       \
-    }
-#define END                                                                                        \
-    {                                                                                              \
-        .name = NULL                                                                               \
-    }
-/* A file that always says the same. */
-#define TEXT_SHOW(function, value)                                                                 \
-    static int function(struct text *t, const struct pseudo_key *k UNUSED)                         \
-    {                                                                                              \
-        text_print(t, "%s\n", value);                                                              \
-        return 0;                                                                                  \
-    }
+#include "tee/libos/fs/vfs/pseudo_table.h"
 
 extern const struct pseudo_entry sys_system_children[]; /* /sys/devices/system; sys_cpu.c */
 

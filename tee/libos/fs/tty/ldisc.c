@@ -243,8 +243,7 @@ void ldisc_flush_input(struct ldisc *l)
 
 /* ---- termios ---- */
 
-/* What a fresh pseudo-terminal has. */
-static const struct termios2 g_fresh = {
+const struct termios2 ldisc_fresh_termios = {
     .c_iflag = ICRNL | IXON,
     .c_oflag = OPOST | ONLCR,
     .c_cflag = B38400 | CS8 | CREAD,
@@ -270,7 +269,7 @@ void ldisc_init(struct ldisc *l, struct byte_ring *out)
 {
     memset(l, 0, sizeof *l);
     l->out = out;
-    l->termios = g_fresh;
+    l->termios = ldisc_fresh_termios;
 }
 
 /* What was typed in the other mode: a line as it stands, or plain bytes. */

@@ -66,6 +66,8 @@ size_t ldisc_output(struct ldisc *l, const uint8_t *src, size_t size);
 bool ldisc_is_writable(const struct ldisc *l);
 /* c_cflag, c_line and what cannot be served are corrected. */
 void ldisc_set_termios(struct ldisc *l, const struct termios2 *t);
+/* What a fresh pseudo-terminal has. */
+extern const struct termios2 ldisc_fresh_termios;
 void ldisc_flush_input(struct ldisc *l);
 void ldisc_flush_output(struct ldisc *l);
 /* Stops and starts output. by_call: tcflow. */
