@@ -57,6 +57,15 @@ struct verifier_value value_text(const char *text)
     return (struct verifier_value){ .kind = VERIFIER_VALUE_TEXT, .text = text };
 }
 
+struct verifier_value value_copy(const char *text)
+{
+    struct verifier_value v = { .kind = VERIFIER_VALUE_STRING };
+
+    v.size = (uint8_t)MIN(strlen(text), sizeof v.bytes - 1);
+    memcpy(v.bytes, text, v.size);
+    return v;
+}
+
 char *verifier_value_print(const struct verifier_value *v, char *dst, size_t size)
 {
     char time[TIME_TEXT_SIZE];
@@ -78,6 +87,9 @@ char *verifier_value_print(const struct verifier_value *v, char *dst, size_t siz
         break;
     case VERIFIER_VALUE_TEXT:
         snprintf(dst, size, "%s", v->text);
+        break;
+    case VERIFIER_VALUE_STRING:
+        snprintf(dst, size, "%.*s", v->size, (const char *)v->bytes);
         break;
     default:
         break;

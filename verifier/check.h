@@ -8,7 +8,8 @@
 struct verifier_value value_bytes(const void *bytes, size_t size); /* cut to 64 */
 struct verifier_value value_uint(uint64_t number);
 struct verifier_value value_time(int64_t time_s);
-struct verifier_value value_text(const char *text); /* lives as long as the result is read */
+struct verifier_value value_text(const char *text); /* static */
+struct verifier_value value_copy(const char *text); /* copied, cut to 63 characters */
 
 /* A check that failed stays failed, and keeps its first values. */
 void check_pass(struct verifier_result *result, enum verifier_check_code code);

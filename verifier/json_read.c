@@ -20,6 +20,64 @@ int json_read_string(struct json_pull *j, char *dst, size_t size)
     return 0;
 }
 
+int json_read_members(struct json_pull *j, const struct json_member *members, unsigned count,
+                      const char *unknown_error)
+{
+    struct json_pull_text name;
+    uint64_t seen = 0; /* a bit for each of members */
+    int rc = json_pull_object_begin(j);
+
+    while (rc >= 0 && (rc = json_pull_object_next(j, &name)) > 0) {
+        unsigned i = 0;
+
+        while (i < count && !json_pull_text_is(&name, members[i].name))
+            i++;
+        if (i < count) {
+            seen |= 1ull << i;
+            rc = members[i].read(j, members[i].dst);
+        } else {
+            rc = unknown_error ? json_pull_fail(j, unknown_error) : json_pull_skip(j);
+        }
+    }
+    for (unsigned i = 0; rc == 0 && i < count; i++)
+        if (members[i].is_required && !(seen & 1ull << i))
+            rc = json_pull_fail(j, "a required member is missing");
+    return rc;
+}
+
+static int read_number(struct json_pull *j, uint64_t max, uint64_t *ret)
+{
+    *ret = 0;
+    return json_pull_uint(j, max, ret);
+}
+
+int json_read_u8(struct json_pull *j, void *dst)
+{
+    uint64_t value;
+    int rc = read_number(j, UINT8_MAX, &value);
+
+    *(uint8_t *)dst = (uint8_t)value;
+    return rc;
+}
+
+int json_read_u16(struct json_pull *j, void *dst)
+{
+    uint64_t value;
+    int rc = read_number(j, UINT16_MAX, &value);
+
+    *(uint16_t *)dst = (uint16_t)value;
+    return rc;
+}
+
+int json_read_u32(struct json_pull *j, void *dst)
+{
+    uint64_t value;
+    int rc = read_number(j, UINT32_MAX, &value);
+
+    *(uint32_t *)dst = (uint32_t)value;
+    return rc;
+}
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')

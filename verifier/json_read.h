@@ -11,6 +11,27 @@ MUST_CHECK int json_read_time(struct json_pull *j, int64_t *ret_s);
 /* A string of less than size bytes, without escapes' leftovers, NUL-ended. returns: 0; -EINVAL. */
 MUST_CHECK int json_read_string(struct json_pull *j, char *dst, size_t size);
 
+typedef int json_read_fn(struct json_pull *j, void *dst);
+
+/* One member that an object may have. */
+struct json_member {
+    const char *name;
+    json_read_fn *read;
+    void *dst;
+    bool is_required;
+};
+/*
+ * Reads an object. A member of another name is passed over, or with unknown_error (static text) refused. returns: 0; -EINVAL, also when a
+ * required one is missing; what a reader returned.
+ */
+MUST_CHECK int json_read_members(struct json_pull *j, const struct json_member *members,
+                                 unsigned count, const char *unknown_error);
+
+/* Readers of numbers for it; dst is of that type. returns: 0; -EINVAL. */
+int json_read_u8(struct json_pull *j, void *dst);
+int json_read_u16(struct json_pull *j, void *dst);
+int json_read_u32(struct json_pull *j, void *dst);
+
 /* Seconds since 1970 of a text as above. returns: 0; -EINVAL. */
 MUST_CHECK int time_parse(const char *text, size_t len, int64_t *ret_s);
 #define TIME_TEXT_SIZE 24

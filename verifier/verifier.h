@@ -63,13 +63,14 @@ enum verifier_value_kind {
     VERIFIER_VALUE_NONE,
     VERIFIER_VALUE_BYTES, /* shown as hex */
     VERIFIER_VALUE_UINT,
-    VERIFIER_VALUE_TIME, /* seconds since 1970, UTC; shown as RFC 3339 */
-    VERIFIER_VALUE_TEXT, /* static text, or text of the policy (lives as long as it) */
+    VERIFIER_VALUE_TIME,   /* seconds since 1970, UTC; shown as RFC 3339 */
+    VERIFIER_VALUE_TEXT,   /* static text */
+    VERIFIER_VALUE_STRING, /* size characters of bytes */
 };
 struct verifier_value {
     uint8_t kind;      /* enum verifier_value_kind */
     uint8_t size;      /* of bytes */
-    uint8_t bytes[64]; /* VERIFIER_VALUE_BYTES */
+    uint8_t bytes[64]; /* VERIFIER_VALUE_BYTES, VERIFIER_VALUE_STRING */
     union {
         uint64_t number;
         int64_t time_s;
@@ -293,7 +294,7 @@ struct verifier_result {
 /*
  * Judges the evidence. All checks whose input is readable are made, also after one has failed.
  * returns: 0 *ret says what was found, whatever the verdict; -EINVAL the request itself is wrong (no evidence, no time);
- * -ENOMEM. Nothing of the request is kept; texts in *ret live as long as the policy.
+ * -ENOMEM. Nothing of the request is kept; identity_name lives as long as the policy.
  */
 MUST_CHECK int verifier_verify(const struct verifier_request *request, struct verifier_result *ret);
 

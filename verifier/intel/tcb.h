@@ -7,6 +7,7 @@
 
 #include "verifier/verifier.h"
 
+#define TCB_ID_SIZE 8u                 /* with NUL */
 #define TCB_LEVEL_COUNT_MAX 128u       /* of the platform */
 #define TCB_MODULE_COUNT_MAX 16u       /* TDX module identities */
 #define TCB_MODULE_LEVEL_COUNT_MAX 32u /* of one module, or of a quoting enclave */
@@ -64,7 +65,7 @@ struct tcb_info {
 };
 
 struct qe_identity {
-    char id[8]; /* "QE", "QVE", "TD_QE" */
+    char id[TCB_ID_SIZE]; /* "QE", "QVE", "TD_QE" */
     uint32_t version, evaluation_data_number;
     int64_t issue_date_s, next_update_s;
     uint8_t misc_select[4], misc_select_mask[4];

@@ -8,143 +8,138 @@
 
 #include "verifier/json_read.h"
 
-/* Required members of an object, one bit each. */
-struct seen {
-    uint32_t bits;
-};
+/* ---- values ---- */
 
-static void see(struct seen *s, unsigned bit)
+static int read_status(struct json_pull *j, void *dst)
 {
-    s->bits |= 1u << bit;
-}
-
-static int need(struct json_pull *j, const struct seen *s, unsigned count)
-{
-    if (s->bits == (1u << count) - 1)
-        return 0;
-    return json_pull_fail(j, "a required member is missing");
-}
-
-static int read_uint(struct json_pull *j, uint64_t max, uint64_t *ret)
-{
-    return json_pull_uint(j, max, ret);
-}
-
-static int read_u32(struct json_pull *j, uint32_t *ret)
-{
-    uint64_t value = 0;
-    int rc = read_uint(j, UINT32_MAX, &value);
-
-    *ret = (uint32_t)value;
-    return rc;
-}
-
-static int read_u16(struct json_pull *j, uint16_t *ret)
-{
-    uint64_t value = 0;
-    int rc = read_uint(j, UINT16_MAX, &value);
-
-    *ret = (uint16_t)value;
-    return rc;
-}
-
-static int read_u8(struct json_pull *j, uint8_t *ret)
-{
-    uint64_t value = 0;
-    int rc = read_uint(j, UINT8_MAX, &value);
-
-    *ret = (uint8_t)value;
-    return rc;
-}
-
-static int read_status(struct json_pull *j, uint8_t *ret)
-{
+    uint8_t *status = dst;
     char name[48];
     int rc = json_read_string(j, name, sizeof name);
 
     if (rc < 0)
         return rc;
-    *ret = (uint8_t)tcb_status_of_name(name);
-    return *ret == VERIFIER_TCB_NONE ? json_pull_fail(j, "an unknown TCB status") : 0;
+    *status = (uint8_t)tcb_status_of_name(name);
+    return *status == VERIFIER_TCB_NONE ? json_pull_fail(j, "an unknown TCB status") : 0;
 }
 
-static int read_advisories(struct json_pull *j, struct tcb_advisory_list *list,
-                           struct tcb_advisories *ret)
+static int read_time(struct json_pull *j, void *dst)
 {
+    return json_read_time(j, dst);
+}
+
+static int read_hex_2(struct json_pull *j, void *dst)
+{
+    return json_read_hex(j, dst, 2);
+}
+
+static int read_hex_4(struct json_pull *j, void *dst)
+{
+    return json_read_hex(j, dst, 4);
+}
+
+static int read_hex_6(struct json_pull *j, void *dst)
+{
+    return json_read_hex(j, dst, 6);
+}
+
+static int read_hex_8(struct json_pull *j, void *dst)
+{
+    return json_read_hex(j, dst, 8);
+}
+
+static int read_hex_16(struct json_pull *j, void *dst)
+{
+    return json_read_hex(j, dst, 16);
+}
+
+static int read_hex_32(struct json_pull *j, void *dst)
+{
+    return json_read_hex(j, dst, 32);
+}
+
+static int read_hex_48(struct json_pull *j, void *dst)
+{
+    return json_read_hex(j, dst, 48);
+}
+
+/* Id of a TCB info or an identity. */
+static int read_id(struct json_pull *j, void *dst)
+{
+    return json_read_string(j, dst, TCB_ID_SIZE);
+}
+
+/* Unknown members are a later edition's. */
+static int read_members(struct json_pull *j, const struct json_member *members, unsigned count)
+{
+    return json_read_members(j, members, count, NULL);
+}
+
+/* The list that all levels of a text share, and the part of it that is one level's. */
+struct advisory_target {
+    struct tcb_advisory_list *list;
+    struct tcb_advisories *level;
+};
+
+static int read_advisories(struct json_pull *j, void *dst)
+{
+    struct advisory_target *target = dst;
+    struct tcb_advisory_list *list = target->list;
     int rc = json_pull_array_begin(j);
 
-    ret->first = (uint16_t)list->count;
+    target->level->first = (uint16_t)list->count;
     while (rc >= 0 && (rc = json_pull_array_next(j)) > 0) {
         if (list->count == TCB_ADVISORY_COUNT_MAX)
             return json_pull_fail(j, "too many advisories");
         rc = json_read_string(j, list->names[list->count], VERIFIER_ADVISORY_SIZE);
         list->count++;
     }
-    ret->count = (uint16_t)(list->count - ret->first);
+    target->level->count = (uint16_t)(list->count - target->level->first);
     return rc;
 }
 
 /* ---- levels of a module or a quoting enclave ---- */
 
-static int read_isv_svn(struct json_pull *j, uint16_t *ret)
+static int read_isv_svn(struct json_pull *j, void *dst)
 {
-    struct json_pull_text name;
-    struct seen seen = { 0 };
-    int rc = json_pull_object_begin(j);
+    const struct json_member members[] = { { "isvsvn", json_read_u16, dst, true } };
 
-    while (rc >= 0 && (rc = json_pull_object_next(j, &name)) > 0) {
-        if (json_pull_text_is(&name, "isvsvn")) {
-            see(&seen, 0);
-            rc = read_u16(j, ret);
-        } else {
-            rc = json_pull_skip(j);
-        }
-    }
-    return rc < 0 ? rc : need(j, &seen, 1);
+    return read_members(j, members, ARRAY_COUNT(members));
 }
 
 static int read_isv_level(struct json_pull *j, struct tcb_advisory_list *list,
                           struct tcb_isv_level *ret)
 {
-    struct json_pull_text name;
-    struct seen seen = { 0 };
-    int rc = json_pull_object_begin(j);
+    struct advisory_target target = { list, &ret->advisories };
+    const struct json_member members[] = { { "tcb", read_isv_svn, &ret->isv_svn, true },
+                                           { "tcbDate", read_time, &ret->date_s, true },
+                                           { "tcbStatus", read_status, &ret->status, true },
+                                           { "advisoryIDs", read_advisories, &target, false } };
 
-    while (rc >= 0 && (rc = json_pull_object_next(j, &name)) > 0) {
-        if (json_pull_text_is(&name, "tcb")) {
-            see(&seen, 0);
-            rc = read_isv_svn(j, &ret->isv_svn);
-        } else if (json_pull_text_is(&name, "tcbDate")) {
-            see(&seen, 1);
-            rc = json_read_time(j, &ret->date_s);
-        } else if (json_pull_text_is(&name, "tcbStatus")) {
-            see(&seen, 2);
-            rc = read_status(j, &ret->status);
-        } else if (json_pull_text_is(&name, "advisoryIDs")) {
-            rc = read_advisories(j, list, &ret->advisories);
-        } else {
-            rc = json_pull_skip(j);
-        }
-    }
-    return rc < 0 ? rc : need(j, &seen, 3);
+    return read_members(j, members, ARRAY_COUNT(members));
 }
 
-static int read_isv_levels(struct json_pull *j, struct tcb_advisory_list *list,
-                           struct tcb_isv_levels *ret)
+struct isv_levels_target {
+    struct tcb_advisory_list *list;
+    struct tcb_isv_levels *levels;
+};
+
+static int read_isv_levels(struct json_pull *j, void *dst)
 {
+    struct isv_levels_target *target = dst;
+    struct tcb_isv_levels *levels = target->levels;
     int rc = json_pull_array_begin(j);
 
     while (rc >= 0 && (rc = json_pull_array_next(j)) > 0) {
-        if (ret->count == TCB_MODULE_LEVEL_COUNT_MAX)
+        if (levels->count == TCB_MODULE_LEVEL_COUNT_MAX)
             return json_pull_fail(j, "too many TCB levels");
-        rc = read_isv_level(j, list, &ret->levels[ret->count++]);
+        rc = read_isv_level(j, target->list, &levels->levels[levels->count++]);
     }
     return rc;
 }
 
 /* ---- TDX modules ---- */
 
-static int read_module_version(struct json_pull *j, uint8_t *ret)
+static int read_module_version(struct json_pull *j, void *dst)
 {
     char id[16];
     unsigned version;
@@ -154,74 +149,60 @@ static int read_module_version(struct json_pull *j, uint8_t *ret)
         return rc;
     if (strlen(id) != 6 || sscanf(id, "TDX_%2x", &version) != 1)
         return json_pull_fail(j, "an unknown TDX module id");
-    *ret = (uint8_t)version;
+    *(uint8_t *)dst = (uint8_t)version;
     return 0;
 }
 
-static int read_module(struct json_pull *j, bool is_identity, struct tcb_advisory_list *list,
-                       struct tcb_module *ret)
+/* "tdxModule" has the first three members only. */
+static int read_module_members(struct json_pull *j, bool is_identity,
+                               struct tcb_advisory_list *list, struct tcb_module *ret)
 {
-    struct json_pull_text name;
-    struct seen seen = { 0 };
-    int rc = json_pull_object_begin(j);
+    struct isv_levels_target target = { list, &ret->tcb };
+    const struct json_member members[] = {
+        { "mrsigner", read_hex_48, ret->mrsigner, true },
+        { "attributes", read_hex_8, ret->attributes, true },
+        { "attributesMask", read_hex_8, ret->attributes_mask, true },
+        { "id", read_module_version, &ret->version, true },
+        { "tcbLevels", read_isv_levels, &target, true },
+    };
 
-    while (rc >= 0 && (rc = json_pull_object_next(j, &name)) > 0) {
-        if (json_pull_text_is(&name, "mrsigner")) {
-            see(&seen, 0);
-            rc = json_read_hex(j, ret->mrsigner, sizeof ret->mrsigner);
-        } else if (json_pull_text_is(&name, "attributes")) {
-            see(&seen, 1);
-            rc = json_read_hex(j, ret->attributes, sizeof ret->attributes);
-        } else if (json_pull_text_is(&name, "attributesMask")) {
-            see(&seen, 2);
-            rc = json_read_hex(j, ret->attributes_mask, sizeof ret->attributes_mask);
-        } else if (is_identity && json_pull_text_is(&name, "id")) {
-            see(&seen, 3);
-            rc = read_module_version(j, &ret->version);
-        } else if (is_identity && json_pull_text_is(&name, "tcbLevels")) {
-            see(&seen, 4);
-            rc = read_isv_levels(j, list, &ret->tcb);
-        } else {
-            rc = json_pull_skip(j);
-        }
-    }
-    return rc < 0 ? rc : need(j, &seen, is_identity ? 5 : 3);
+    return read_members(j, members, is_identity ? ARRAY_COUNT(members) : 3);
 }
 
-static int read_modules(struct json_pull *j, struct tcb_info *ret)
+static int read_module(struct json_pull *j, void *dst)
 {
+    struct tcb_info *info = dst;
+
+    info->has_module = true;
+    return read_module_members(j, false, &info->advisories, &info->module);
+}
+
+static int read_modules(struct json_pull *j, void *dst)
+{
+    struct tcb_info *info = dst;
     int rc = json_pull_array_begin(j);
 
     while (rc >= 0 && (rc = json_pull_array_next(j)) > 0) {
-        if (ret->module_count == TCB_MODULE_COUNT_MAX)
+        if (info->module_count == TCB_MODULE_COUNT_MAX)
             return json_pull_fail(j, "too many TDX modules");
-        rc = read_module(j, true, &ret->advisories, &ret->modules[ret->module_count++]);
+        rc = read_module_members(j, true, &info->advisories, &info->modules[info->module_count++]);
     }
     return rc;
 }
 
 /* ---- levels of the platform ---- */
 
-static int read_component(struct json_pull *j, uint8_t *ret)
+static int read_component(struct json_pull *j, void *dst)
 {
-    struct json_pull_text name;
-    struct seen seen = { 0 };
-    int rc = json_pull_object_begin(j);
+    const struct json_member members[] = { { "svn", json_read_u8, dst, true } };
 
-    while (rc >= 0 && (rc = json_pull_object_next(j, &name)) > 0) {
-        if (json_pull_text_is(&name, "svn")) {
-            see(&seen, 0);
-            rc = read_u8(j, ret);
-        } else {
-            rc = json_pull_skip(j);
-        }
-    }
-    return rc < 0 ? rc : need(j, &seen, 1);
+    return read_members(j, members, ARRAY_COUNT(members));
 }
 
 /* v3: an array of sixteen objects. */
-static int read_components(struct json_pull *j, uint8_t svn[VERIFIER_SVN_COUNT])
+static int read_components(struct json_pull *j, void *dst)
 {
+    uint8_t *svn = dst;
     unsigned count = 0;
     int rc = json_pull_array_begin(j);
 
@@ -235,79 +216,59 @@ static int read_components(struct json_pull *j, uint8_t svn[VERIFIER_SVN_COUNT])
     return rc;
 }
 
-/* v2: the n of "sgxtcbcomp<n>svn", 1 to 16; 0: another name. */
-static unsigned component_number(const struct json_pull_text *name)
+static int read_tcb_v3(struct json_pull *j, bool is_tdx, struct tcb_level *ret)
 {
-    char text[20];
+    const struct json_member members[] = {
+        { "sgxtcbcomponents", read_components, ret->sgx_svn, true },
+        { "tdxtcbcomponents", read_components, ret->tdx_svn, is_tdx },
+        { "pcesvn", json_read_u16, &ret->pce_svn, true },
+    };
 
-    for (unsigned n = 1; n <= VERIFIER_SVN_COUNT; n++) {
-        snprintf(text, sizeof text, "sgxtcbcomp%02usvn", n);
-        if (json_pull_text_is(name, text))
-            return n;
-    }
-    return 0;
+    return read_members(j, members, ARRAY_COUNT(members));
 }
 
-static int read_level_tcb(struct json_pull *j, const struct tcb_info *info, struct tcb_level *ret)
+/* v2: sixteen members of their own, "sgxtcbcomp01svn" to "sgxtcbcomp16svn". */
+static int read_tcb_v2(struct json_pull *j, struct tcb_level *ret)
 {
-    struct json_pull_text name;
-    uint32_t v2_components = 0;
-    bool has_sgx = false, has_tdx = false, has_pce = false;
-    int rc = json_pull_object_begin(j);
+    char names[VERIFIER_SVN_COUNT][20];
+    struct json_member members[VERIFIER_SVN_COUNT + 1] = { { "pcesvn", json_read_u16, &ret->pce_svn,
+                                                             true } };
 
-    while (rc >= 0 && (rc = json_pull_object_next(j, &name)) > 0) {
-        unsigned n = info->version == 2 ? component_number(&name) : 0;
-
-        if (n > 0) {
-            v2_components |= 1u << (n - 1);
-            rc = read_u8(j, &ret->sgx_svn[n - 1]);
-        } else if (json_pull_text_is(&name, "pcesvn")) {
-            has_pce = true;
-            rc = read_u16(j, &ret->pce_svn);
-        } else if (info->version == 3 && json_pull_text_is(&name, "sgxtcbcomponents")) {
-            has_sgx = true;
-            rc = read_components(j, ret->sgx_svn);
-        } else if (info->version == 3 && json_pull_text_is(&name, "tdxtcbcomponents")) {
-            has_tdx = true;
-            rc = read_components(j, ret->tdx_svn);
-        } else {
-            rc = json_pull_skip(j);
-        }
+    for (unsigned i = 0; i < VERIFIER_SVN_COUNT; i++) {
+        snprintf(names[i], sizeof names[i], "sgxtcbcomp%02usvn", i + 1);
+        members[i + 1] = (struct json_member){ names[i], json_read_u8, &ret->sgx_svn[i], true };
     }
-    if (rc < 0)
-        return rc;
-    if (!has_pce || !(has_sgx || v2_components == 0xffff) || (info->is_tdx && !has_tdx))
-        return json_pull_fail(j, "a component of a TCB level is missing");
-    return 0;
+    return read_members(j, members, ARRAY_COUNT(members));
+}
+
+struct level_target {
+    const struct tcb_info *info;
+    struct tcb_level *level;
+};
+
+static int read_level_tcb(struct json_pull *j, void *dst)
+{
+    struct level_target *target = dst;
+
+    return target->info->version == 2 ? read_tcb_v2(j, target->level)
+                                      : read_tcb_v3(j, target->info->is_tdx, target->level);
 }
 
 static int read_level(struct json_pull *j, struct tcb_info *info, struct tcb_level *ret)
 {
-    struct json_pull_text name;
-    struct seen seen = { 0 };
-    int rc = json_pull_object_begin(j);
+    struct level_target tcb = { info, ret };
+    struct advisory_target advisories = { &info->advisories, &ret->advisories };
+    const struct json_member members[] = { { "tcb", read_level_tcb, &tcb, true },
+                                           { "tcbDate", read_time, &ret->date_s, true },
+                                           { "tcbStatus", read_status, &ret->status, true },
+                                           { "advisoryIDs", read_advisories, &advisories, false } };
 
-    while (rc >= 0 && (rc = json_pull_object_next(j, &name)) > 0) {
-        if (json_pull_text_is(&name, "tcb")) {
-            see(&seen, 0);
-            rc = read_level_tcb(j, info, ret);
-        } else if (json_pull_text_is(&name, "tcbDate")) {
-            see(&seen, 1);
-            rc = json_read_time(j, &ret->date_s);
-        } else if (json_pull_text_is(&name, "tcbStatus")) {
-            see(&seen, 2);
-            rc = read_status(j, &ret->status);
-        } else if (json_pull_text_is(&name, "advisoryIDs")) {
-            rc = read_advisories(j, &info->advisories, &ret->advisories);
-        } else {
-            rc = json_pull_skip(j);
-        }
-    }
-    return rc < 0 ? rc : need(j, &seen, 3);
+    return read_members(j, members, ARRAY_COUNT(members));
 }
 
-static int read_levels(struct json_pull *j, struct tcb_info *info)
+static int read_levels(struct json_pull *j, void *dst)
 {
+    struct tcb_info *info = dst;
     int rc = json_pull_array_begin(j);
 
     while (rc >= 0 && (rc = json_pull_array_next(j)) > 0) {
@@ -320,25 +281,17 @@ static int read_levels(struct json_pull *j, struct tcb_info *info)
 
 /* ---- the whole ---- */
 
-/* Members in any order; how levels are written depends on version and id, so these are read first. */
+/* Members come in any order; how levels are written depends on version and id, so these are read first. */
 static int read_info_kind(struct verifier_bytes text, struct tcb_info *ret)
 {
+    char id[TCB_ID_SIZE] = "SGX"; /* v2 has none */
+    const struct json_member members[] = { { "version", json_read_u32, &ret->version, true },
+                                           { "id", read_id, id, false } };
     struct json_pull j;
-    struct json_pull_text name;
-    char id[8] = "SGX";
-    int rc;
 
     json_pull_init(&j, (const char *)text.data, text.size);
-    rc = json_pull_object_begin(&j);
-    while (rc >= 0 && (rc = json_pull_object_next(&j, &name)) > 0) {
-        if (json_pull_text_is(&name, "version"))
-            rc = read_u32(&j, &ret->version);
-        else if (json_pull_text_is(&name, "id"))
-            rc = json_read_string(&j, id, sizeof id);
-        else
-            rc = json_pull_skip(&j);
-    }
-    if (rc < 0 || (ret->version != 2 && ret->version != 3))
+    if (read_members(&j, members, ARRAY_COUNT(members)) < 0 ||
+        (ret->version != 2 && ret->version != 3))
         return -EINVAL;
     ret->is_tdx = strcmp(id, "TDX") == 0;
     if (!ret->is_tdx && strcmp(id, "SGX") != 0)
@@ -346,37 +299,20 @@ static int read_info_kind(struct verifier_bytes text, struct tcb_info *ret)
     return ret->is_tdx && ret->version == 2 ? -EINVAL : 0;
 }
 
-static int read_info_member(struct json_pull *j, const struct json_pull_text *name,
-                            struct seen *seen, struct tcb_info *ret)
-{
-    if (json_pull_text_is(name, "issueDate"))
-        return see(seen, 0), json_read_time(j, &ret->issue_date_s);
-    if (json_pull_text_is(name, "nextUpdate"))
-        return see(seen, 1), json_read_time(j, &ret->next_update_s);
-    if (json_pull_text_is(name, "fmspc"))
-        return see(seen, 2), json_read_hex(j, ret->fmspc, sizeof ret->fmspc);
-    if (json_pull_text_is(name, "pceId"))
-        return see(seen, 3), json_read_hex(j, ret->pce_id, sizeof ret->pce_id);
-    if (json_pull_text_is(name, "tcbType"))
-        return see(seen, 4), read_u32(j, &ret->tcb_type);
-    if (json_pull_text_is(name, "tcbEvaluationDataNumber"))
-        return see(seen, 5), read_u32(j, &ret->evaluation_data_number);
-    if (json_pull_text_is(name, "tcbLevels"))
-        return see(seen, 6), read_levels(j, ret);
-    if (ret->is_tdx && json_pull_text_is(name, "tdxModule")) {
-        ret->has_module = true;
-        return read_module(j, false, &ret->advisories, &ret->module);
-    }
-    if (ret->is_tdx && json_pull_text_is(name, "tdxModuleIdentities"))
-        return read_modules(j, ret);
-    return json_pull_skip(j);
-}
-
 int tcb_info_parse(struct verifier_bytes text, struct tcb_info *ret)
 {
+    const struct json_member members[] = {
+        { "issueDate", read_time, &ret->issue_date_s, true },
+        { "nextUpdate", read_time, &ret->next_update_s, true },
+        { "fmspc", read_hex_6, ret->fmspc, true },
+        { "pceId", read_hex_2, ret->pce_id, true },
+        { "tcbType", json_read_u32, &ret->tcb_type, true },
+        { "tcbEvaluationDataNumber", json_read_u32, &ret->evaluation_data_number, true },
+        { "tcbLevels", read_levels, ret, true },
+        { "tdxModule", read_module, ret, false },
+        { "tdxModuleIdentities", read_modules, ret, false },
+    };
     struct json_pull j;
-    struct json_pull_text name;
-    struct seen seen = { 0 };
     int rc;
 
     memset(ret, 0, sizeof *ret);
@@ -384,63 +320,38 @@ int tcb_info_parse(struct verifier_bytes text, struct tcb_info *ret)
     if (rc < 0)
         return rc;
     json_pull_init(&j, (const char *)text.data, text.size);
-    rc = json_pull_object_begin(&j);
-    while (rc >= 0 && (rc = json_pull_object_next(&j, &name)) > 0)
-        rc = read_info_member(&j, &name, &seen, ret);
+    rc = read_members(&j, members, ARRAY_COUNT(members) - (ret->is_tdx ? 0 : 2));
     if (rc == 0)
         rc = json_pull_end(&j);
-    if (rc == 0)
-        rc = need(&j, &seen, 7);
     if (rc == 0 && (ret->tcb_type != 0 || ret->level_count == 0))
         rc = -EINVAL; /* another matching algorithm, or nothing to match */
     return rc < 0 ? -EINVAL : 0;
 }
 
-static int read_identity_member(struct json_pull *j, const struct json_pull_text *name,
-                                struct seen *seen, struct qe_identity *ret)
-{
-    if (json_pull_text_is(name, "id"))
-        return see(seen, 0), json_read_string(j, ret->id, sizeof ret->id);
-    if (json_pull_text_is(name, "version"))
-        return see(seen, 1), read_u32(j, &ret->version);
-    if (json_pull_text_is(name, "issueDate"))
-        return see(seen, 2), json_read_time(j, &ret->issue_date_s);
-    if (json_pull_text_is(name, "nextUpdate"))
-        return see(seen, 3), json_read_time(j, &ret->next_update_s);
-    if (json_pull_text_is(name, "tcbEvaluationDataNumber"))
-        return see(seen, 4), read_u32(j, &ret->evaluation_data_number);
-    if (json_pull_text_is(name, "miscselect"))
-        return see(seen, 5), json_read_hex(j, ret->misc_select, sizeof ret->misc_select);
-    if (json_pull_text_is(name, "miscselectMask"))
-        return see(seen, 6), json_read_hex(j, ret->misc_select_mask, sizeof ret->misc_select_mask);
-    if (json_pull_text_is(name, "attributes"))
-        return see(seen, 7), json_read_hex(j, ret->attributes, sizeof ret->attributes);
-    if (json_pull_text_is(name, "attributesMask"))
-        return see(seen, 8), json_read_hex(j, ret->attributes_mask, sizeof ret->attributes_mask);
-    if (json_pull_text_is(name, "mrsigner"))
-        return see(seen, 9), json_read_hex(j, ret->mrsigner, sizeof ret->mrsigner);
-    if (json_pull_text_is(name, "isvprodid"))
-        return see(seen, 10), read_u16(j, &ret->isv_prod_id);
-    if (json_pull_text_is(name, "tcbLevels"))
-        return see(seen, 11), read_isv_levels(j, &ret->advisories, &ret->tcb);
-    return json_pull_skip(j);
-}
-
 int qe_identity_parse(struct verifier_bytes text, struct qe_identity *ret)
 {
+    struct isv_levels_target levels = { &ret->advisories, &ret->tcb };
+    const struct json_member members[] = {
+        { "id", read_id, ret->id, true },
+        { "version", json_read_u32, &ret->version, true },
+        { "issueDate", read_time, &ret->issue_date_s, true },
+        { "nextUpdate", read_time, &ret->next_update_s, true },
+        { "tcbEvaluationDataNumber", json_read_u32, &ret->evaluation_data_number, true },
+        { "miscselect", read_hex_4, ret->misc_select, true },
+        { "miscselectMask", read_hex_4, ret->misc_select_mask, true },
+        { "attributes", read_hex_16, ret->attributes, true },
+        { "attributesMask", read_hex_16, ret->attributes_mask, true },
+        { "mrsigner", read_hex_32, ret->mrsigner, true },
+        { "isvprodid", json_read_u16, &ret->isv_prod_id, true },
+        { "tcbLevels", read_isv_levels, &levels, true },
+    };
     struct json_pull j;
-    struct json_pull_text name;
-    struct seen seen = { 0 };
     int rc;
 
     memset(ret, 0, sizeof *ret);
     json_pull_init(&j, (const char *)text.data, text.size);
-    rc = json_pull_object_begin(&j);
-    while (rc >= 0 && (rc = json_pull_object_next(&j, &name)) > 0)
-        rc = read_identity_member(&j, &name, &seen, ret);
+    rc = read_members(&j, members, ARRAY_COUNT(members));
     if (rc == 0)
         rc = json_pull_end(&j);
-    if (rc == 0)
-        rc = need(&j, &seen, 12);
     return rc == 0 && ret->version == 2 ? 0 : -EINVAL;
 }

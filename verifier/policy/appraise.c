@@ -139,7 +139,7 @@ static void check_advisories(const struct verifier_policy *p, const char *part,
         if (!is_listed(p, list->names[i]))
             check_fail_values(result, VERIFIER_CHECK_POLICY_ADVISORY, part,
                               value_text("an advisory that the policy accepts"),
-                              value_text(list->names[i]));
+                              value_copy(list->names[i]));
     check_pass(result, VERIFIER_CHECK_POLICY_ADVISORY);
 }
 

@@ -15,31 +15,9 @@
 #define POLICY_VERSION 1u
 #define CERTIFICATE_SIZE_MAX 8192u
 
-typedef int read_fn(struct json_pull *j, void *dst);
-
-/* One member that an object may have. */
-struct member {
-    const char *name;
-    read_fn *read;
-    void *dst;
-};
-
-/* Reads an object whose members are all known; a name that is not says so. */
-static int read_members(struct json_pull *j, const struct member *members, unsigned count)
+static int read_members(struct json_pull *j, const struct json_member *members, unsigned count)
 {
-    struct json_pull_text name;
-    int rc = json_pull_object_begin(j);
-
-    while (rc >= 0 && (rc = json_pull_object_next(j, &name)) > 0) {
-        unsigned i = 0;
-
-        while (i < count && !json_pull_text_is(&name, members[i].name))
-            i++;
-        if (i == count)
-            return json_pull_fail(j, "a policy has no member of this name here");
-        rc = members[i].read(j, members[i].dst);
-    }
-    return rc;
+    return json_read_members(j, members, count, "a policy has no member of this name here");
 }
 
 /* ---- values ---- */
@@ -55,33 +33,6 @@ static int read_not(struct json_pull *j, void *dst)
     int rc = json_pull_bool(j, &value);
 
     *(bool *)dst = !value;
-    return rc;
-}
-
-static int read_u16(struct json_pull *j, void *dst)
-{
-    uint64_t value = 0;
-    int rc = json_pull_uint(j, UINT16_MAX, &value);
-
-    *(uint16_t *)dst = (uint16_t)value;
-    return rc;
-}
-
-static int read_u32(struct json_pull *j, void *dst)
-{
-    uint64_t value = 0;
-    int rc = json_pull_uint(j, UINT32_MAX, &value);
-
-    *(uint32_t *)dst = (uint32_t)value;
-    return rc;
-}
-
-static int read_u8(struct json_pull *j, void *dst)
-{
-    uint64_t value = 0;
-    int rc = json_pull_uint(j, UINT8_MAX, &value);
-
-    *(uint8_t *)dst = (uint8_t)value;
     return rc;
 }
 
@@ -175,9 +126,9 @@ static int read_root(struct json_pull *j, struct verifier_policy *p)
 {
     static const uint8_t none[32];
     struct policy_root root = { 0 };
-    const struct member members[] = { { "name", read_name, root.name },
-                                      { "key_sha256", read_key_hash, &root },
-                                      { "certificate", read_certificate, &root } };
+    const struct json_member members[] = { { "name", read_name, root.name },
+                                           { "key_sha256", read_key_hash, &root },
+                                           { "certificate", read_certificate, &root } };
     char name[16];
     int rc = json_pull_peek(j);
 
@@ -242,7 +193,7 @@ static int read_isv_prod_id(struct json_pull *j, void *dst)
     struct policy_identity *id = dst;
 
     id->has_isv_prod_id = true;
-    return read_u16(j, &id->isv_prod_id);
+    return json_read_u16(j, &id->isv_prod_id);
 }
 
 static int set_tee(struct json_pull *j, struct policy_identity *id, enum verifier_tee tee)
@@ -256,14 +207,14 @@ static int set_tee(struct json_pull *j, struct policy_identity *id, enum verifie
 static int read_sgx(struct json_pull *j, void *dst)
 {
     struct policy_identity *id = dst;
-    const struct member members[] = { { "mrenclave", read_32, &id->mrenclave },
-                                      { "mrsigner", read_32, &id->mrsigner },
-                                      { "isv_prod_id", read_isv_prod_id, id },
-                                      { "isv_svn_min", read_u16, &id->isv_svn_min },
-                                      { "config_id", read_64, &id->config_id },
-                                      { "config_svn_min", read_u16, &id->config_svn_min },
-                                      { "isv_family_id", read_16, &id->isv_family_id },
-                                      { "isv_ext_prod_id", read_16, &id->isv_ext_prod_id } };
+    const struct json_member members[] = { { "mrenclave", read_32, &id->mrenclave },
+                                           { "mrsigner", read_32, &id->mrsigner },
+                                           { "isv_prod_id", read_isv_prod_id, id },
+                                           { "isv_svn_min", json_read_u16, &id->isv_svn_min },
+                                           { "config_id", read_64, &id->config_id },
+                                           { "config_svn_min", json_read_u16, &id->config_svn_min },
+                                           { "isv_family_id", read_16, &id->isv_family_id },
+                                           { "isv_ext_prod_id", read_16, &id->isv_ext_prod_id } };
     int rc = set_tee(j, id, VERIFIER_TEE_SGX);
 
     if (rc == 0)
@@ -278,15 +229,15 @@ static int read_sgx(struct json_pull *j, void *dst)
 static int read_tdx(struct json_pull *j, void *dst)
 {
     struct policy_identity *id = dst;
-    const struct member members[] = { { "mrtd", read_48, &id->mrtd },
-                                      { "rtmr0", read_48, &id->rtmr[0] },
-                                      { "rtmr1", read_48, &id->rtmr[1] },
-                                      { "rtmr2", read_48, &id->rtmr[2] },
-                                      { "rtmr3", read_48, &id->rtmr[3] },
-                                      { "mrconfigid", read_48, &id->mrconfigid },
-                                      { "mrowner", read_48, &id->mrowner },
-                                      { "mrownerconfig", read_48, &id->mrownerconfig },
-                                      { "mrservicetd", read_48, &id->mrservicetd } };
+    const struct json_member members[] = { { "mrtd", read_48, &id->mrtd },
+                                           { "rtmr0", read_48, &id->rtmr[0] },
+                                           { "rtmr1", read_48, &id->rtmr[1] },
+                                           { "rtmr2", read_48, &id->rtmr[2] },
+                                           { "rtmr3", read_48, &id->rtmr[3] },
+                                           { "mrconfigid", read_48, &id->mrconfigid },
+                                           { "mrowner", read_48, &id->mrowner },
+                                           { "mrownerconfig", read_48, &id->mrownerconfig },
+                                           { "mrservicetd", read_48, &id->mrservicetd } };
     int rc = set_tee(j, id, VERIFIER_TEE_TDX);
 
     if (rc == 0)
@@ -299,13 +250,13 @@ static int read_tdx(struct json_pull *j, void *dst)
 static int read_snp(struct json_pull *j, void *dst)
 {
     struct policy_identity *id = dst;
-    const struct member members[] = { { "measurement", read_48, &id->measurement },
-                                      { "host_data", read_32, &id->host_data },
-                                      { "id_key_digest", read_48, &id->id_key_digest },
-                                      { "author_key_digest", read_48, &id->author_key_digest },
-                                      { "family_id", read_16, &id->family_id },
-                                      { "image_id", read_16, &id->image_id },
-                                      { "guest_svn_min", read_u32, &id->guest_svn_min } };
+    const struct json_member members[] = { { "measurement", read_48, &id->measurement },
+                                           { "host_data", read_32, &id->host_data },
+                                           { "id_key_digest", read_48, &id->id_key_digest },
+                                           { "author_key_digest", read_48, &id->author_key_digest },
+                                           { "family_id", read_16, &id->family_id },
+                                           { "image_id", read_16, &id->image_id },
+                                           { "guest_svn_min", json_read_u32, &id->guest_svn_min } };
     int rc = set_tee(j, id, VERIFIER_TEE_SNP);
 
     if (rc == 0)
@@ -317,11 +268,11 @@ static int read_snp(struct json_pull *j, void *dst)
 
 static int read_identity(struct json_pull *j, struct policy_identity *id)
 {
-    const struct member members[] = { { "name", read_name, id->name },
-                                      { "app_digest", read_48, &id->app_digest },
-                                      { "sgx", read_sgx, id },
-                                      { "tdx", read_tdx, id },
-                                      { "snp", read_snp, id } };
+    const struct json_member members[] = { { "name", read_name, id->name },
+                                           { "app_digest", read_48, &id->app_digest },
+                                           { "sgx", read_sgx, id },
+                                           { "tdx", read_tdx, id },
+                                           { "snp", read_snp, id } };
     int rc = read_members(j, members, ARRAY_COUNT(members));
 
     if (rc == 0 && !id->name[0])
@@ -399,8 +350,8 @@ static int read_statuses(struct json_pull *j, void *dst)
     memset(p->statuses, 0, sizeof p->statuses);
     while (rc >= 0 && (rc = json_pull_array_next(j)) > 0) {
         struct status_entry entry = { 0 };
-        const struct member members[] = { { "status", read_status_member, &entry },
-                                          { "grace_days", read_days_member, &entry } };
+        const struct json_member members[] = { { "status", read_status_member, &entry },
+                                               { "grace_days", read_days_member, &entry } };
 
         rc = json_pull_peek(j) == JSON_PULL_STRING ? read_status_name(j, &entry.status)
                                                    : read_members(j, members, ARRAY_COUNT(members));
@@ -430,13 +381,14 @@ static int read_advisories(struct json_pull *j, void *dst)
 static int read_intel(struct json_pull *j, void *dst)
 {
     struct verifier_policy *p = dst;
-    const struct member members[] = { { "tcb_status", read_statuses, p },
-                                      { "advisories", read_advisories, p },
-                                      { "tcb_evaluation_min", read_u32, &p->tcb_evaluation_min },
-                                      { "tcb_date_min", read_time, &p->tcb_date_min_s },
-                                      { "pce_svn_min", read_u16, &p->pce_svn_min },
-                                      { "qe_isv_svn_min", read_u16, &p->qe_isv_svn_min },
-                                      { "smt", read_not, &p->smt_refused } };
+    const struct json_member members[] = { { "tcb_status", read_statuses, p },
+                                           { "advisories", read_advisories, p },
+                                           { "tcb_evaluation_min", json_read_u32,
+                                             &p->tcb_evaluation_min },
+                                           { "tcb_date_min", read_time, &p->tcb_date_min_s },
+                                           { "pce_svn_min", json_read_u16, &p->pce_svn_min },
+                                           { "qe_isv_svn_min", json_read_u16, &p->qe_isv_svn_min },
+                                           { "smt", read_not, &p->smt_refused } };
 
     return read_members(j, members, ARRAY_COUNT(members));
 }
@@ -446,11 +398,11 @@ static int read_intel(struct json_pull *j, void *dst)
 static int read_tcb(struct json_pull *j, void *dst)
 {
     struct verifier_snp_tcb *tcb = dst;
-    const struct member members[] = { { "fmc", read_u8, &tcb->fmc },
-                                      { "bootloader", read_u8, &tcb->bootloader },
-                                      { "tee", read_u8, &tcb->tee },
-                                      { "snp", read_u8, &tcb->snp },
-                                      { "microcode", read_u8, &tcb->microcode } };
+    const struct json_member members[] = { { "fmc", json_read_u8, &tcb->fmc },
+                                           { "bootloader", json_read_u8, &tcb->bootloader },
+                                           { "tee", json_read_u8, &tcb->tee },
+                                           { "snp", json_read_u8, &tcb->snp },
+                                           { "microcode", json_read_u8, &tcb->microcode } };
 
     return read_members(j, members, ARRAY_COUNT(members));
 }
@@ -479,7 +431,7 @@ static int read_products(struct json_pull *j, void *dst)
 static int read_tcb_min(struct json_pull *j, void *dst)
 {
     struct verifier_policy *p = dst;
-    const struct member members[] = {
+    const struct json_member members[] = {
         { "Milan", read_tcb, &p->tcb_min[VERIFIER_SNP_MILAN] },
         { "Genoa", read_tcb, &p->tcb_min[VERIFIER_SNP_GENOA] },
         { "Turin", read_tcb, &p->tcb_min[VERIFIER_SNP_TURIN] },
@@ -504,15 +456,16 @@ static int read_csp_ids(struct json_pull *j, void *dst)
 static int read_amd(struct json_pull *j, void *dst)
 {
     struct verifier_policy *p = dst;
-    const struct member members[] = { { "products", read_products, p },
-                                      { "tcb_min", read_tcb_min, p },
-                                      { "vcek", read_bool, &p->vcek_accepted },
-                                      { "vlek", read_bool, &p->vlek_accepted },
-                                      { "csp_ids", read_csp_ids, p },
-                                      { "vmpl_max", read_u32, &p->vmpl_max },
-                                      { "smt", read_not, &p->smt_guest_refused },
-                                      { "migration", read_not, &p->migration_refused },
-                                      { "single_socket", read_bool, &p->single_socket_required } };
+    const struct json_member members[] = { { "products", read_products, p },
+                                           { "tcb_min", read_tcb_min, p },
+                                           { "vcek", read_bool, &p->vcek_accepted },
+                                           { "vlek", read_bool, &p->vlek_accepted },
+                                           { "csp_ids", read_csp_ids, p },
+                                           { "vmpl_max", json_read_u32, &p->vmpl_max },
+                                           { "smt", read_not, &p->smt_guest_refused },
+                                           { "migration", read_not, &p->migration_refused },
+                                           { "single_socket", read_bool,
+                                             &p->single_socket_required } };
 
     return read_members(j, members, ARRAY_COUNT(members));
 }
@@ -541,8 +494,8 @@ static int read_platforms(struct json_pull *j, void *dst)
 static int read_freshness(struct json_pull *j, void *dst)
 {
     struct verifier_policy *p = dst;
-    const struct member members[] = { { "nonce", read_bool, &p->nonce_required },
-                                      { "age_max_s", read_u32, &p->age_max_s } };
+    const struct json_member members[] = { { "nonce", read_bool, &p->nonce_required },
+                                           { "age_max_s", json_read_u32, &p->age_max_s } };
 
     return read_members(j, members, ARRAY_COUNT(members));
 }
@@ -561,16 +514,16 @@ static int read_version(struct json_pull *j, void *dst)
 static int read_policy(struct json_pull *j, struct verifier_policy *p)
 {
     bool has_version = false;
-    const struct member members[] = { { "version", read_version, &has_version },
-                                      { "name", read_name, p->name },
-                                      { "roots", read_roots, p },
-                                      { "tee", read_tees, p },
-                                      { "debug", read_bool, &p->debug },
-                                      { "identities", read_identities, p },
-                                      { "intel", read_intel, p },
-                                      { "amd", read_amd, p },
-                                      { "platforms", read_platforms, p },
-                                      { "freshness", read_freshness, p } };
+    const struct json_member members[] = { { "version", read_version, &has_version },
+                                           { "name", read_name, p->name },
+                                           { "roots", read_roots, p },
+                                           { "tee", read_tees, p },
+                                           { "debug", read_bool, &p->debug },
+                                           { "identities", read_identities, p },
+                                           { "intel", read_intel, p },
+                                           { "amd", read_amd, p },
+                                           { "platforms", read_platforms, p },
+                                           { "freshness", read_freshness, p } };
     int rc = read_members(j, members, ARRAY_COUNT(members));
 
     if (rc == 0)
