@@ -28,8 +28,16 @@
 
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+/* Each argument is evaluated once: many are loads of what another thread, or the host, changes meanwhile. */
+#define MIN(a, b) PICK_((a), <, (b), __COUNTER__)
+#define MAX(a, b) PICK_((a), >, (b), __COUNTER__)
+#define PICK_(a, than, b, id) PICK_AS_(a, than, b, id)
+#define PICK_AS_(a, than, b, id)                                                                   \
+    ({                                                                                             \
+        __auto_type pick_a_##id = a;                                                               \
+        __auto_type pick_b_##id = b;                                                               \
+        pick_a_##id than pick_b_##id ? pick_a_##id : pick_b_##id;                                  \
+    })
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)

@@ -188,7 +188,7 @@ static int data_load(struct image *img, uint64_t block, unsigned count, const ui
                      struct cached_page **ret)
 {
     struct cached_page *pages[2] = { NULL, NULL };
-    struct uptr src[2];
+    struct uptr src[2] = { { 0 } };
     uint8_t hash[2][SHA256_SIZE];
     int rc = 0;
 
