@@ -9,6 +9,7 @@
 #pragma once
 
 #include "abi/ocall.h"
+#include "tee/enclave/uptr.h"
 
 /* ---- sleeping and waking (tee/libos/task/wait.c is the only user) ---- */
 
@@ -54,6 +55,14 @@ int64_t ocall_sendto(int host_fd, const void *src, size_t size, int flags, const
 /* *ret_message_size: length of the datagram when larger than size (MSG_TRUNC); ret_flags: MSG_* of the answer. */
 int64_t ocall_recvfrom(int host_fd, void *dst, size_t size, int flags, void *ret_addr,
                        size_t *ret_addr_size, int *ret_flags);
+/*
+ * The same without a buffer of ours between: the bytes lie in the calling thread's frame, at ocall_stage(), where the caller copies them
+ * (uio_stage, uio_unstage). Any other OCALL of the thread overwrites them. size: at most OCALL_STAGE_SIZE.
+ */
+#define OCALL_STAGE_SIZE (128u * 1024)
+struct uptr ocall_stage(void);
+int64_t ocall_send_staged(int host_fd, size_t size, int flags);
+int64_t ocall_receive_staged(int host_fd, size_t size, int flags);
 int ocall_shutdown(int host_fd, int how);
 int ocall_getsockopt(int host_fd, int level, int name, void *ret_value, size_t *value_size);
 int ocall_setsockopt(int host_fd, int level, int name, const void *value, size_t value_size);

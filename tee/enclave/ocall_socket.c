@@ -98,6 +98,25 @@ int64_t ocall_recvfrom(int host_fd, void *dst, size_t size, int flags, void *ret
     return answer.result;
 }
 
+_Static_assert(OCALL_STAGE_SIZE <= DATA_SIZE_MAX, "staged bytes fit the frame");
+
+struct uptr ocall_stage(void)
+{
+    return (struct uptr){ tcb_self()->frame + offsetof(struct ocall_frame, buffer) +
+                          OCALL_ADDR_SIZE };
+}
+
+int64_t ocall_send_staged(int host_fd, size_t size, int flags)
+{
+    return ocall_simple(OCALL_sendto, (uint64_t)host_fd, size, (uint64_t)(uint32_t)flags, 0, size);
+}
+
+int64_t ocall_receive_staged(int host_fd, size_t size, int flags)
+{
+    return ocall_simple(OCALL_recvfrom, (uint64_t)host_fd, size, (uint64_t)(uint32_t)flags, 0,
+                        size);
+}
+
 int ocall_shutdown(int host_fd, int how)
 {
     return (int)ocall_simple(OCALL_shutdown, (uint64_t)host_fd, (uint64_t)how, 0, 0, 0);

@@ -102,11 +102,10 @@ END(user_raw_cmpxchg32)
     ret
 
 /*
- * int uptr_copy_words(void *dst, const void *src, size_t count): 8-byte moves only, both aligned to 8;
- * either side may be the host's. 0 or -EFAULT.
+ * size_t raw_copy_words(void *dst, const void *src, size_t count): words not done. 8-byte moves only; the side that is the
+ * host's is aligned to 8, the other may be any memory of the enclave, also the program's.
  */
-FUNCTION(uptr_copy_words)
-    xor %eax, %eax
+FUNCTION(raw_copy_words)
     xor %ecx, %ecx
     sub $4, %rdx
     jb 2f
@@ -129,9 +128,14 @@ FUNCTION(uptr_copy_words)
     inc %rcx
     dec %rdx
     jnz 3b
-4:  ret
-    EX_TABLE(1b, 4b, .Lraw_efault)
-END(uptr_copy_words)
+4:  mov %rdx, %rax
+    ret
+    /* Of the group that stopped, the words before the fault are moved one at a time. */
+5:  add $4, %rdx
+    jmp 3b
+    EX_TABLE(1b, 2b, 5b)
+    EX_TABLE(3b, 4b, 4b)
+END(raw_copy_words)
 
 /* int uptr_store_byte(void *dst, uint8_t byte): a store that is not 8 bytes wide (INTEL-SA-00615). */
 FUNCTION(uptr_store_byte)

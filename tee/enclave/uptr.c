@@ -23,11 +23,16 @@ bool uptr_is_outside(struct uptr src, uint64_t size)
     return src.addr >= enclave_config()->elrange_size;
 }
 
+static int copy_words(void *dst, const void *src, size_t count)
+{
+    return raw_copy_words(dst, src, count) ? -EFAULT : 0;
+}
+
 /* Bytes [from, to) of the aligned word at addr. */
 static int read_word_part(uint8_t *dst, uint64_t addr, unsigned from, unsigned to)
 {
     uint64_t word;
-    int rc = uptr_copy_words(&word, (const void *)addr, 1);
+    int rc = copy_words(&word, (const void *)addr, 1);
 
     if (rc == 0)
         memcpy(dst, (const uint8_t *)&word + from, to - from);
@@ -41,7 +46,7 @@ static int read_bounced(uint8_t *dst, uint64_t src, size_t size)
 
     while (size > 0) {
         size_t count = MIN(size / 8, ARRAY_COUNT(words));
-        int rc = uptr_copy_words(words, (const void *)src, count);
+        int rc = copy_words(words, (const void *)src, count);
 
         if (rc < 0)
             return rc;
@@ -73,7 +78,7 @@ int uptr_read(void *dst, struct uptr src, size_t size)
         size -= end - head;
     }
     if (rc == 0 && ((uintptr_t)to & 7) == 0) {
-        rc = uptr_copy_words(to, (const void *)from, size / 8);
+        rc = copy_words(to, (const void *)from, size / 8);
         if (rc == 0 && (size & 7) != 0)
             rc = read_word_part(to + (size & ~7ul), from + (size & ~7ul), 0, size & 7);
         return rc;
@@ -94,12 +99,12 @@ static int write_words(uint64_t dst, const uint8_t *src, size_t count)
     uint64_t words[32];
 
     if (((uintptr_t)src & 7) == 0)
-        return uptr_copy_words((void *)dst, src, count);
+        return copy_words((void *)dst, src, count);
     while (count > 0) {
         size_t n = MIN(count, ARRAY_COUNT(words));
 
         memcpy(words, src, n * 8);
-        if (uptr_copy_words((void *)dst, words, n) < 0)
+        if (copy_words((void *)dst, words, n) < 0)
             return -EFAULT;
         dst += n * 8;
         src += n * 8;
@@ -124,6 +129,35 @@ int uptr_write(struct uptr dst, const void *src, size_t size)
         rc = write_bytes(to + head + ((size - head) & ~7ul), from + head + ((size - head) & ~7ul),
                          (size - head) & 7);
     return rc;
+}
+
+size_t uptr_put_user(struct uptr dst, uintptr_t user, size_t size)
+{
+    size_t words = size / 8, left;
+    uint64_t last = 0;
+
+    if ((dst.addr & 7) != 0 || !uptr_is_outside(dst, ALIGN_UP(size, 8)))
+        return 0;
+    left = raw_copy_words((void *)dst.addr, (const void *)user, words);
+    if (left > 0 || (size & 7) == 0)
+        return (words - left) * 8;
+    left = user_raw_copy(&last, (const void *)(user + words * 8), size & 7);
+    return raw_copy_words((void *)(dst.addr + words * 8), &last, 1) ? words * 8 : size - left;
+}
+
+size_t uptr_get_user(uintptr_t user, struct uptr src, size_t size)
+{
+    size_t words = size / 8, left;
+    uint64_t last;
+
+    if ((src.addr & 7) != 0 || !uptr_is_outside(src, ALIGN_UP(size, 8)))
+        return 0;
+    left = raw_copy_words((void *)user, (const void *)src.addr, words);
+    if (left > 0 || (size & 7) == 0)
+        return (words - left) * 8;
+    if (raw_copy_words(&last, (const void *)(src.addr + words * 8), 1))
+        return words * 8;
+    return size - user_raw_copy((void *)(user + words * 8), &last, size & 7);
 }
 
 int uptr_read_u64(uint64_t *ret, struct uptr src)

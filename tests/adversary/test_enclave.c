@@ -100,6 +100,34 @@ void libos_thread_start(void *arg)
     thread_slot_exit();
 }
 
+/* Copies between program memory and the frame stop where a program page is not there, whatever the alignment. */
+static void check_staging(uint8_t *pages)
+{
+    uint8_t *end = pages + PAGE_SIZE; /* behind it is nothing */
+    uint8_t back[64];
+
+    for (size_t i = 0; i < PAGE_SIZE; i++)
+        pages[i] = (uint8_t)(i * 7);
+    for (size_t there = 0; there <= 40; there++) {
+        for (size_t size = there; size <= 48; size++) {
+            size_t moved = uptr_put_user(ocall_stage(), (uintptr_t)(end - there), size);
+
+            /* All that is there, or the whole words of it. */
+            CHECK(size == there ? moved == size : moved <= there && moved + 8 > there);
+            CHECK(uptr_read(back, ocall_stage(), moved) == 0);
+            CHECK(memcmp(back, end - there, moved) == 0);
+            memset(end - there, 0, there);
+            CHECK(uptr_get_user((uintptr_t)(end - there), ocall_stage(), size) <= there);
+            CHECK(memcmp(end - there, back, moved) == 0);
+            for (size_t i = PAGE_SIZE - there; i < PAGE_SIZE; i++)
+                pages[i] = (uint8_t)(i * 7);
+        }
+    }
+    CHECK(uptr_put_user((struct uptr){ (uintptr_t)back }, (uintptr_t)pages, 8) == 0);
+    CHECK(uptr_put_user(uptr_add(ocall_stage(), 4), (uintptr_t)pages, 8) == 0);
+    CHECK(uptr_get_user((uintptr_t)pages, (struct uptr){ (uintptr_t)back }, 8) == 0);
+}
+
 static void check_memory(void)
 {
     char *blocks[64];
@@ -126,6 +154,7 @@ static void check_memory(void)
     CHECK(user_raw_load32((uint32_t *)&probe, (const uint32_t *)0x700000000) == -EFAULT);
     CHECK(user_raw_zero((void *)0x700000000, 100) == 100);
     CHECK(enclave_commit(0x600000, 3, PROT_READ | PROT_WRITE) == 0);
+    check_staging((uint8_t *)0x602000);
     memset((void *)0x600000, 7, 3 * PAGE_SIZE);
     CHECK(enclave_protect(0x600000, 3, PROT_READ | PROT_WRITE, PROT_READ) == 0);
     CHECK(user_raw_zero((void *)0x600000, 8) == 8);

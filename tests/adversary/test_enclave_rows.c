@@ -308,12 +308,14 @@ static int64_t call_connect(unsigned round)
 
 static int64_t call_sendto(unsigned round)
 {
-    int64_t rc = ocall_sendto(3, "0123456789", 10, 0, "0123456789abcdef", 16);
+    int64_t rc = round % 2 ? ocall_send_staged(3, 10, 0)
+                           : ocall_sendto(3, "0123456789", 10, 0, "0123456789abcdef", 16);
 
     CHECK(rc <= 10);
     return rc;
 }
 
+/* Staged or not in turn: the same row. */
 static int64_t call_recvfrom(unsigned round)
 {
     static uint8_t address[OCALL_ADDR_SIZE + 8];
@@ -321,6 +323,8 @@ static int64_t call_recvfrom(unsigned round)
     int flags = 0;
     int64_t rc;
 
+    if (round % 2)
+        return counted(ocall_receive_staged(3, 24, 0), 24);
     memset(address, FILL, sizeof address);
     rc = counted(ocall_recvfrom(3, g_dst.bytes, 24, 0, address, &size, &flags), 24);
     CHECK(size <= OCALL_ADDR_SIZE && (flags & ~0x20a9) == 0 && (rc >= 0 || size == 0));

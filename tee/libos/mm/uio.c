@@ -5,6 +5,7 @@
 
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
+#include "tee/enclave/uptr.h"
 #include "tee/libos/mm/mm_private.h"
 #include "tee/libos/mm/user.h"
 
@@ -145,4 +146,61 @@ void uio_prefault(struct uio *u, size_t size, bool for_write)
             return;
         size -= part;
     }
+}
+
+/* ---- straight to and from the OCALL frame ---- */
+
+size_t uio_segment_left(const struct uio *u)
+{
+    unsigned i = u->index;
+
+    while (i < u->count && u->segments[i].size == 0)
+        i++;
+    return i < u->count ? u->segments[i].size - (i == u->index ? u->off : 0) : 0;
+}
+
+/* Where the next `size` bytes lie; 0: not program memory, or nothing is left. */
+static uintptr_t next_address(const struct uio *u, size_t *size)
+{
+    uintptr_t at;
+
+    if (u->index >= u->count)
+        return 0;
+    *size = MIN(*size, u->segments[u->index].size - u->off);
+    at = u->segments[u->index].base + u->off;
+    return u->is_kernel || user_range_ok(at, *size) ? at : 0;
+}
+
+size_t uio_stage(const struct uio *u, struct uptr dst, size_t size)
+{
+    uintptr_t at = next_address(u, &size);
+
+    return at ? uptr_put_user(dst, at, size) : 0;
+}
+
+size_t uio_unstage(struct uio *u, struct uptr src, size_t size)
+{
+    uintptr_t at = next_address(u, &size);
+    size_t moved = at ? uptr_get_user(at, src, size) : 0;
+
+    advance(u, moved);
+    return moved;
+}
+
+void uio_skip(struct uio *u, size_t size)
+{
+    while (size > 0 && u->index < u->count) {
+        size_t part = MIN(size, u->segments[u->index].size - u->off);
+
+        advance(u, part);
+        size -= part;
+    }
+}
+
+bool uio_is_present(const struct uio *u, size_t size, bool for_write)
+{
+    size_t part = size;
+    uintptr_t at = next_address(u, &part);
+
+    return at && part == size && (u->is_kernel || user_is_present(at, size, for_write));
 }

@@ -35,6 +35,17 @@ static int fault_in(struct mm *mm, uintptr_t addr, bool write)
     return rc == -EIO ? -EFAULT : rc;
 }
 
+bool user_is_present(uintptr_t addr, size_t size, bool for_write)
+{
+    uint8_t want = PAGE_PRESENT | (for_write ? PAGE_WRITE : PAGE_READ);
+    uintptr_t end = addr + size;
+
+    for (addr = ALIGN_DOWN(addr, PAGE_SIZE); addr < end; addr += PAGE_SIZE)
+        if ((page_state(addr) & want) != want)
+            return false;
+    return true;
+}
+
 /* Faults in what is absent of a large range before it is touched: cheaper than an exception. */
 static int prefault(struct mm *mm, uintptr_t addr, size_t size, bool write)
 {

@@ -30,6 +30,7 @@ MUST_CHECK int user_zero_mm(struct mm *mm, uintptr_t dst, size_t size);
  * under a lock of a file system faults only in the rare case that another thread unmaps them.
  * returns: 0; -EFAULT, -ENOMEM (some may be present then).
  */
+bool user_is_present(uintptr_t addr, size_t size, bool for_write); /* just now */
 MUST_CHECK int user_prefault(uintptr_t addr, size_t size, bool for_write);
 
 #define USER_GET(ret, addr) user_copy_in((ret), (addr), sizeof *(ret))
@@ -65,3 +66,15 @@ MUST_CHECK int64_t uio_put_zero(struct uio *u, size_t size);
 /* user_prefault() for the next `size` bytes (at most what is left); for_write: uio_put will follow. A bad
  * address is not an error here: the copy reports it. */
 void uio_prefault(struct uio *u, size_t size, bool for_write);
+/*
+ * Between the first segment that is left and memory outside the enclave (the OCALL frame), with no copy in between. Faults are not
+ * served, as serving one may use the frame: bytes moved, 0 when the page is not there. uio_stage does not consume, uio_skip does.
+ */
+struct uptr;
+size_t uio_stage(const struct uio *u, struct uptr dst, size_t size);
+size_t uio_unstage(struct uio *u, struct uptr src, size_t size);
+void uio_skip(struct uio *u, size_t size);
+/* The next `size` bytes lie in one segment whose pages are there just now. */
+bool uio_is_present(const struct uio *u, size_t size, bool for_write);
+/* Bytes of the first segment that is left. */
+size_t uio_segment_left(const struct uio *u);

@@ -15,6 +15,8 @@
 
 #define SMALL_SIZE 1024u /* copied over the stack */
 #define PIECE_SIZE 65536u
+#define SEND_PIECE_SIZE 32768u
+#define PREFAULT_SIZE_MAX 16384u /* of a receive: larger buffers are rarely filled */
 #define SEND_FLAGS (MSG_OOB | MSG_MORE | MSG_DONTROUTE | MSG_CONFIRM)
 
 int inet_host_open(struct inet_sock *s)
@@ -114,42 +116,54 @@ static int wait_host(struct inet_sock *s, uint16_t events, uint64_t timeout_ns, 
     return sock_wait_error(poll_host_wait(s->host_fd, events, *deadline), timeout_ns);
 }
 
-/* Sends size bytes of enclave memory. *ret_done counts them. */
-static int send_all(struct inet_sock *s, const uint8_t *src, size_t size, int flags,
-                    int64_t *ret_done)
+/* Bytes that are to be sent next, in the frame. Scattered ones meet in the buffer first, so that one send takes them all. */
+static int64_t stage(struct sock_msg *m, uint8_t *buffer, size_t space, size_t most)
 {
-    uint64_t deadline = 0;
+    size_t size = MIN(m->u->left, most), staged;
+    struct uio rest;
 
-    while (size) {
-        int64_t n =
-            ocall_sendto(s->host_fd, src, size, (flags & SEND_FLAGS) | MSG_NOSIGNAL, NULL, 0);
-        int rc;
-
-        if (n >= 0) {
-            src += n;
-            size -= (size_t)n;
-            *ret_done += n;
-            continue;
-        }
-        if (n != -EAGAIN)
-            return (int)n;
-        if (flags & MSG_DONTWAIT)
-            return -EAGAIN;
-        rc = wait_host(s, POLLOUT, s->base.send_timeout_ns, &deadline);
-        if (rc < 0)
-            return rc;
+    uio_prefault(m->u, size, false);
+    if (uio_segment_left(m->u) >= size) {
+        staged = uio_stage(m->u, ocall_stage(), size);
+        if (staged)
+            return (int64_t)staged;
     }
-    return 0;
+    rest = *m->u; /* not consumed here */
+    if (rest.segments == m->u->inline_segments)
+        rest.segments = rest.inline_segments;
+    int64_t n = uio_get(&rest, buffer, MIN(size, space));
+    if (n > 0) {
+        uio_init_kernel(&rest, buffer, (size_t)n);
+        n = (int64_t)uio_stage(&rest, ocall_stage(), (size_t)n);
+    }
+    return n;
 }
 
 static int64_t send_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *buffer, size_t space)
 {
+    uint64_t deadline = 0;
+    size_t most = OCALL_STAGE_SIZE;
     int64_t done = 0;
 
     while (m->u->left) {
-        int64_t n = uio_get(m->u, buffer, MIN(m->u->left, space));
-        int rc = n < 0 ? (int)n : send_all(s, buffer, (size_t)n, m->flags, &done);
+        int64_t size = stage(m, buffer, space, most), n;
+        int rc;
 
+        if (size <= 0)
+            return done ? done : size < 0 ? size : -EFAULT;
+        n = ocall_send_staged(s->host_fd, (size_t)size, (m->flags & SEND_FLAGS) | MSG_NOSIGNAL);
+        if (n > 0) {
+            uio_skip(m->u, (size_t)n);
+            done += n;
+        }
+        if (n == size)
+            continue;
+        most = SEND_PIECE_SIZE; /* the socket is filling: what it does not take was staged in vain */
+        if (n >= 0)
+            continue;
+        if (n != -EAGAIN || m->flags & MSG_DONTWAIT)
+            return done ? done : n;
+        rc = wait_host(s, POLLOUT, s->base.send_timeout_ns, &deadline);
         if (rc < 0)
             return done ? done : rc;
     }
@@ -181,15 +195,17 @@ static int64_t send_datagram(struct inet_sock *s, struct sock_msg *m, const stru
 
 int64_t inet_host_send(struct inet_sock *s, struct sock_msg *m, const struct inet_addr *to)
 {
+    bool is_stream = s->base.type != SOCK_DGRAM;
     uint8_t small[SMALL_SIZE];
     size_t space;
     uint8_t *buffer;
     int64_t n;
 
-    if (s->base.type == SOCK_DGRAM && m->u->left > UDP_SIZE_MAX)
+    if (!is_stream && m->u->left > UDP_SIZE_MAX)
         return -EMSGSIZE;
-    buffer = get_buffer(m->u->left, small, &space);
-    if (s->base.type != SOCK_DGRAM)
+    buffer =
+        get_buffer(is_stream && uio_segment_left(m->u) == m->u->left ? 0 : m->u->left, small, &space);
+    if (is_stream)
         n = send_stream(s, m, buffer, space);
     else
         n = space < m->u->left ? -ENOMEM : send_datagram(s, m, to, buffer);
@@ -198,28 +214,70 @@ int64_t inet_host_send(struct inet_sock *s, struct sock_msg *m, const struct ine
     return n;
 }
 
-static int64_t receive_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *buffer,
-                              size_t space)
+/* One receive through the buffer. returns: bytes; 0 at the end; negative errno. */
+static int64_t receive_buffered(struct inet_sock *s, struct sock_msg *m, int flags)
+{
+    uint8_t small[SMALL_SIZE];
+    size_t space, addr_size = 0;
+    uint8_t *buffer = get_buffer(m->u->left, small, &space);
+    int64_t n = ocall_recvfrom(s->host_fd, buffer, MIN(m->u->left, space), flags, NULL, &addr_size,
+                               NULL);
+
+    if (n > 0 && m->flags & MSG_TRUNC)
+        uio_skip(m->u, (size_t)n); /* TCP: thrown away */
+    else if (n > 0)
+        n = uio_put(m->u, buffer, (size_t)n);
+    if (buffer != small)
+        mem_free(buffer);
+    return n;
+}
+
+/* One receive, from the frame to the program. Its pages were there just now; one that another thread has taken away meanwhile comes
+ * back from a copy, as bringing it may use the frame. */
+static int64_t receive_staged(struct inet_sock *s, struct sock_msg *m, size_t size, int flags)
+{
+    int64_t n = ocall_receive_staged(s->host_fd, size, flags);
+    size_t done, left;
+
+    if (n <= 0)
+        return n;
+    done = uio_unstage(m->u, ocall_stage(), (size_t)n);
+    left = (size_t)n - done;
+    if (LIKELY(left == 0))
+        return n;
+    CLEANUP(mem_freep)
+    void *rest = mem_alloc(left);
+    if (!rest || uptr_read(rest, uptr_add(ocall_stage(), done), left) < 0)
+        return -ENOMEM;
+    n = uio_put(m->u, rest, left);
+    return n < 0 ? n : (int64_t)done + n;
+}
+
+static int64_t receive_once(struct inet_sock *s, struct sock_msg *m)
 {
     int flags = m->flags & (MSG_PEEK | MSG_OOB);
+    size_t size = MIN(m->u->left, OCALL_STAGE_SIZE);
+
+    if (m->flags & MSG_TRUNC || uio_segment_left(m->u) < size)
+        return receive_buffered(s, m, flags);
+    if (size <= PREFAULT_SIZE_MAX)
+        uio_prefault(m->u, size, true);
+    return uio_is_present(m->u, size, true) ? receive_staged(s, m, size, flags)
+                                            : receive_buffered(s, m, flags);
+}
+
+int64_t inet_host_receive(struct inet_sock *s, struct sock_msg *m)
+{
     bool all = m->flags & MSG_WAITALL && !(m->flags & MSG_PEEK);
     uint64_t deadline = 0;
     int64_t done = 0;
 
     while (m->u->left) {
-        size_t want = MIN(m->u->left, space);
-        size_t addr_size = 0;
-        int ret_flags = 0;
-        int64_t n = ocall_recvfrom(s->host_fd, buffer, want, flags, NULL, &addr_size, &ret_flags);
+        int64_t n = receive_once(s, m);
         int rc;
 
         if (n == 0)
             break;
-        if (n > 0 && m->flags & MSG_TRUNC) {
-            m->u->left -= (size_t)n; /* TCP: thrown away */
-        } else if (n > 0) {
-            n = uio_put(m->u, buffer, (size_t)n);
-        }
         if (n > 0) {
             done += n;
             if (!all)
@@ -233,18 +291,6 @@ static int64_t receive_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *
             return done ? done : rc;
     }
     return done;
-}
-
-int64_t inet_host_receive(struct inet_sock *s, struct sock_msg *m)
-{
-    uint8_t small[SMALL_SIZE];
-    size_t space;
-    uint8_t *buffer = get_buffer(m->u->left, small, &space);
-    int64_t n = receive_stream(s, m, buffer, space);
-
-    if (buffer != small)
-        mem_free(buffer);
-    return n;
 }
 
 static int64_t receive_datagram(struct inet_sock *s, struct sock_msg *m, uint8_t *buffer,

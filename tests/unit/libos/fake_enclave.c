@@ -226,6 +226,16 @@ size_t enclave_pages_limit(void)
     g_fault_jump = outer;                                                                          \
     return (size)-done
 
+size_t uptr_put_user(struct uptr dst, uintptr_t user, size_t size)
+{
+    return size - user_raw_copy((void *)dst.addr, (const void *)user, size);
+}
+
+size_t uptr_get_user(uintptr_t user, struct uptr src, size_t size)
+{
+    return size - user_raw_copy((void *)user, (const void *)src.addr, size);
+}
+
 size_t user_raw_copy(void *dst, const void *src, size_t size)
 {
     bool out = (uintptr_t)dst < ELRANGE_SIZE_DEFAULT;

@@ -3,11 +3,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "tee/enclave/ocall.h"
+#include "tee/libos/mm/user.h"
 #include "tests/unit/libos/poll_fake.h"
 
 enum poll_fake_lie g_poll_fake_lie;
@@ -99,8 +101,44 @@ int64_t ocall_recvfrom(int host_fd, void *dst, size_t size, int flags, void *ret
 
     lie_about_address(ret_addr);
     *ret_addr_size = m.msg_namelen;
-    *ret_flags = m.msg_flags;
+    if (ret_flags)
+        *ret_flags = m.msg_flags;
     return n;
+}
+
+/* ---- the frame, one for each thread ---- */
+
+static _Thread_local uint8_t g_stage[OCALL_STAGE_SIZE];
+
+struct uptr ocall_stage(void)
+{
+    return (struct uptr){ (uintptr_t)g_stage };
+}
+
+int64_t ocall_send_staged(int host_fd, size_t size, int flags)
+{
+    return ocall_sendto(host_fd, g_stage, size, flags, NULL, 0);
+}
+
+int64_t ocall_receive_staged(int host_fd, size_t size, int flags)
+{
+    return answer(recv(host_fd, g_stage, size, flags));
+}
+
+size_t uptr_put_user(struct uptr dst, uintptr_t user, size_t size)
+{
+    return user_copy_in((void *)dst.addr, user, size) < 0 ? 0 : size;
+}
+
+size_t uptr_get_user(uintptr_t user, struct uptr src, size_t size)
+{
+    return user_copy_out(user, (const void *)src.addr, size) < 0 ? 0 : size;
+}
+
+int uptr_read(void *dst, struct uptr src, size_t size)
+{
+    memcpy(dst, (const void *)src.addr, size);
+    return 0;
 }
 
 int ocall_shutdown(int host_fd, int how)
