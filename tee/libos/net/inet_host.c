@@ -158,7 +158,8 @@ static int64_t send_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *buf
         }
         if (n == size)
             continue;
-        most = SEND_PIECE_SIZE; /* the socket is filling: what it does not take was staged in vain */
+        most =
+            SEND_PIECE_SIZE; /* the socket is filling: what it does not take was staged in vain */
         if (n >= 0)
             continue;
         if (n != -EAGAIN || m->flags & MSG_DONTWAIT)
@@ -203,8 +204,8 @@ int64_t inet_host_send(struct inet_sock *s, struct sock_msg *m, const struct ine
 
     if (!is_stream && m->u->left > UDP_SIZE_MAX)
         return -EMSGSIZE;
-    buffer =
-        get_buffer(is_stream && uio_segment_left(m->u) == m->u->left ? 0 : m->u->left, small, &space);
+    buffer = get_buffer(is_stream && uio_segment_left(m->u) == m->u->left ? 0 : m->u->left, small,
+                        &space);
     if (is_stream)
         n = send_stream(s, m, buffer, space);
     else
@@ -220,8 +221,8 @@ static int64_t receive_buffered(struct inet_sock *s, struct sock_msg *m, int fla
     uint8_t small[SMALL_SIZE];
     size_t space, addr_size = 0;
     uint8_t *buffer = get_buffer(m->u->left, small, &space);
-    int64_t n = ocall_recvfrom(s->host_fd, buffer, MIN(m->u->left, space), flags, NULL, &addr_size,
-                               NULL);
+    int64_t n =
+        ocall_recvfrom(s->host_fd, buffer, MIN(m->u->left, space), flags, NULL, &addr_size, NULL);
 
     if (n > 0 && m->flags & MSG_TRUNC)
         uio_skip(m->u, (size_t)n); /* TCP: thrown away */
