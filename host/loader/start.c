@@ -210,6 +210,8 @@ int loader_start_prepare(struct loader *l, struct err *err)
     ocall_host_files_open(&l->ocall);
     s->version = START_VERSION;
     s->thread_slots = l->ocall.thread_limit;
+    l->ocall.rootfs = l->files[BUNDLE_ROOTFS].data;
+    l->ocall.rootfs_size = l->files[BUNDLE_ROOTFS].size;
     s->rootfs =
         (struct start_span){ (uint64_t)l->files[BUNDLE_ROOTFS].data, l->files[BUNDLE_ROOTFS].size };
     s->verity =

@@ -58,6 +58,8 @@ struct ocall_host {
     uint64_t signals;                     /* for the enclave, bit n-1; atomic */
     int mount_fds[START_MOUNT_COUNT_MAX]; /* O_PATH descriptors of host folders; -1 = none */
     int mount_count;
+    const uint8_t *rootfs; /* the mapped image of the root file system */
+    size_t rootfs_size;
     int host_file_fds[OCALL_HOST_FILE_COUNT]; /* of ocall_host_files_open */
     void *(*thread_main)(void *thread);       /* what a fresh host thread runs */
     pthread_attr_t thread_attr;

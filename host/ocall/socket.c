@@ -72,6 +72,19 @@ void ocall_serve_sendto(struct ocall_thread *t, struct ocall_frame *f)
                             size ? (const struct sockaddr *)f->buffer : NULL, size));
 }
 
+void ocall_serve_send_image(struct ocall_thread *t, struct ocall_frame *f)
+{
+    const struct ocall_host *h = t->host;
+    uint64_t size = t->args[1], off = t->args[2];
+
+    if (off > h->rootfs_size || size > h->rootfs_size - off) {
+        f->result = -EINVAL;
+        return;
+    }
+    f->result =
+        ocall_answer(send((int)t->args[0], h->rootfs + off, size, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
 void ocall_serve_recvfrom(struct ocall_thread *t, struct ocall_frame *f)
 {
     struct iovec data = { f->buffer + OCALL_ADDR_SIZE, data_size(t->args[1]) };

@@ -63,6 +63,8 @@ int64_t ocall_recvfrom(int host_fd, void *dst, size_t size, int flags, void *ret
 struct uptr ocall_stage(void);
 int64_t ocall_send_staged(int host_fd, size_t size, int flags);
 int64_t ocall_receive_staged(int host_fd, size_t size, int flags);
+/* Sends bytes of the root file system's image, which the host has too, without a copy of ours. */
+int64_t ocall_send_image(int host_fd, uint64_t off, size_t size);
 int ocall_shutdown(int host_fd, int how);
 int ocall_getsockopt(int host_fd, int level, int name, void *ret_value, size_t *value_size);
 int ocall_setsockopt(int host_fd, int level, int name, const void *value, size_t value_size);

@@ -117,6 +117,11 @@ int64_t ocall_receive_staged(int host_fd, size_t size, int flags)
                         size);
 }
 
+int64_t ocall_send_image(int host_fd, uint64_t off, size_t size)
+{
+    return ocall_simple(OCALL_send_image, (uint64_t)host_fd, size, off, 0, size);
+}
+
 int ocall_shutdown(int host_fd, int how)
 {
     return (int)ocall_simple(OCALL_shutdown, (uint64_t)host_fd, (uint64_t)how, 0, 0, 0);

@@ -315,6 +315,11 @@ static int64_t call_sendto(unsigned round)
     return rc;
 }
 
+static int64_t call_send_image(unsigned round)
+{
+    return counted(ocall_send_image(3, 4096, 24), 24);
+}
+
 /* Staged or not in turn: the same row. */
 static int64_t call_recvfrom(unsigned round)
 {

@@ -181,3 +181,43 @@ def test_client_inside_with_server_on_the_host(debian):
     out, _ = server.child.communicate(timeout=20)
     assert b'from the host' in server.out + out
     assert server.child.returncode == 0
+
+
+SENDFILE = """
+import os, shutil, socket
+out = socket.create_connection(('127.0.0.1', %d))
+name = '/usr/bin/perl'
+size = os.path.getsize(name)
+def send(fd, off, count):
+    while count and (n := os.sendfile(out.fileno(), fd, off, count)):
+        off, count = off + n, count - n
+with open(name, 'rb') as file:
+    send(file.fileno(), 0, size + 10)
+    send(file.fileno(), 4097, 10000)
+    send(file.fileno(), size - 5, 100)
+with open(name, 'r+b') as file:
+    file.seek(100000); file.write(b'changed'); file.flush()
+    send(file.fileno(), 0, 200000)
+    file.truncate(150001); file.seek(0, 2); file.write(b'longer again'); file.flush()
+    send(file.fileno(), 90000, size)
+"""
+
+
+def test_sendfile_of_the_image(debian):
+    """Bytes of the image, whatever is changed over them, as read would give them."""
+    with open(debian.folder + '/usr/bin/perl', 'rb') as file:
+        image = file.read()
+    changed = image[:100000] + b'changed' + image[100007:]
+    want = image + image[4097:14097] + image[-5:] + changed[:200000] + (changed[:150001] + b'longer again')[90000:]
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        server = Server(debian.enclave_command([PYTHON, '-c', 'print("go", flush=True);' + SENDFILE % listener.getsockname()[1]]), b'go')
+        listener.settimeout(20)
+        connection, _ = listener.accept()
+        connection.settimeout(20)
+        got = bytearray()
+        with connection:
+            while chunk := connection.recv(1 << 20):
+                got += chunk
+    server.child.communicate(timeout=20)
+    assert server.child.returncode == 0
+    assert got == want

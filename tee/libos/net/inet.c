@@ -306,6 +306,16 @@ static int64_t inet_send(struct socket *base, struct sock_msg *m)
     }
 }
 
+static int64_t inet_send_image(struct socket *base, uint64_t at, size_t size, bool nonblock)
+{
+    struct inet_sock *s = inet_of(base);
+
+    if (base->type == SOCK_DGRAM || inet_state(s) != INET_HOST)
+        return -EOPNOTSUPP;
+    int rc = sock_take_error(base);
+    return rc < 0 ? rc : inet_host_send_image(s, at, size, nonblock);
+}
+
 static int64_t inet_receive(struct socket *base, struct sock_msg *m)
 {
     struct inet_sock *s = inet_of(base);
@@ -438,6 +448,7 @@ static const struct sock_ops inet_ops = {
     .listen = inet_listen,
     .accept = inet_accept,
     .send = inet_send,
+    .send_image = inet_send_image,
     .receive = inet_receive,
     .shutdown = inet_shutdown,
     .poll = inet_poll,

@@ -108,6 +108,9 @@ MUST_CHECK int inet_host_bind(struct inet_sock *s, const struct inet_addr *addr)
 MUST_CHECK int inet_host_name(struct inet_sock *s, bool peer, struct inet_addr *ret);
 int inet_host_error(struct inet_sock *s);
 int64_t inet_host_send(struct inet_sock *s, struct sock_msg *m, const struct inet_addr *to);
+/* Bytes of the root file system's image, from where the host has it. */
+MUST_CHECK int64_t inet_host_send_image(struct inet_sock *s, uint64_t at, size_t size,
+                                        bool nonblock);
 int64_t inet_host_receive(struct inet_sock *s, struct sock_msg *m);
 /* One datagram if there is one: -EAGAIN. */
 int64_t inet_host_receive_datagram(struct inet_sock *s, struct sock_msg *m);

@@ -160,9 +160,38 @@ static int64_t send_stream(struct inet_sock *s, struct sock_msg *m, uint8_t *buf
             continue;
         most =
             SEND_PIECE_SIZE; /* the socket is filling: what it does not take was staged in vain */
-        if (n >= 0)
+        if (n > 0)
             continue;
+        if (n == 0)
+            n = -EIO; /* no Linux answers so: to ask for ever would be the host's wish */
         if (n != -EAGAIN || m->flags & MSG_DONTWAIT)
+            return done ? done : n;
+        rc = wait_host(s, POLLOUT, s->base.send_timeout_ns, &deadline);
+        if (rc < 0)
+            return done ? done : rc;
+    }
+    return done;
+}
+
+int64_t inet_host_send_image(struct inet_sock *s, uint64_t at, size_t size, bool nonblock)
+{
+    uint64_t deadline = 0;
+    int64_t done = 0;
+
+    while (size) {
+        int64_t n = ocall_send_image(s->host_fd, at, size);
+        int rc;
+
+        if (n > 0) {
+            at += (uint64_t)n;
+            size -= (size_t)n;
+            done += n;
+        }
+        if (n > 0)
+            continue;
+        if (n == 0)
+            n = -EIO; /* no Linux answers so: to ask for ever would be the host's wish */
+        if (n != -EAGAIN || nonblock)
             return done ? done : n;
         rc = wait_host(s, POLLOUT, s->base.send_timeout_ns, &deadline);
         if (rc < 0)

@@ -99,6 +99,8 @@ struct sock_ops {
     int (*pair)(struct socket *a, struct socket *b);
     int64_t (*send)(struct socket *s, struct sock_msg *m);
     int64_t (*receive)(struct socket *s, struct sock_msg *m);
+    /* write_image of vfs.h; optional. */
+    int64_t (*send_image)(struct socket *s, uint64_t at, size_t size, bool nonblock);
     int (*shutdown)(struct socket *s, uint32_t shut);
     uint32_t (*poll)(struct socket *s, struct poll_table *pt);
     int (*name)(struct socket *s, bool peer, struct sock_addr *ret);

@@ -73,15 +73,29 @@ static int64_t socket_read(struct file *f, struct uio *u, uint64_t *pos UNUSED)
     return s->ops->receive(s, &m);
 }
 
+/* What a send came to, with the signal of a broken stream. */
+static int64_t sent(const struct socket *s, int64_t n)
+{
+    if (n == -EPIPE && s->type != SOCK_DGRAM)
+        signal_send_thread(thread_current(), SIGPIPE, NULL);
+    return n;
+}
+
 static int64_t socket_write(struct file *f, struct uio *u, uint64_t *pos UNUSED)
 {
     struct socket *s = f->private_data;
     struct sock_msg m = { .u = u, .flags = f->flags & O_NONBLOCK ? MSG_DONTWAIT : 0 };
-    int64_t n = s->ops->send(s, &m);
 
-    if (n == -EPIPE && s->type != SOCK_DGRAM)
-        signal_send_thread(thread_current(), SIGPIPE, NULL);
-    return n;
+    return sent(s, s->ops->send(s, &m));
+}
+
+static int64_t socket_write_image(struct file *f, uint64_t at, size_t size)
+{
+    struct socket *s = f->private_data;
+
+    if (!s->ops->send_image)
+        return -EOPNOTSUPP;
+    return sent(s, s->ops->send_image(s, at, size, (f->flags & O_NONBLOCK) != 0));
 }
 
 static uint32_t socket_poll(struct file *f, struct poll_table *pt)
@@ -129,6 +143,7 @@ static void socket_release(struct file *f)
 static const struct file_ops socket_ops = {
     .read = socket_read,
     .write = socket_write,
+    .write_image = socket_write_image,
     .poll = socket_poll,
     .ioctl = socket_ioctl,
     .release = socket_release,

@@ -103,6 +103,30 @@ static void test_paths_stay_inside(void **state)
     assert_int_equal(call(OCALL_mount_utimens, "", 0, 0, 0), 0);
 }
 
+/* The image and nothing beside it. */
+static void test_send_image_bounds(void **state)
+{
+    uint8_t image[64], got[64];
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    for (unsigned i = 0; i < sizeof image; i++)
+        image[i] = (uint8_t)i;
+    g_host.rootfs = image;
+    g_host.rootfs_size = sizeof image;
+    assert_int_equal(call(OCALL_send_image, NULL, (uint64_t)pair[0], 10, 54), 10);
+    assert_int_equal(read(pair[1], got, sizeof got), 10);
+    assert_memory_equal(got, image + 54, 10);
+    assert_int_equal(call(OCALL_send_image, NULL, (uint64_t)pair[0], 11, 54), -EINVAL);
+    assert_int_equal(call(OCALL_send_image, NULL, (uint64_t)pair[0], 1, 64), -EINVAL);
+    assert_int_equal(call(OCALL_send_image, NULL, (uint64_t)pair[0], UINT64_MAX, 1), -EINVAL);
+    assert_int_equal(call(OCALL_send_image, NULL, (uint64_t)pair[0], 2, UINT64_MAX), -EINVAL);
+    g_host.rootfs = NULL;
+    g_host.rootfs_size = 0;
+    close(pair[0]);
+    close(pair[1]);
+}
+
 static void test_unknown_mount(void **state)
 {
     assert_true(call(OCALL_mount_open, "file", 1, O_RDONLY, 0) < 0);
@@ -431,12 +455,17 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_reads_file),   cmocka_unit_test(test_paths_stay_inside),
-        cmocka_unit_test(test_unknown_mount),     cmocka_unit_test(test_names),
-        cmocka_unit_test(test_unknown_number),    cmocka_unit_test(test_host_file_names),
-        cmocka_unit_test(test_wake_before_sleep), cmocka_unit_test(test_sets_end_with_wakes),
-        cmocka_unit_test(test_seccomp_list),      cmocka_unit_test(test_wake_before_sleep),
-        cmocka_unit_test(test_seccomp_list),      cmocka_unit_test(test_seccomp_arguments),
+        cmocka_unit_test(test_open_reads_file),
+        cmocka_unit_test(test_paths_stay_inside),
+        cmocka_unit_test(test_send_image_bounds),
+        cmocka_unit_test(test_unknown_mount),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_unknown_number),
+        cmocka_unit_test(test_host_file_names),
+        cmocka_unit_test(test_wake_before_sleep),
+        cmocka_unit_test(test_sets_end_with_wakes),
+        cmocka_unit_test(test_seccomp_list),
+        cmocka_unit_test(test_seccomp_arguments),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -125,6 +125,12 @@ int64_t ocall_receive_staged(int host_fd, size_t size, int flags)
     return answer(recv(host_fd, g_stage, size, flags));
 }
 
+int64_t ocall_send_image(int host_fd, uint64_t off, size_t size)
+{
+    errno = EINVAL;
+    return answer(-1);
+}
+
 size_t uptr_put_user(struct uptr dst, uintptr_t user, size_t size)
 {
     return user_copy_in((void *)dst.addr, user, size) < 0 ? 0 : size;

@@ -231,6 +231,26 @@ int erofs_page_get(struct erofs *fs, const struct erofs_inode *inode, uint64_t i
     return 0;
 }
 
+int64_t erofs_extent(struct erofs *fs, const struct erofs_inode *inode, uint64_t off, size_t size,
+                     uint64_t *ret_at)
+{
+    uint64_t whole = inode->layout == EROFS_FLAT_INLINE ? ALIGN_DOWN(inode->size, VERITY_BLOCK_SIZE)
+                                                        : inode->size;
+    uint64_t end = off < whole ? off + MIN(size, whole - off) : off;
+
+    for (uint64_t at = off; at < end; at = ALIGN_DOWN(at, VERITY_BLOCK_SIZE) + VERITY_BLOCK_SIZE) {
+        struct erofs_span span;
+        int rc = erofs_page_get(fs, inode, at >> EROFS_BLOCK_BITS,
+                                (end - at - 1) >> EROFS_BLOCK_BITS, &span);
+
+        if (rc < 0)
+            return rc;
+        page_cache_put(span.page);
+    }
+    *ret_at = (inode->data_block << EROFS_BLOCK_BITS) + off;
+    return (int64_t)(end - off);
+}
+
 int64_t erofs_read(struct erofs *fs, const struct erofs_inode *inode, uint64_t off, void *dst,
                    size_t size)
 {

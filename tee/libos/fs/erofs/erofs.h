@@ -55,6 +55,10 @@ MUST_CHECK int erofs_inode_get(struct erofs *fs, uint64_t nid, struct erofs_inod
  * wanted next. */
 MUST_CHECK int erofs_page_get(struct erofs *fs, const struct erofs_inode *inode, uint64_t index,
                               uint64_t ahead, struct erofs_span *ret);
+/* How many bytes of [off, off + size) lie in one piece of the image, from *ret_at on; all of them verified. 0: none (beyond the end, or
+ * in an inline tail). */
+MUST_CHECK int64_t erofs_extent(struct erofs *fs, const struct erofs_inode *inode, uint64_t off,
+                                size_t size, uint64_t *ret_at);
 /* Bytes copied, 0 at the end. */
 MUST_CHECK int64_t erofs_read(struct erofs *fs, const struct erofs_inode *inode, uint64_t off,
                               void *dst, size_t size);

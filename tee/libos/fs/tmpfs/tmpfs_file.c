@@ -352,6 +352,7 @@ const struct file_ops tmpfs_file_ops = {
     .allocate = tmpfs_allocate,
     .map_page = tmpfs_map_page,
     .image_id = tmpfs_image_id,
+    .image_extent = tmpfs_image_extent,
     .share_page = tmpfs_share_page,
     .shared_page = tmpfs_shared_page,
     .write_sealed = tmpfs_write_sealed,

@@ -154,6 +154,7 @@ void tmpfs_page_uncharge(struct tmpfs *fs);
 
 /* file_ops of mappings (tmpfs_map.c). */
 uint64_t tmpfs_image_id(struct file *f);
+int64_t tmpfs_image_extent(struct file *f, uint64_t off, size_t size, uint64_t *ret_at);
 MUST_CHECK int tmpfs_map_page(struct file *f, uint64_t off, void *page);
 MUST_CHECK int tmpfs_share_page(struct file *f, uint64_t off, void *page);
 uintptr_t tmpfs_shared_page(struct file *f, uint64_t off);

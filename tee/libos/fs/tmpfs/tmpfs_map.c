@@ -12,6 +12,8 @@
 #include "tee/libos/fs/tmpfs/tmpfs_page.h"
 #include "tee/libos/mm/mm.h"
 
+#define EXTENT_SIZE_MAX (256u << 10) /* that is verified under the lock */
+
 static struct node *node_of_file(struct file *f)
 {
     return node_of(f->inode);
@@ -25,6 +27,25 @@ uint64_t tmpfs_image_id(struct file *f)
     return n->has_lower && !__atomic_load_n(&n->kept, __ATOMIC_ACQUIRE) && n->nlink > 0
                ? n->lower.nid + 1
                : 0;
+}
+
+int64_t tmpfs_image_extent(struct file *f, uint64_t off, size_t size, uint64_t *ret_at)
+{
+    struct node *n = node_of_file(f);
+    uint64_t index = off / PAGE_SIZE, end;
+    int64_t run = 0;
+
+    if (!n->has_lower)
+        return 0;
+    mutex_lock(&n->inode.lock);
+    end = MIN(n->size, n->file.lower_size);
+    if (page_index_next(&n->file.pages, &index))
+        end = MIN(end, index * PAGE_SIZE); /* from here on it is changed */
+    if (off < end)
+        run = erofs_extent(n->fs->lower, &n->lower, off, MIN(MIN(size, end - off), EXTENT_SIZE_MAX),
+                           ret_at);
+    mutex_unlock(&n->inode.lock);
+    return run;
 }
 
 int tmpfs_map_page(struct file *f, uint64_t off, void *page)

@@ -128,6 +128,12 @@ struct file_ops {
     /* Not 0: the file's content is what the verified image holds, and the number tells it from all other such
      * files. Takes no locks; optional. */
     uint64_t (*image_id)(struct file *f);
+    /* How many of `size` bytes at off lie in one piece of the root file system's image, verified just now, from *ret_at on; 0:
+     * none. -EIO. Optional. */
+    int64_t (*image_extent)(struct file *f, uint64_t off, size_t size, uint64_t *ret_at);
+    /* Writes bytes of that image from where the host has it, for files that show the host in the clear what is written to them.
+     * -EOPNOTSUPP: not this one. Optional. */
+    int64_t (*write_image)(struct file *f, uint64_t at, size_t size);
     /* MAP_SHARED: `page` becomes the file's own storage of that page (its content is moved there) until
      * unshare_page moves it back. -EBUSY: another page is the storage, at shared_page (0: none is). NULL: shared
      * writable mappings are refused with -ENODEV. */
