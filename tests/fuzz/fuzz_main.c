@@ -10,9 +10,13 @@
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mutate.h"
 
 #define SEED_SIZE_MAX (1u << 20)
 #define MUTATIONS 400
+#define MUTATIONS_STRUCTURED 100 /* where the target has a mutator of its own */
+
+#pragma weak LLVMFuzzerCustomMutator
 
 static uint64_t g_state;
 
@@ -34,6 +38,51 @@ static void run(const uint8_t *data, size_t size)
     memcpy(copy, data, size);
     LLVMFuzzerTestOneInput(copy, size);
     free(copy);
+}
+
+/* Exchanges, drops or repeats a byte: for the parts that a target's own mutator leaves to it. */
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size)
+{
+    size_t at = size ? next_random() % size : 0;
+
+    switch (next_random() % 4) {
+    case 0:
+        if (size > 1) {
+            memmove(data + at, data + at + 1, size - at - 1);
+            return size - 1;
+        }
+        break;
+    case 1:
+        if (size > 0 && size < max_size) {
+            memmove(data + at + 1, data + at, size - at);
+            return size + 1;
+        }
+        break;
+    default:
+        break;
+    }
+    if (size > 0)
+        data[at] = (uint8_t)next_random();
+    return size;
+}
+
+/* By the target's own mutator, one upon the other. */
+static void run_structured(const uint8_t *seed, size_t size)
+{
+    size_t room = 2 * size + 4096, at = size;
+    uint8_t *data = malloc(room);
+
+    if (data == NULL)
+        abort();
+    for (unsigned i = 0; i < MUTATIONS_STRUCTURED; i++) {
+        if (i % 8 == 0) { /* from the seed again: most are no longer accepted after a few */
+            memcpy(data, seed, size);
+            at = size;
+        }
+        at = LLVMFuzzerCustomMutator(data, at, room, (unsigned)next_random());
+        run(data, at);
+    }
+    free(data);
 }
 
 static void run_mutations(const uint8_t *seed, size_t size)
@@ -82,10 +131,14 @@ int main(int argc, char **argv)
         size = fread(seed, 1, sizeof seed, file);
         fclose(file);
         run(seed, size);
-        run_mutations(seed, size);
+        if (LLVMFuzzerCustomMutator != NULL)
+            run_structured(seed, size);
+        else
+            run_mutations(seed, size);
         count++;
     }
     closedir(folder);
-    printf("%u seeds, %u mutations each\n", count, MUTATIONS);
+    printf("%u seeds, %u mutations each\n", count,
+           LLVMFuzzerCustomMutator != NULL ? MUTATIONS_STRUCTURED : MUTATIONS);
     return count == 0;
 }
