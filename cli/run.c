@@ -27,7 +27,10 @@ static const char g_usage[] =
     "  --verbose   say more about what the enclave does\n"
     "  --env       set a variable that the image lets the host set\n"
     "  -v          give a host folder for a mount that the image names; its content is not "
-    "trusted\n";
+    "trusted\n"
+    "  --quote-socket  socket of the quoting service (else CLOCHE_QUOTE_SOCKET, else the "
+    "machine's)\n"
+    "  --collateral    collateral to staple to evidence (else CLOCHE_COLLATERAL)\n";
 
 /* Path of the loader beside this program. */
 static int find_loader(char *path, size_t size)
@@ -47,7 +50,8 @@ static int find_loader(char *path, size_t size)
 
 static bool takes_value(const char *option)
 {
-    return strcmp(option, "--env") == 0 || strcmp(option, "-v") == 0;
+    return strcmp(option, "--env") == 0 || strcmp(option, "-v") == 0 ||
+           strcmp(option, "--quote-socket") == 0 || strcmp(option, "--collateral") == 0;
 }
 
 static bool is_flag(const char *option)

@@ -17,8 +17,9 @@
 struct loader_options {
     const char *image;
     bool explain, verbose;
-    bool tty;   /* -t: the program gets a terminal inside the enclave */
-    bool input; /* -i: with -t, what is typed here is typed there */
+    bool tty;                              /* -t: the program gets a terminal inside the enclave */
+    bool input;                            /* -i: with -t, what is typed here is typed there */
+    const char *quote_socket, *collateral; /* of struct quote_options; NULL: not given */
     unsigned env_count;
     const char *env[LOADER_ENV_MAX]; /* "NAME=value" */
     unsigned mount_count;

@@ -17,7 +17,8 @@
 
 static const char g_usage[] =
     "usage: cloche-loader [--image PATH] [-i] [-t] [--explain] [--verbose] [--env NAME=VALUE]...\n"
-    "                     [-v HOSTDIR:/path]... [--] [ARGUMENT...]\n";
+    "                     [-v HOSTDIR:/path]... [--quote-socket PATH] [--collateral PATH]\n"
+    "                     [--] [ARGUMENT...]\n";
 
 /* Options without a value. false: name is none of them. */
 static bool take_flag(const char *name, struct loader_options *o)
@@ -52,6 +53,10 @@ int loader_options_parse(int argc, char **argv, struct loader_options *ret, stru
             return err_set(err, -EINVAL, "%s: unknown option, or its value is missing", name);
         } else if (strcmp(name, "--image") == 0) {
             ret->image = argv[++i];
+        } else if (strcmp(name, "--quote-socket") == 0) {
+            ret->quote_socket = argv[++i];
+        } else if (strcmp(name, "--collateral") == 0) {
+            ret->collateral = argv[++i];
         } else if (strcmp(name, "--env") == 0) {
             if (ret->env_count == LOADER_ENV_MAX || !strchr(argv[i + 1], '='))
                 return err_set(err, -EINVAL, "--env %s: expected NAME=VALUE, at most %u times",

@@ -267,6 +267,7 @@ void loader_run(struct loader *l)
 {
     struct ocall_host *h = &l->ocall;
     const struct ocall_seccomp_options seccomp = { .exec_end = l->descriptor.elrange_size,
+                                                   .has_quote = h->quote != NULL,
                                                    .has_mounts = l->options.mount_count > 0 };
 
     h->backend = l->backend;

@@ -16,6 +16,7 @@
 #include <x86intrin.h>
 
 #include "host/loader/loader.h"
+#include "host/quote/quote.h"
 
 extern char **environ;
 
@@ -194,6 +195,16 @@ static int threads_set(struct loader *l, struct err *err)
     return 0;
 }
 
+static int quote_set(struct loader *l, struct err *err)
+{
+    struct quote_options options = { .socket_path = l->options.quote_socket,
+                                     .collateral_path = l->options.collateral,
+                                     .emulated = l->backend->emulated };
+    int rc = quote_open(&options, &l->ocall.quote, err);
+
+    return rc == -ENODEV ? 0 : rc;
+}
+
 int loader_start_prepare(struct loader *l, struct err *err)
 {
     struct enclave_start *s = &l->start;
@@ -205,6 +216,8 @@ int loader_start_prepare(struct loader *l, struct err *err)
         rc = arguments_set(l, err);
     if (rc == 0)
         rc = mounts_set(l, err);
+    if (rc == 0)
+        rc = quote_set(l, err);
     if (rc < 0)
         return rc;
     ocall_host_files_open(&l->ocall);

@@ -19,6 +19,7 @@
 #include "host/sgx/backend.h"
 
 struct ocall_host;
+struct quote_service;
 
 #define OCALL_HOST_FILE_COUNT 3u /* resolv.conf, hosts, hostname */
 
@@ -61,6 +62,7 @@ struct ocall_host {
     const uint8_t *rootfs; /* the mapped image of the root file system */
     size_t rootfs_size;
     int host_file_fds[OCALL_HOST_FILE_COUNT]; /* of ocall_host_files_open */
+    struct quote_service *quote;              /* NULL: this machine has none */
     void *(*thread_main)(void *thread);       /* what a fresh host thread runs */
     pthread_attr_t thread_attr;
     unsigned

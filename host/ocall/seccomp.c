@@ -65,7 +65,7 @@ static const uint16_t g_needs_always[] = {
     NEEDS(prctl, sched_getaffinity, clock_gettime, timer_settime, getrandom) LIST_END
 };
 
-/* Rows that only an image with host folders uses. */
+/* Rows by name: those of host folders and of the quoting service are only there for enclaves that have them. */
 static const struct {
     const uint16_t *needs;
     const char *name;
@@ -107,7 +107,7 @@ static const struct rule g_rules[] = {
     { SYS_mprotect, RULE_EXEC_BELOW, 0 },
     { SYS_clone3, RULE_ENOSYS, 0 },
     { SYS_clone, RULE_ONE_OF, 0, SET(CLONE_PTHREAD) },
-    { SYS_socket, RULE_ONE_OF, 0, SET(AF_INET, AF_INET6) },
+    { SYS_socket, RULE_ONE_OF, 0, SET(AF_INET, AF_INET6, AF_UNIX) },
     { SYS_socket, RULE_ONE_OF, 1, SET(SOCK_STREAM | SOCK_FLAGS, SOCK_DGRAM | SOCK_FLAGS) },
     { SYS_setsockopt, RULE_ONE_OF, 1,
       SET(SOL_SOCKET, IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6) },
@@ -117,7 +117,7 @@ static const struct rule g_rules[] = {
           SGX_IOC_ENCLAVE_MODIFY_TYPES, SGX_IOC_ENCLAVE_REMOVE_PAGES) },
     { SYS_prctl, RULE_ONE_OF, 0, SET(PR_SET_TIMERSLACK, PR_SET_SYSCALL_USER_DISPATCH) },
     { SYS_fcntl, RULE_ONE_OF, 1, SET(F_GETFL) },
-    { SYS_tgkill, RULE_ONE_OF, 0, SET(0) }, /* the own process: set when it is known */
+    { SYS_tgkill, RULE_ONE_OF, 0, SET(0) }, /* rule_value: the own process */
 };
 
 /* ---- the program ---- */
@@ -146,6 +146,17 @@ static void emit_load(struct program *p, unsigned argument, bool high)
                   offsetof(struct seccomp_data, args) + argument * 8 + (high ? 4u : 0u)));
 }
 
+/* What is known only now: the own process, and whether there is a service behind a UNIX socket. */
+static uint32_t rule_value(const struct ocall_seccomp_options *options, const struct rule *r,
+                           unsigned i)
+{
+    if (r->call == SYS_tgkill)
+        return (uint32_t)getpid();
+    if (r->call == SYS_socket && r->argument == 0 && r->values[i] == AF_UNIX && !options->has_quote)
+        return r->values[0];
+    return r->values[i];
+}
+
 /* Falls through when the rule is kept, else returns EPERM. */
 static void emit_rule(struct program *p, const struct rule *r)
 {
@@ -155,7 +166,7 @@ static void emit_rule(struct program *p, const struct rule *r)
     case RULE_ONE_OF:
         emit_load(p, r->argument, false);
         for (unsigned i = 0; i < r->count; i++) {
-            value = r->call == SYS_tgkill ? (uint32_t)getpid() : r->values[i];
+            value = rule_value(p->options, r, i);
             EMIT(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, r->count - i, 0));
         }
         RET(SECCOMP_RET_ERRNO | EPERM);
@@ -196,12 +207,21 @@ static int compare(const void *a, const void *b)
     return (int)*(const uint16_t *)a - *(const uint16_t *)b;
 }
 
+static bool row_is_wanted(const char *name, const struct ocall_seccomp_options *options)
+{
+    if (strncmp(name, "mount_", 6) == 0)
+        return options->has_mounts;
+    if (strncmp(name, "quote", 5) == 0)
+        return options->has_quote;
+    return true;
+}
+
 size_t ocall_seccomp_list(const struct ocall_seccomp_options *options, uint16_t *ret, size_t max)
 {
     size_t count = 0, unique = 0;
 
     for (size_t i = 0; i < ARRAY_COUNT(g_rows); i++)
-        if (options->has_mounts || strncmp(g_rows[i].name, "mount_", 6) != 0)
+        if (row_is_wanted(g_rows[i].name, options))
             for (const uint16_t *n = g_rows[i].needs; *n != LIST_END && count < max; n++)
                 ret[count++] = *n;
     qsort(ret, count, sizeof *ret, compare);

@@ -15,6 +15,7 @@
 struct ocall_seccomp_options {
     uint64_t exec_end; /* memory may be made executable below this address only: the end of ELRANGE,
                         * a multiple of 4 GiB */
+    bool has_quote;    /* the machine has a quoting service, behind a UNIX socket */
     bool has_mounts;   /* the image has host folders: calls that take paths */
 };
 

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "abi/evidence.h"
 #include "abi/ocall.h"
 #include "tee/enclave/uptr.h"
 
@@ -94,6 +95,17 @@ int ocall_file_truncate(int host_fd, uint64_t size);
 int ocall_file_sync(int host_fd, bool data_only);
 /* Entries as bytes of struct linux_dirent64; restart begins at the first. Entries are checked. */
 int64_t ocall_file_getdents(int host_fd, void *dst, size_t size, bool restart);
+
+/* ---- the quoting service; all that it says is checked by whoever verifies the quote. Wait for seconds at most ---- */
+
+/* returns: 0; -ENODEV no service; -EAGAIN, -ETIMEDOUT; -EIO it failed, or answered with nonsense. */
+int ocall_quote_target(struct evidence_target *ret);
+/* dst: EVIDENCE_QUOTE_SIZE_MAX bytes. The quote is over request->report's body. returns: bytes; errors as above. */
+int64_t ocall_quote(const struct evidence_quote_request *request, void *dst);
+/* Bytes from off on of what the host has as collateral for the quote's platform; *ret_total: of all of it.
+ * returns: bytes; -ENODATA the host has none; errors as above. */
+int64_t ocall_quote_collateral(const void *quote, size_t quote_size, uint64_t off, void *dst,
+                               size_t size, uint32_t *ret_total);
 
 /* ---- rest ---- */
 

@@ -7,8 +7,8 @@
 #include "tee/enclave/runtime.h"
 #include "tee/enclave/string.h"
 
-void sgx_report_create(const struct sgx_targetinfo *target, const uint8_t data[64],
-                       struct sgx_report *ret)
+int sgx_report_create(const struct sgx_targetinfo *target, const uint8_t data[64],
+                      struct sgx_report *ret)
 {
     struct sgx_targetinfo target_copy ALIGNED(512);
     struct sgx_report report ALIGNED(512);
@@ -17,8 +17,9 @@ void sgx_report_create(const struct sgx_targetinfo *target, const uint8_t data[6
     memcpy(&target_copy, target, sizeof target_copy);
     memcpy(data_copy, data, sizeof data_copy);
     if (enclu_key(SGX_EREPORT, &target_copy, data_copy, &report) != 0)
-        enclave_panic("EREPORT failed");
+        return -EINVAL;
     memcpy(ret, &report, sizeof *ret);
+    return 0;
 }
 
 int sgx_key_get(const struct sgx_keyrequest *request, uint8_t ret_key[16])

@@ -4,9 +4,10 @@
 
 #include "abi/sgx_arch.h"
 
-/* A report about this enclave for the enclave that target describes, over 64 bytes of data. */
-void sgx_report_create(const struct sgx_targetinfo *target, const uint8_t data[64],
-                       struct sgx_report *ret);
+/* A report about this enclave for the enclave that target describes, over 64 bytes of data.
+ * returns: 0; -EINVAL the CPU takes no such TARGETINFO (reserved bytes that are not zero). */
+MUST_CHECK int sgx_report_create(const struct sgx_targetinfo *target, const uint8_t data[64],
+                                 struct sgx_report *ret);
 /* A key that only this CPU gives, only to enclaves that the request's policy lets have it.
  * returns: 0; -EINVAL the request is malformed or asks for a newer SVN than the enclave has. */
 MUST_CHECK int sgx_key_get(const struct sgx_keyrequest *request, uint8_t ret_key[16]);

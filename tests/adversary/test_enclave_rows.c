@@ -14,6 +14,7 @@
 #include "tee/enclave/log.h"
 #include "tee/enclave/ocall.h"
 #include "tee/enclave/runtime.h"
+#include "tee/enclave/sgx.h"
 #include "tee/enclave/string.h"
 
 #define GUARD 0x5ca1ab1e5ca1ab1eull
@@ -512,6 +513,57 @@ static int64_t call_file_getdents(unsigned round)
 static int64_t call_host_file(unsigned round)
 {
     return counted(ocall_host_file("hosts", g_dst.bytes, 80), 80);
+}
+
+/* ---- the quoting service ---- */
+
+/* A TARGETINFO that is let through is one that EREPORT takes. */
+static int64_t call_quote_target(unsigned round)
+{
+    static struct {
+        struct evidence_target target;
+        uint64_t guard;
+    } t;
+    struct sgx_report report;
+    int rc;
+
+    memset(&t, FILL, sizeof t);
+    rc = ocall_quote_target(&t.target);
+    CHECK(t.guard == 0x3333333333333333 && rc <= 0);
+    if (rc < 0) {
+        CHECK(t.target.targetinfo.mrenclave[0] == FILL && t.target.att_key_id.bytes[0] == FILL);
+        return rc;
+    }
+    CHECK(t.target.att_key_id.size <= EVIDENCE_ATT_KEY_ID_SIZE_MAX);
+    CHECK(sgx_report_create(&t.target.targetinfo, g_dst.bytes, &report) <= 0);
+    return rc;
+}
+
+/* A quote that is let through is over the report that was asked about. */
+static int64_t call_quote(unsigned round)
+{
+    static uint8_t quote[EVIDENCE_QUOTE_SIZE_MAX + 8];
+    static struct evidence_quote_request request;
+    int64_t rc;
+
+    memset(&request, (int)round, sizeof request);
+    memset(quote, FILL, sizeof quote);
+    rc = ocall_quote(&request, quote);
+    CHECK(rc <= EVIDENCE_QUOTE_SIZE_MAX && quote[EVIDENCE_QUOTE_SIZE_MAX] == FILL);
+    if (rc >= 0)
+        CHECK(rc >= 432 && (memcmp(quote + 48, &request.report.body, 384) == 0 ||
+                            memcmp(quote + 54, &request.report.body, 384) == 0));
+    return rc;
+}
+
+static int64_t call_quote_collateral(unsigned round)
+{
+    uint64_t off = round % 5;
+    uint32_t total = 7;
+    int64_t rc = ocall_quote_collateral("0123456789abcdef", 16, off, g_dst.bytes, 200, &total);
+
+    CHECK(rc < 0 ? total == 7 : total <= EVIDENCE_COLLATERAL_SIZE_MAX && rc + off <= total);
+    return counted(rc, 200);
 }
 
 #define ERRORS(...)                                                                                \

@@ -179,6 +179,34 @@ static void check_sockets(unsigned which)
     free(bytes);
 }
 
+static void check_quotes(unsigned which)
+{
+    struct evidence_target *target = malloc(sizeof *target);
+    struct evidence_quote_request *request = calloc(1, sizeof *request);
+    uint8_t *quote = malloc(EVIDENCE_QUOTE_SIZE_MAX);
+    uint32_t total = 0;
+    int64_t n = 0;
+
+    if (!target || !request || !quote)
+        return;
+    switch (which) {
+    case 0:
+        if (ocall_quote_target(target) == 0)
+            assert(target->att_key_id.size <= EVIDENCE_ATT_KEY_ID_SIZE_MAX);
+        break;
+    case 1:
+        n = ocall_quote(request, quote);
+        assert(n < 0 || (n >= 438 && n <= EVIDENCE_QUOTE_SIZE_MAX));
+        break;
+    default:
+        n = ocall_quote_collateral("quote", 5, 3, quote, SMALL, &total);
+        assert(n <= (int64_t)SMALL && (n <= 0 || total >= n + 3));
+    }
+    free(target);
+    free(request);
+    free(quote);
+}
+
 static void check_threads(void)
 {
     struct ocall_pollfd *fds = calloc(3, sizeof *fds);
@@ -218,6 +246,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_files(which);
     else if (which < 20)
         check_sockets(which - 12u);
+    else if (which < 23)
+        check_quotes(which - 20u);
     else
         check_threads();
     return 0;
