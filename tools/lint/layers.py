@@ -13,9 +13,10 @@ ALLOWED = {
     'tee': SHARED | {'tee'},
     'host': SHARED | {'host'},
     'verifier': SHARED | {'verifier'},
+    'attest': SHARED | {'attest', 'verifier'},
     'builder': SHARED | {'builder'},
-    'server': SHARED | {'server', 'verifier', 'builder'},
-    'cli': SHARED | {'cli', 'builder', 'verifier', 'host'},
+    'server': SHARED | {'server', 'attest', 'verifier', 'builder'},
+    'cli': SHARED | {'cli', 'attest', 'builder', 'verifier', 'host'},
 }
 # What measured code may take from the compiler and from outside: types and instructions, no library.
 TEE_SYSTEM = re.compile(r'^(std(int|def|bool|arg|atomic|align|noreturn)|limits|\w*intrin|cpuid|'
