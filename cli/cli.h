@@ -22,6 +22,8 @@ int cmd_run(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 /* What this machine can do, what is missing, how to fix it. */
 int cmd_doctor(int argc, char **argv);
+/* The world around an emulated platform. */
+int cmd_emu(int argc, char **argv);
 
 /* Prints "cloche: text". returns: CLI_EXIT_REFUSED for -EBADMSG, else CLI_EXIT_FAILED. */
 int cli_fail(const struct err *err, int rc);

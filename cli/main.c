@@ -18,6 +18,7 @@ static const struct {
     { "verify", cmd_verify, "verify EVIDENCE            judge evidence of a TEE, offline" },
     { "doctor", cmd_doctor,
       "doctor [--json]            what this machine can do, and what is missing" },
+    { "emu", cmd_emu, "emu pki ...                an emulated Intel, for tests" },
 };
 
 static void print_usage(FILE *out)
