@@ -25,11 +25,12 @@ RANGES = [('enclave_text_start', 'enclave_return_end'), ('enclave_return_end', N
           ('handle_signal', None), ('redirect_program', None), ('regs_from_ssa', None), ('exception_program_fault', None),
           ('libos_host_signal', None), ('libos_trampoline_find', None), ('user_raw_copy', None), ('user_raw_copy_str', None),
           ('user_raw_load32', None), ('uptr_copy_words', None), ('tsc_read', None)]
-# name -> stride (more than what a signal makes run), deep, windows, windows of the whole, mode
+# name -> stride (more than what a signal makes run), deep, windows, windows of the whole, share of places then, mode. Deep: while the
+# enclave is told of a signal the host's mask holds the next one back, so what runs only then is stepped and never hit.
 RUNS = {
-    'noted': (200, False, 18, 400, ['blocked']),
-    'handled': (600, False, 18, 200, []),
-    'nested': (400, True, 9, 400, ['blocked']),
+    'noted': (200, False, 18, 400, 0.9, ['blocked']),
+    'handled': (600, False, 18, 900, 0.9, []),
+    'nested': (400, True, 9, 900, 0.8, ['blocked']),
 }
 
 
@@ -64,7 +65,7 @@ def count_hit(places, start, end):
 
 
 def run(build, image, name, ranges, whole, folder):
-    stride, is_deep, windows, windows_whole, mode = RUNS[name]
+    stride, is_deep, windows, windows_whole, share, mode = RUNS[name]
     log = os.path.join(folder, name)
     setting = ','.join([str(stride), *(['deep'] if is_deep else []), *(f'{start:x}-{end:x}' for start, end in ranges)])
     command = [os.path.join(build, 'bin', 'cloche'), 'run', image, '/opt/steptest', str(windows_whole if whole else windows), *mode]
@@ -80,7 +81,7 @@ def run(build, image, name, ranges, whole, folder):
     program = count_hit(places, *ranges[0])
     stubs = count_hit(places, LIBOS_BASE + (1 << 34), 1 << 64)
     note = f' # {hit} of {len(places)} instructions: runtime {runtime}, program and trampolines {program}, emulated leaves {stubs}'
-    enough = hit >= (0.9 * len(places) if whole else HIT_MIN) and runtime > 0
+    enough = hit >= (share * len(places) if whole else HIT_MIN) and runtime > 0
     return enough and (mode or 'handled 0,' not in done.stdout), note
 
 

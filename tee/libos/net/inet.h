@@ -6,6 +6,7 @@
  *
  * inet.c: the operations, by state. inet_addr.c: addresses, and who inside listens at which port.
  * inet_host.c: host sockets. inet_local.c: connections inside. inet_udp.c: datagrams. inet_option.c: options.
+ * inet_info.c: what TCP says of a connection.
  */
 #pragma once
 
@@ -32,7 +33,7 @@ enum inet_state {
     INET_HOST,  /* TCP: connected or connecting through the host */
 };
 
-#define INET_OPTION_COUNT_MAX 24u
+#define INET_OPTION_COUNT_MAX 48u
 #define INET_OPTION_SIZE_MAX 32u
 /* What the program set; given to the host socket when that is made. */
 struct inet_option {
@@ -141,6 +142,16 @@ int32_t inet_option_number(const struct inet_sock *s, int level, int name, int32
 /* Gives the host socket all that was set. */
 void inet_option_replay(struct inet_sock *s);
 void inet_option_copy(struct inet_sock *to, const struct inet_sock *from);
+
+/* ---- inet_info.c ---- */
+
+/* TCP_INFO: the host's word for what goes over it, but never another state than is known here. */
+int inet_info_get(struct inet_sock *s, void *value, uint32_t *size);
+int inet_info_congestion(void *value, uint32_t *size);
+/* -ENOENT: another algorithm than the one that there is. */
+int inet_info_set_congestion(const void *value, uint32_t size);
+/* TCP_ESTABLISHED... of linux/tcp's states, as /proc/net/tcp has them. */
+uint8_t inet_info_state(const struct inet_sock *s);
 
 /* ---- inet.c ---- */
 

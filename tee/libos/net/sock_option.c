@@ -16,10 +16,13 @@ struct flag_option {
     uint32_t flag;
 };
 static const struct flag_option flag_options[] = {
-    { SO_PASSCRED, SOCK_FLAG_PASSCRED },   { SO_REUSEADDR, SOCK_FLAG_REUSEADDR },
-    { SO_REUSEPORT, SOCK_FLAG_REUSEPORT }, { SO_KEEPALIVE, SOCK_FLAG_KEEPALIVE },
-    { SO_BROADCAST, SOCK_FLAG_BROADCAST }, { SO_DONTROUTE, SOCK_FLAG_DONTROUTE },
-    { SO_OOBINLINE, SOCK_FLAG_OOBINLINE }, { SO_TIMESTAMP_OLD, SOCK_FLAG_TIMESTAMP },
+    { SO_PASSCRED, SOCK_FLAG_PASSCRED },           { SO_REUSEADDR, SOCK_FLAG_REUSEADDR },
+    { SO_REUSEPORT, SOCK_FLAG_REUSEPORT },         { SO_KEEPALIVE, SOCK_FLAG_KEEPALIVE },
+    { SO_BROADCAST, SOCK_FLAG_BROADCAST },         { SO_DONTROUTE, SOCK_FLAG_DONTROUTE },
+    { SO_OOBINLINE, SOCK_FLAG_OOBINLINE },         { SO_TIMESTAMP_OLD, SOCK_FLAG_TIMESTAMP },
+    { SO_TIMESTAMPNS_OLD, SOCK_FLAG_TIMESTAMPNS }, { SO_NO_CHECK, SOCK_FLAG_NO_CHECK },
+    { SO_RXQ_OVFL, SOCK_FLAG_RXQ_OVFL },           { SO_WIFI_STATUS, SOCK_FLAG_WIFI },
+    { SO_SELECT_ERR_QUEUE, SOCK_FLAG_ERR_QUEUE },  { SO_LOCK_FILTER, SOCK_FLAG_LOCK_FILTER },
 };
 
 static uint32_t find_flag(int name)
@@ -79,6 +82,8 @@ int sock_option_set(struct socket *s, int level, int name, const void *value, ui
     memcpy(&number, value, sizeof number);
     uint32_t flag = find_flag(name);
     if (flag) {
+        if (flag & SOCK_FLAGS_TIMESTAMP) /* one or the other */
+            s->flags &= ~SOCK_FLAGS_TIMESTAMP;
         s->flags = number ? s->flags | flag : s->flags & ~flag;
         return 0;
     }
@@ -94,7 +99,7 @@ int sock_option_set(struct socket *s, int level, int name, const void *value, ui
             MAX(MIN((uint32_t)MAX(number, 0), SOCK_BUFFER_DEFAULT) * 2, RECEIVE_SIZE_MIN);
         return 0;
     case SO_RCVLOWAT:
-        s->receive_low = MAX(number, 1);
+        s->receive_low = number < 0 ? INT32_MAX : MAX(number, 1);
         return 0;
     case SO_PRIORITY:
         s->priority = number;
@@ -186,6 +191,13 @@ int sock_option_get(struct socket *s, int level, int name, void *value, uint32_t
     case SO_BUSY_POLL:
         number = s->busy_poll;
         break;
+    case SO_PEEK_OFF:
+        if (s->family != AF_UNIX)
+            return -EOPNOTSUPP;
+        number = -1;
+        break;
+    case SO_COOKIE:
+        return *size < sizeof s->ino ? -EINVAL : put(value, size, &s->ino, sizeof s->ino);
     default:
         return -ENOPROTOOPT;
     }

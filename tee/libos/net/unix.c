@@ -9,6 +9,7 @@
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/poll/poll.h"
+#include "tee/libos/task/task.h"
 
 static const struct sock_ops unix_ops;
 struct waitq g_unix_datagram_room;
@@ -23,10 +24,17 @@ void unix_ref(struct unix_sock *s)
     __atomic_fetch_add(&s->refs, 1, __ATOMIC_RELAXED);
 }
 
+static void sock_free(struct unix_sock *s)
+{
+    mem_free(s->groups.ids);
+    mem_free(s->peer_groups.ids);
+    mem_free(s);
+}
+
 void unix_unref(struct unix_sock *s)
 {
     if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) == 0)
-        mem_free(s);
+        sock_free(s);
 }
 
 int unix_new(int type, int protocol, struct socket **ret)
@@ -54,6 +62,26 @@ static void announce(struct unix_sock *s)
     if (s->base.file)
         poll_file_changed(s->base.file);
     wait_wake(&s->base.wait, WAKE_ALL, 0);
+}
+
+static int groups_copy(struct unix_groups *to, const uint32_t *ids, uint32_t count)
+{
+    uint32_t *copy = count ? mem_alloc(count * sizeof *copy) : NULL;
+
+    if (count && !copy)
+        return -ENOMEM;
+    if (count)
+        memcpy(copy, ids, count * sizeof *copy);
+    mem_free(to->ids);
+    *to = (struct unix_groups){ .count = count, .ids = copy };
+    return 0;
+}
+
+static int groups_set_mine(struct unix_groups *to)
+{
+    const struct cred *c = process_cred();
+
+    return groups_copy(to, c->groups, c->group_count);
 }
 
 /* Ties two fresh or connecting ends. a_cred: of who holds a. Nobody else may see b yet. */
@@ -89,8 +117,11 @@ static int tie(struct unix_sock *a, struct unix_sock *b, struct sock_cred a_cred
 static int unix_pair(struct socket *a, struct socket *b)
 {
     struct sock_cred mine = sock_my_cred();
+    int rc = groups_set_mine(&to_unix(a)->peer_groups);
 
-    return tie(to_unix(a), to_unix(b), mine, mine);
+    if (rc == 0)
+        rc = groups_set_mine(&to_unix(b)->peer_groups);
+    return rc < 0 ? rc : tie(to_unix(a), to_unix(b), mine, mine);
 }
 
 static int unix_bind(struct socket *base, const struct sock_addr *addr)
@@ -114,6 +145,9 @@ static int unix_listen(struct socket *base, int backlog)
     if (!s->name.size || s->connected) {
         rc = -EINVAL;
     } else {
+        rc = groups_set_mine(&s->groups);
+    }
+    if (rc == 0) {
         s->backlog = (unsigned)backlog;
         s->base.is_listening = true;
         s->cred = sock_my_cred();
@@ -137,6 +171,10 @@ static int offer(struct unix_sock *listener, struct unix_sock *s, struct unix_so
     else if (listener->pending_count > listener->backlog)
         rc = -EAGAIN;
     else
+        rc = groups_copy(&s->peer_groups, listener->groups.ids, listener->groups.count);
+    if (rc == 0)
+        rc = groups_set_mine(&fresh->peer_groups);
+    if (rc == 0)
         rc = tie(s, fresh, sock_my_cred(), listener->cred);
     if (rc == 0) {
         if (listener->pending_last)
@@ -187,7 +225,7 @@ static int try_connect(struct unix_sock *s, struct unix_sock *listener)
     fresh->base.flags = listener->base.flags & SOCK_FLAG_PASSCRED;
     rc = offer(listener, s, fresh);
     if (rc < 0)
-        mem_free(fresh);
+        sock_free(fresh);
     return rc;
 }
 
@@ -442,11 +480,26 @@ static int unix_set_option(struct socket *base, int level, int name, const void 
                            uint32_t size)
 {
     struct unix_sock *s = to_unix(base);
-    int rc = sock_option_set(base, level, name, value, size);
+    int rc = level == SOL_SOCKET ? sock_option_set(base, level, name, value, size) : -EOPNOTSUPP;
 
     if (rc == 0 && s->stream && level == SOL_SOCKET && name == SO_SNDBUF)
         stream_set_size(s->stream, s->side, true, base->send_size);
     return rc;
+}
+
+static int get_groups(const struct unix_sock *s, void *value, uint32_t *size)
+{
+    uint32_t want = s->peer_groups.count * (uint32_t)sizeof *s->peer_groups.ids;
+
+    if (!s->peer_cred.pid)
+        return -ENODATA;
+    if (*size < want) {
+        *size = want;
+        return -ERANGE;
+    }
+    *size = want;
+    memcpy(value, s->peer_groups.ids, want);
+    return 0;
 }
 
 static int unix_get_option(struct socket *base, int level, int name, void *value, uint32_t *size)
@@ -456,6 +509,8 @@ static int unix_get_option(struct socket *base, int level, int name, void *value
 
     if (level != SOL_SOCKET)
         return -EOPNOTSUPP;
+    if (name == SO_PEERGROUPS)
+        return get_groups(s, value, size);
     if (name != SO_PEERCRED)
         return -ENOPROTOOPT;
     if (s->connected || (s->base.type == SOCK_DGRAM && s->peer_cred.pid))

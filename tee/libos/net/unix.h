@@ -11,6 +11,12 @@
 #define UNIX_PATH_SIZE 108u
 #define UNIX_ADDR_PATH 2u /* offset of sun_path */
 
+/* Supplementary groups of who made a connection. */
+struct unix_groups {
+    uint32_t count;
+    uint32_t *ids; /* owned */
+};
+
 struct unix_sock {
     struct socket base; /* base.lock guards what follows, unless said otherwise */
     uint32_t refs;      /* its file, its peer, who looked it up; atomic */
@@ -23,12 +29,14 @@ struct unix_sock {
     struct unix_sock *peer;    /* counted */
     bool connected;            /* SOCK_SEQPACKET, or a stream, was connected */
     struct sock_cred peer_cred;
+    struct unix_groups peer_groups;
     /* Listening. */
     struct unix_sock *pending,
         *pending_last; /* connected, not yet accepted; linked by pending_next */
     struct unix_sock *pending_next;
     unsigned pending_count, backlog;
-    struct sock_cred cred; /* of the listen(2) or socketpair(2) call */
+    struct sock_cred cred;     /* of the listen(2) or socketpair(2) call */
+    struct unix_groups groups; /* of the listen(2) call */
     /* Name; written once under unix_name.c's lock. */
     struct sock_addr name;
     struct inode *inode;         /* counted; of a path */
