@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that start programs: many at once, from several threads, crashing ones, and what is left behind."""
 import os
+import statistics
 
 import pytest
 from conftest import BUILD, World
@@ -14,13 +15,15 @@ def world():
 
 
 def test_many_at_once_leave_nothing(world):
-    """4 threads with 50 children each, four times over: all end as they should, and memory is as before."""
-    done = world.enclave(['/opt/spawn_stress', '4', '4', '50', '/bin/cat'], timeout=100)
-    assert done.status == 0, done.err[-2000:]
+    """4 threads with 50 children each, eleven times over: all end as they should, and memory is as before. How much ended programs
+    leave parked depends on how many ran at once, by some MiB each way, and the table of page states (tee/libos/mm/page.h) grows with
+    the addresses that were ever used; 1000 children lie between the two medians."""
+    done = world.enclave(['/opt/spawn_stress', '11', '4', '50', '/bin/cat'], timeout=200)
+    assert done.status == 0, (done.out, done.err[-2000:])
     free = [int(word) for word in done.out.split()]
-    assert len(free) == 4
-    assert min(free[1:]) > free[0] - PARKED_KIB
-    assert free[3] > free[1] - (4 << 10), free
+    assert len(free) == 11
+    assert min(free[1:]) > free[0] - PARKED_KIB, free
+    assert statistics.median(free[6:]) > statistics.median(free[1:6]) - (8 << 10), free
 
 
 def test_crashing_children(world):
