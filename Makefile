@@ -16,9 +16,10 @@ demo: all
 ## test          build, then run the tests and the checks of `lint`; about 10 minutes on two cores
 test: all
 	@$(PYTHON) tools/run_tests.py --build $(BUILD)
-## conformance   all of tests/conformance: CPython's own suite, native and in the enclave
+## conformance   all of tests/conformance: CPython's own suite and stress-ng, native and in the enclave
 conformance: all
-	@$(PYTHON) tests/conformance/run.py --build $(BUILD) --all
+	@$(PYTHON) tests/conformance/run.py --build $(BUILD) --all; status=$$?; \
+	$(PYTHON) tests/conformance/stressng.py --build $(BUILD) --all && exit $$status
 ## vectors       a set of attestation vectors against the verifier; DIR=FOLDER: another set in this format
 vectors: all
 	@$(PYTHON) tests/vectors/run.py --build $(BUILD) $(or $(DIR),tests/vectors/public)
