@@ -18,6 +18,7 @@ enum der_tag {
     DER_IA5_STRING = 0x16,
     DER_SEQUENCE = 0x30,
     DER_SET = 0x31,
+    DER_CONSTRUCTED = 0x20, /* a bit of the tag: the content is elements */
 };
 
 /* The part of a text that is still to be read, or the content of an element. Borrowed. */

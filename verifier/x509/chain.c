@@ -10,20 +10,70 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
+#include "lib/der_pull.h"
 #include "lib/digest.h"
 #include "verifier/x509/pem.h"
 
-#define CERT_SIZE_MAX 8192u
+#define CERT_SIZE_MAX 4096u
+/* Elements of DER in one certificate, extensions' contents included; PCK certificates have about 190. OpenSSL allocates for each. */
+#define CERT_ELEMENT_COUNT_MAX 320u
+#define CERT_DEPTH_MAX 16u
 #define PSS_SALT_SIZE 48
 
 /* ---- reading ---- */
+
+/* A level of nesting. In an octet string any bytes may stand: what is no DER there counts as the elements that it might be to OpenSSL. */
+struct level {
+    struct der_pull rest;
+    bool is_octets;
+};
+
+/* Takes an element of the last level; descends into it. returns: how many elements that was; CERT_ELEMENT_COUNT_MAX + 1: no certificate. */
+static size_t pull_element(struct level *levels, unsigned *depth)
+{
+    struct level *level = &levels[*depth - 1];
+    size_t unread = level->rest.size;
+    struct der_pull content;
+    uint8_t tag;
+
+    if (der_pull_any(&level->rest, &tag, &content) < 0) {
+        --*depth;
+        return level->is_octets ? unread / 2 : CERT_ELEMENT_COUNT_MAX + 1;
+    }
+    if (!(tag & DER_CONSTRUCTED) && tag != DER_OCTET_STRING)
+        return 1;
+    if (*depth == CERT_DEPTH_MAX)
+        return level->is_octets ? 1 + content.size / 2 : CERT_ELEMENT_COUNT_MAX + 1;
+    levels[*depth] = (struct level){ content, level->is_octets || tag == DER_OCTET_STRING };
+    ++*depth;
+    return 1;
+}
+
+/* Whether the first element is DER with no more elements than certificates have: what it costs to parse is bounded then. */
+static bool is_modest(const uint8_t *der, size_t size)
+{
+    struct level levels[CERT_DEPTH_MAX];
+    struct der_pull d = { der, size };
+    unsigned depth = 1;
+    size_t count = 0;
+
+    if (der_pull_element(&d, DER_SEQUENCE, &levels[0].rest) < 0)
+        return false;
+    levels[0].is_octets = false;
+    while (depth > 0 && count <= CERT_ELEMENT_COUNT_MAX)
+        if (der_pull_is_end(&levels[depth - 1].rest))
+            depth--;
+        else
+            count += pull_element(levels, &depth);
+    return count <= CERT_ELEMENT_COUNT_MAX;
+}
 
 static int add_cert(struct x509_chain *chain, const uint8_t *der, size_t size, size_t *ret_used)
 {
     const uint8_t *end = der;
     X509 *cert;
 
-    if (chain->count == VERIFIER_CHAIN_COUNT_MAX || size == 0)
+    if (chain->count == VERIFIER_CHAIN_COUNT_MAX || size == 0 || !is_modest(der, size))
         return -EINVAL;
     cert = d2i_X509(NULL, &end, (long)MIN(size, (size_t)CERT_SIZE_MAX));
     if (!cert)

@@ -63,6 +63,19 @@ static bool is_full_list(X509_CRL *crl)
     return true;
 }
 
+/* OpenSSL sorts a list's entries when it is first searched; after this no search changes it, also when threads share it. */
+static int sort_entries(X509_CRL *crl)
+{
+    ASN1_INTEGER *serial = ASN1_INTEGER_new();
+    X509_REVOKED *entry;
+
+    if (!serial)
+        return -ENOMEM;
+    (void)X509_CRL_get0_by_serial(crl, &entry, serial);
+    ASN1_INTEGER_free(serial);
+    return 0;
+}
+
 static int parse_der(struct x509_crl *crl, const uint8_t *der, size_t size)
 {
     const uint8_t *end = der;
@@ -74,7 +87,9 @@ static int parse_der(struct x509_crl *crl, const uint8_t *der, size_t size)
     crl->next_update_s = x509_time_s(X509_CRL_get0_nextUpdate(crl->crl));
     if (crl->this_update_s == INT64_MIN || crl->next_update_s == INT64_MIN)
         return -EINVAL;
-    return is_full_list(crl->crl) ? 0 : -EINVAL;
+    if (!is_full_list(crl->crl))
+        return -EINVAL;
+    return sort_entries(crl->crl);
 }
 
 int x509_crl_parse(struct x509_crl *crl, struct verifier_bytes bytes)
