@@ -380,6 +380,28 @@ static int threads_key(struct reader *r, yaml_node_t *node, const char *path, vo
     return rc;
 }
 
+static int number_16_read(struct reader *r, yaml_node_t *node, const char *path, uint16_t *ret)
+{
+    uint64_t value = 0;
+    int rc = number_read(r, node, path, false, &value);
+
+    if (rc == 0 && value > UINT16_MAX)
+        return fail(r, node, path, "0 to 65535 is expected");
+    if (rc == 0)
+        *ret = (uint16_t)value;
+    return rc;
+}
+
+static int isv_prod_id_key(struct reader *r, yaml_node_t *node, const char *path, void *arg)
+{
+    return number_16_read(r, node, path, &r->file->isv_prod_id);
+}
+
+static int isv_svn_key(struct reader *r, yaml_node_t *node, const char *path, void *arg)
+{
+    return number_16_read(r, node, path, &r->file->isv_svn);
+}
+
 static int address_space_key(struct reader *r, yaml_node_t *node, const char *path, void *arg)
 {
     uint64_t size = 0;
@@ -406,6 +428,7 @@ static const struct key g_keys[] = {
     { "env", env_key },           { "workdir", workdir_key },         { "user", user_key },
     { "hostname", hostname_key }, { "stop_signal", stop_signal_key }, { "mounts", mounts_key },
     { "limits", limits_key },     { "host_files", host_files_key },   { "debug", debug_key },
+    { "isv_svn", isv_svn_key },   { "isv_prod_id", isv_prod_id_key },
 };
 
 /* ---- Interface ---- */

@@ -36,6 +36,7 @@ struct build_file {
     uint64_t memory_size;
     uint32_t threads_max;
     uint64_t elrange_size;
+    uint16_t isv_prod_id, isv_svn;
     bool host_files;
     bool debug;
 };

@@ -155,6 +155,10 @@ static int identity_put(struct seal *s, struct seal_result *r, struct err *err)
     char *json = arena_alloc(&s->arena, IMAGE_DESCRIPTOR_SIZE_MAX);
     struct sgx_sigstruct sigstruct;
     const char *problem = descriptor_check(&s->descriptor);
+    const struct sigstruct_terms terms = { .date = signature_date(),
+                                           .isv_prod_id = s->file.isv_prod_id,
+                                           .isv_svn = s->file.isv_svn,
+                                           .debug = s->descriptor.debug };
 
     if (problem)
         return err_set(err, -EINVAL, "%s", problem);
@@ -176,7 +180,7 @@ static int identity_put(struct seal *s, struct seal_result *r, struct err *err)
 
     if (rc < 0)
         return err_set(err, rc, "the enclave file is not a library OS");
-    rc = sigstruct_sign(s->key, mrenclave, s->descriptor.debug, signature_date(), &sigstruct, err);
+    rc = sigstruct_sign(s->key, mrenclave, &terms, &sigstruct, err);
     if (rc == 0)
         rc = file_put(s, IMAGE_FILE_DESCRIPTOR, 0644, json, (size_t)size, err);
     if (rc == 0)

@@ -214,7 +214,7 @@ static int rsa_sign(EVP_PKEY *key, const uint8_t data[SIGNED_SIZE], uint8_t ret[
     return 0;
 }
 
-int sigstruct_sign(EVP_PKEY *key, const uint8_t mrenclave[32], bool debug, uint32_t date,
+int sigstruct_sign(EVP_PKEY *key, const uint8_t mrenclave[32], const struct sigstruct_terms *terms,
                    struct sgx_sigstruct *ret, struct err *err)
 {
     static const uint8_t header[] = SGX_SIGSTRUCT_HEADER, header2[] = SGX_SIGSTRUCT_HEADER2;
@@ -223,13 +223,15 @@ int sigstruct_sign(EVP_PKEY *key, const uint8_t mrenclave[32], bool debug, uint3
     CLEANUP(bn_freep)
     BIGNUM *sig = NULL;
     struct sgx_sigstruct s = {
-        .date = date,
+        .date = terms->date,
         .exponent = 3,
         .misc_select = SGX_MISC_EXINFO,
         .misc_mask = UINT32_MAX,
-        .attributes = { SGX_ATTR_MODE64BIT | (debug ? SGX_ATTR_DEBUG : 0), SGX_XFRM_LEGACY },
+        .attributes = { SGX_ATTR_MODE64BIT | (terms->debug ? SGX_ATTR_DEBUG : 0), SGX_XFRM_LEGACY },
         /* Flags are fixed, DEBUG with them; AVX and later may be on or off as the CPU has them. */
         .attributes_mask = { ~0ull, SGX_XFRM_LEGACY },
+        .isv_prod_id = terms->isv_prod_id,
+        .isv_svn = terms->isv_svn,
     };
     uint8_t data[SIGNED_SIZE], signature[KEY_SIZE];
 

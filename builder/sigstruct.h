@@ -21,9 +21,17 @@
 MUST_CHECK int sigstruct_key_load(const char *path, EVP_PKEY **ret, bool *ret_made,
                                   const char **ret_path, struct err *err);
 
-/* date: yyyymmdd in BCD. */
-MUST_CHECK int sigstruct_sign(EVP_PKEY *key, const uint8_t mrenclave[32], bool debug, uint32_t date,
-                              struct sgx_sigstruct *ret, struct err *err);
+/* What the publisher says about an enclave, beside its measurement. */
+struct sigstruct_terms {
+    uint32_t date;        /* yyyymmdd in BCD */
+    uint16_t isv_prod_id; /* which of the signer's products */
+    uint16_t
+        isv_svn; /* its security version: higher ones can have the sealing keys of lower ones */
+    bool debug;
+};
+MUST_CHECK int sigstruct_sign(EVP_PKEY *key, const uint8_t mrenclave[32],
+                              const struct sigstruct_terms *terms, struct sgx_sigstruct *ret,
+                              struct err *err);
 
 /* What EINIT would refuse about a SIGSTRUCT: bits. */
 #define SIGSTRUCT_FAULT_FORM 0x1u      /* fixed fields */

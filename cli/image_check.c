@@ -93,6 +93,8 @@ static int enclave_check(struct image_check *c, struct err *err)
         return err_set(err, -EBADMSG, "signature and descriptor differ about debug");
     sigstruct_mrsigner(&s, c->mrsigner);
     c->date = s.date;
+    c->isv_prod_id = s.isv_prod_id;
+    c->isv_svn = s.isv_svn;
     return 0;
 }
 

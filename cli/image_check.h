@@ -15,6 +15,7 @@ struct image_check {
     uint8_t app_digest[48];
     uint8_t mrenclave[32];
     uint8_t mrsigner[32];
+    uint16_t isv_prod_id, isv_svn;
     uint32_t date;       /* of the SIGSTRUCT, BCD */
     uint64_t image_size; /* bytes of all files */
 };

@@ -126,6 +126,7 @@ static void show_text(const char *path, const struct image_check *c)
     printf("app digest   %s\n", hex(c->app_digest, 48, text));
     printf("mrenclave    %s\n", hex(c->mrenclave, 32, text));
     printf("mrsigner     %s\n", hex(c->mrsigner, 32, text));
+    printf("product      %u, security version %u\n", c->isv_prod_id, c->isv_svn);
     printf("verity root  %s\n", hex(d->verity_root, 32, text));
     printf("rootfs       %s\n", cli_size_text(d->rootfs_size, size, sizeof size));
     printf("limits       %s of memory, %u threads\n",
@@ -174,10 +175,11 @@ static void show_json(const char *path, const struct image_check *c)
     for (uint32_t i = 0; i < d->groups_count; i++)
         json_array_append_new(groups, json_integer(d->groups[i]));
     json_t *j = json_pack(
-        "{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:b,s:o,s:s,s:{s:I,s:I,s:o},s:o,s:o,s:s,"
+        "{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:I,s:I,s:b,s:o,s:s,s:{s:I,s:I,s:o},s:o,s:o,s:s,"
         "s:{s:I,s:I,s:I},s:{s:b,s:I,s:o,s:b,s:o}}",
         "image", path, "name", d->name, "app_digest", hex(c->app_digest, 48, app), "mrenclave",
-        hex(c->mrenclave, 32, enclave), "mrsigner", hex(c->mrsigner, 32, signer), "verity_root",
+        hex(c->mrenclave, 32, enclave), "mrsigner", hex(c->mrsigner, 32, signer), "isv_prod_id",
+        (json_int_t)c->isv_prod_id, "isv_svn", (json_int_t)c->isv_svn, "verity_root",
         hex(d->verity_root, 32, root), "rootfs_size", (json_int_t)d->rootfs_size, "image_size",
         (json_int_t)c->image_size, "debug", d->debug, "args", args, "workdir", d->workdir, "user",
         "uid", (json_int_t)d->uid, "gid", (json_int_t)d->gid, "groups", groups, "env",

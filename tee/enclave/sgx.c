@@ -4,6 +4,8 @@
 
 #include <linux/errno.h>
 
+#include "lib/ct.h"
+#include "tee/enclave/cmac.h"
 #include "tee/enclave/runtime.h"
 #include "tee/enclave/string.h"
 
@@ -22,6 +24,39 @@ int sgx_report_create(const struct sgx_targetinfo *target, const uint8_t data[64
     return 0;
 }
 
+void sgx_targetinfo_get(struct sgx_targetinfo *ret)
+{
+    static const struct sgx_targetinfo nobody;
+    static const uint8_t no_data[64];
+    struct sgx_report report;
+
+    if (sgx_report_create(&nobody, no_data, &report) < 0)
+        enclave_panic("EREPORT failed");
+    *ret = (struct sgx_targetinfo){ .attributes = report.body.attributes,
+                                    .cet_attributes = report.body.cet_attributes,
+                                    .config_svn = report.body.config_svn,
+                                    .misc_select = report.body.misc_select };
+    memcpy(ret->mrenclave, report.body.mrenclave, sizeof ret->mrenclave);
+    memcpy(ret->config_id, report.body.config_id, sizeof ret->config_id);
+}
+
+/* SDM vol. 3D, section 38.4, EREPORT: the MAC is AES-CMAC over the body under the target's report key. */
+int sgx_report_verify(const struct sgx_report *report)
+{
+    struct sgx_keyrequest request = { .key_name = SGX_KEY_REPORT };
+    uint8_t key[16], mac[CMAC_SIZE];
+    bool is_authentic;
+
+    memcpy(request.key_id, report->key_id, sizeof request.key_id);
+    if (sgx_key_get(&request, key) < 0)
+        return -EBADMSG;
+    cmac_compute(key, &report->body, sizeof report->body, mac);
+    is_authentic = ct_equal(mac, report->mac, sizeof mac);
+    ct_wipe(key, sizeof key);
+    ct_wipe(mac, sizeof mac);
+    return is_authentic ? 0 : -EBADMSG;
+}
+
 int sgx_key_get(const struct sgx_keyrequest *request, uint8_t ret_key[16])
 {
     struct sgx_keyrequest request_copy ALIGNED(512);
@@ -33,7 +68,6 @@ int sgx_key_get(const struct sgx_keyrequest *request, uint8_t ret_key[16])
     if (rc != 0)
         return -EINVAL;
     memcpy(ret_key, key, sizeof key);
-    memset(key, 0, sizeof key);
-    __asm__ volatile("" : : "r"(key) : "memory");
+    ct_wipe(key, sizeof key);
     return 0;
 }

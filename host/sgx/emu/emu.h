@@ -292,6 +292,8 @@ enum emu_outcome {
 };
 enum emu_outcome emu_enclu(struct emu_thread *t, ucontext_t *uc, struct emu_fault *ret_fault);
 /* emu_report.c: EREPORT and EGETKEY. */
+/* Reads the key file and readies OpenSSL: an ENCLU may come when the process may open files no more. Idempotent. */
+void emu_report_init(void);
 enum emu_outcome emu_ereport(struct emu_thread *t, greg_t *gregs, struct emu_fault *ret_fault);
 enum emu_outcome emu_egetkey(struct emu_thread *t, greg_t *gregs, struct emu_fault *ret_fault);
 

@@ -384,6 +384,7 @@ int emu_encls_init(struct sgx_enclave *e, const struct sgx_sigstruct *sigstruct)
     e->secs.isv_prod_id = s.isv_prod_id;
     e->secs.isv_svn = s.isv_svn;
     e->secs.attributes.flags |= SGX_ATTR_INIT;
+    emu_report_init();
     atomic_store(&e->initialized, true);
     emu_stubs_patch(e);
     return SGX_SUCCESS;

@@ -48,12 +48,22 @@ struct key_dependencies {
     uint8_t isv_ext_prod_id[16];
 } PACKED;
 
-static uint8_t g_fuse[32]; /* set once */
+/* Set once, by emu_report_init. */
+static uint8_t g_fuse[32];
 static int g_fuse_error;
+static EVP_MAC *g_mac;
 
-static void load_fuse(void)
+static void init_once(void)
 {
     g_fuse_error = emu_fuse_get(g_fuse);
+    g_mac = EVP_MAC_fetch(NULL, "CMAC", NULL);
+}
+
+void emu_report_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, init_once);
 }
 
 static bool cmac(const uint8_t key[KEY_SIZE], const void *data, size_t size, uint8_t ret[KEY_SIZE])
@@ -61,24 +71,19 @@ static bool cmac(const uint8_t key[KEY_SIZE], const void *data, size_t size, uin
     char cipher[] = "AES-128-CBC";
     OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, cipher, 0),
                             OSSL_PARAM_construct_end() };
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "CMAC", NULL);
-    EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
+    EVP_MAC_CTX *ctx = g_mac ? EVP_MAC_CTX_new(g_mac) : NULL;
     size_t len = 0;
     bool ok = ctx && EVP_MAC_init(ctx, key, KEY_SIZE, params) == 1 &&
               EVP_MAC_update(ctx, data, size) == 1 &&
               EVP_MAC_final(ctx, ret, &len, KEY_SIZE) == 1 && len == KEY_SIZE;
 
     EVP_MAC_CTX_free(ctx);
-    EVP_MAC_free(mac);
     return ok;
 }
 
 /* false: the key file cannot be had. */
 static bool derive(const struct key_dependencies *dep, uint8_t ret[KEY_SIZE])
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-    pthread_once(&once, load_fuse);
     return g_fuse_error == 0 && cmac(g_fuse, dep, sizeof *dep, ret);
 }
 

@@ -47,9 +47,10 @@ static int teardown(void **state)
 static struct sgx_sigstruct sample(void)
 {
     const uint8_t mrenclave[32] = { 1, 2, 3 };
+    const struct sigstruct_terms terms = { .date = 0x20260101, .isv_prod_id = 7, .isv_svn = 513 };
     struct sgx_sigstruct s;
 
-    assert_int_equal(sigstruct_sign(g_key, mrenclave, false, 0x20260101, &s, NULL), 0);
+    assert_int_equal(sigstruct_sign(g_key, mrenclave, &terms, &s, NULL), 0);
     return s;
 }
 
@@ -60,6 +61,8 @@ static void test_fields(void **state)
     assert_int_equal(s.exponent, 3);
     assert_int_equal(s.date, 0x20260101);
     assert_int_equal(s.enclave_hash[2], 3);
+    assert_int_equal(s.isv_prod_id, 7);
+    assert_int_equal(s.isv_svn, 513);
     assert_int_equal(s.attributes.flags, SGX_ATTR_MODE64BIT);
     assert_true(s.attributes_mask.flags & SGX_ATTR_DEBUG);
     assert_int_equal(s.attributes.xfrm & s.attributes_mask.xfrm, SGX_XFRM_LEGACY);

@@ -10,6 +10,7 @@
 #include "tee/enclave/random.h"
 #include "tee/enclave/uptr.h"
 #include "tee/libos/mm/mm.h"
+#include "tee/libos/fs/dev/dev.h"
 #include "tee/libos/fs/pipe/pipe.h"
 #include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/fs/tty/tty.h"
@@ -456,6 +457,11 @@ int64_t pipe_set_size(struct file *f, uint64_t size)
 {
     (void)f, (void)size;
     return -EBADF;
+}
+
+int dev_cloche_open(struct file *f)
+{
+    return -ENXIO;
 }
 
 int stdio_file_new(int host_fd, bool tty, struct file **ret)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Devices: null, zero, full, random, urandom, tty, console, ptmx; and /dev, which is a tmpfs with their nodes. Trusted.
+ * Devices: null, zero, full, random, urandom, tty, console, ptmx, cloche; and /dev, which is a tmpfs with their nodes. Trusted.
  */
 #include "tee/libos/fs/dev/dev.h"
 
@@ -195,6 +195,8 @@ int dev_open_number(uint64_t rdev, bool is_block, struct file *f)
     case DEVICE(1, 9):
         f->ops = &g_random_ops;
         return 0;
+    case DEVICE(10, 240):
+        return dev_cloche_open(f);
     case DEVICE(5, 0):
         return tty_open(f);
     case DEVICE(5, 1):
@@ -219,6 +221,7 @@ static const struct {
     { "random", S_IFCHR | 0666, DEVICE(1, 8) },
     { "urandom", S_IFCHR | 0666, DEVICE(1, 9) },
     { "tty", S_IFCHR | 0666, DEVICE(5, 0) },
+    { "cloche", S_IFCHR | 0600, DEVICE(10, 240) }, /* a minor that is left to local use */
     { "pts", S_IFDIR | 0755, 0 },
     { "shm", S_IFDIR | 01777, 0 },
     { "mqueue", S_IFDIR | 01777, 0 },
