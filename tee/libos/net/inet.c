@@ -34,7 +34,7 @@ int inet_new(int family, int type, int protocol, struct socket **ret)
     int own = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
 
     if (type == SOCK_RAW)
-        return -EPERM;
+        return protocol ? -EPERM : -EPROTONOSUPPORT;
     if (type != SOCK_STREAM && type != SOCK_DGRAM)
         return -ESOCKTNOSUPPORT;
     if (protocol == IPPROTO_UDPLITE && type == SOCK_DGRAM)

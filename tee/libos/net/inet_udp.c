@@ -49,15 +49,36 @@ static int reached(struct inet_sock *to UNUSED, void *arg UNUSED)
     return 0;
 }
 
-/* What an IPv6 header would carry, unless the message says it. */
-static void set_ipv6_fields(const struct inet_sock *s, struct sock_control *c)
+/* What the IP header would carry, unless the message says it. */
+static void set_header_fields(const struct inet_sock *s, const struct inet_addr *to,
+                              struct sock_control *c)
 {
+    bool v4 = inet_addr_is_v4(to);
+
     if (!c->has_hop_limit)
-        c->hop_limit = inet_option_number(s, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 64);
-    if (c->hop_limit < 0)
-        c->hop_limit = 64;
+        c->hop_limit = v4 ? inet_option_number(s, IPPROTO_IP, IP_TTL, 64)
+                          : inet_option_number(s, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 64);
     if (!c->has_traffic_class)
-        c->traffic_class = MAX(inet_option_number(s, IPPROTO_IPV6, IPV6_TCLASS, 0), 0);
+        c->traffic_class = v4 ? inet_option_number(s, IPPROTO_IP, IP_TOS, 0)
+                              : inet_option_number(s, IPPROTO_IPV6, IPV6_TCLASS, 0);
+    memcpy(c->destination, to->ip, sizeof c->destination);
+}
+
+/* Which of them the receiver asked for. The header of what came through the host is not known here, but where a socket
+ * that is bound to an address was sent to. */
+static void show_header_fields(const struct inet_sock *s, struct sock_control *c, bool from_host)
+{
+    bool v6 = s->base.family == AF_INET6;
+    int level = v6 ? IPPROTO_IPV6 : IPPROTO_IP;
+
+    if (from_host)
+        memcpy(c->destination, s->local.ip, sizeof c->destination);
+    c->has_hop_limit =
+        !from_host && inet_option_number(s, level, v6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, 0) != 0;
+    c->has_traffic_class =
+        !from_host && inet_option_number(s, level, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, 0) != 0;
+    c->has_destination = inet_option_number(s, level, v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, 0) != 0 &&
+                         !(from_host && inet_addr_is_any(&s->local));
 }
 
 /* returns: bytes; -ENOENT nobody inside. */
@@ -73,7 +94,7 @@ static int64_t send_inside(struct inet_sock *s, struct sock_msg *m, const struct
     rc = packet_new(m, UDP_SIZE_MAX, &none, &d.packet);
     if (rc < 0)
         return rc;
-    set_ipv6_fields(s, &d.packet->control);
+    set_header_fields(s, to, &d.packet->control);
     d.from_addr = s->local;
     if (inet_addr_is_any(&d.from_addr)) {
         d.from_addr = *to;
@@ -150,16 +171,13 @@ int64_t inet_udp_receive(struct inet_sock *s, struct sock_msg *m)
 
     for (;;) {
         int64_t n = packet_receive(&s->queue, m);
+        bool from_host = n == -EAGAIN && inet_host_fd(s) >= 0;
         int rc;
 
-        if (n >= 0 && m->control) {
-            m->control->has_hop_limit =
-                inet_option_number(s, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 0) != 0;
-            m->control->has_traffic_class =
-                inet_option_number(s, IPPROTO_IPV6, IPV6_RECVTCLASS, 0) != 0;
-        }
-        if (n == -EAGAIN && inet_host_fd(s) >= 0)
+        if (from_host)
             n = inet_host_receive_datagram(s, m);
+        if (n >= 0 && m->control)
+            show_header_fields(s, m->control, from_host);
         if (n != -EAGAIN)
             return n;
         if (s->base.shut & SOCK_SHUT_READ)

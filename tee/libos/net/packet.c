@@ -117,8 +117,12 @@ static void put_back(struct packet_queue *q, struct packet *p)
 int64_t packet_receive(struct packet_queue *q, struct sock_msg *m)
 {
     bool ended = __atomic_load_n(&q->no_writer, __ATOMIC_ACQUIRE);
-    struct packet *p = take(q);
-    int64_t n = 0;
+    bool peek = (m->flags & MSG_PEEK) != 0;
+    int64_t n = peek && m->control ? sock_control_reserve(m->control) : 0;
+    struct packet *p = n < 0 ? NULL : take(q);
+
+    if (n < 0)
+        return n;
 
     if (!p)
         return ended ? 0 : -EAGAIN;
@@ -135,11 +139,9 @@ int64_t packet_receive(struct packet_queue *q, struct sock_msg *m)
             memcpy(m->addr->bytes, p->from.bytes, p->from.size);
         }
     }
-    if (m->flags & MSG_PEEK || n < 0) {
-        if (m->control) { /* descriptors stay with the packet */
-            m->control->hop_limit = p->control.hop_limit;
-            m->control->traffic_class = p->control.traffic_class;
-        }
+    if (peek || n < 0) {
+        if (peek && m->control)
+            sock_control_copy(m->control, &p->control);
         put_back(q, p);
         return n;
     }
@@ -151,18 +153,28 @@ int64_t packet_receive(struct packet_queue *q, struct sock_msg *m)
     return n;
 }
 
-void packet_close(struct packet_queue *q)
+struct packet *packet_take_all(struct packet_queue *q)
 {
     struct packet *list;
 
     spin_lock(&q->lock);
-    __atomic_store_n(&q->no_reader, 1, __ATOMIC_RELEASE);
     list = q->first;
     __atomic_store_n(&q->first, NULL, __ATOMIC_RELEASE);
     q->last = NULL;
     q->count = 0;
     q->bytes = 0;
     spin_unlock(&q->lock);
+    return list;
+}
+
+void packet_close(struct packet_queue *q)
+{
+    struct packet *list;
+
+    spin_lock(&q->lock);
+    __atomic_store_n(&q->no_reader, 1, __ATOMIC_RELEASE);
+    spin_unlock(&q->lock);
+    list = packet_take_all(q);
     while (list) {
         struct packet *next = list->next;
 

@@ -39,6 +39,8 @@ bool packet_has_room(struct packet_queue *q, size_t size, size_t bytes_max);
 /* The first packet to the program as recvmsg(2) says (MSG_PEEK, MSG_TRUNC). returns: bytes; -EAGAIN empty; -EFAULT.
  * An empty queue without writers gives 0. */
 int64_t packet_receive(struct packet_queue *q, struct sock_msg *m);
+/* All packets, linked by next; the queue is empty and goes on. */
+struct packet *packet_take_all(struct packet_queue *q);
 /* Ends it: drops all packets, wakes everybody. */
 void packet_close(struct packet_queue *q);
 /* Nobody will put more: readers see the end after what is there. */

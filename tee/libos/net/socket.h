@@ -73,11 +73,17 @@ struct sock_control {
     struct file **files; /* counted, owned; file_count of them */
     unsigned file_count;
     bool has_cred;
+    bool in_flight; /* the files are in a queue: unix_flight.c */
     struct sock_cred cred;
-    bool has_hop_limit, has_traffic_class; /* IPv6; of a packet inside the enclave */
+    bool has_hop_limit, has_traffic_class, has_destination; /* of a packet inside the enclave */
     int32_t hop_limit, traffic_class;
+    uint8_t destination[16]; /* as in struct inet_addr */
 };
 void sock_control_done(struct sock_control *c);
+/* Room for the files of any other, so that a copy cannot fail. returns: 0; -ENOMEM. */
+MUST_CHECK int sock_control_reserve(struct sock_control *c);
+/* For MSG_PEEK: references of its own; `to` is empty and reserved. */
+void sock_control_copy(struct sock_control *to, const struct sock_control *from);
 
 /* One message, in either direction. */
 struct sock_msg {

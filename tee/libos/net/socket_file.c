@@ -13,6 +13,7 @@
 #include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/net/interface.h"
 #include "tee/libos/net/socket.h"
+#include "tee/libos/net/unix.h"
 #include "tee/libos/signal/signal.h"
 
 static uint64_t g_next_ino = 1; /* atomic */
@@ -29,8 +30,29 @@ void sock_init(struct socket *s, const struct sock_ops *ops, int family, int typ
     format(s->name, sizeof s->name, "socket:[%lu]", (unsigned long)s->ino);
 }
 
+int sock_control_reserve(struct sock_control *c)
+{
+    if (!c->files)
+        c->files = mem_calloc(SCM_FILES_MAX, sizeof(struct file *));
+    return c->files ? 0 : -ENOMEM;
+}
+
+void sock_control_copy(struct sock_control *to, const struct sock_control *from)
+{
+    struct file **files = to->files;
+
+    *to = *from;
+    to->files = files;
+    to->in_flight = false;
+    for (unsigned i = 0; i < from->file_count; i++) {
+        files[i] = from->files[i];
+        file_ref(files[i]);
+    }
+}
+
 void sock_control_done(struct sock_control *c)
 {
+    unix_flight_remove(c);
     for (unsigned i = 0; i < c->file_count; i++)
         file_unref(c->files[i]);
     mem_free(c->files);

@@ -57,6 +57,11 @@ static struct stream_control *take_controls(struct stream_way *w)
     return list;
 }
 
+struct stream_control *stream_take_controls(struct stream *st, int side)
+{
+    return take_controls(&st->ways[side]);
+}
+
 static void drop_controls(struct stream_way *w)
 {
     struct stream_control *c = take_controls(w);
@@ -125,7 +130,10 @@ static size_t control_limit(struct stream_way *w, struct sock_msg *m)
     c = w->controls;
     if (c && c->at <= w->ring.tail) {
         limit = c->next ? (size_t)(c->next->at - w->ring.tail) : SIZE_MAX;
-        if (!(m->flags & MSG_PEEK)) {
+        if (m->flags & MSG_PEEK) {
+            if (m->control && m->control->files && !m->control->file_count)
+                sock_control_copy(m->control, &c->control);
+        } else {
             taken = c;
             w->controls = c->next;
             w->control_count--;
@@ -173,8 +181,12 @@ static int64_t receive_now(struct stream_way *w, struct sock_msg *m, size_t peek
                            bool *ret_stop)
 {
     bool peek = (m->flags & MSG_PEEK) != 0;
-    int64_t n;
+    int64_t n = 0;
 
+    if (peek && m->control && w->controls)
+        n = sock_control_reserve(m->control);
+    if (n < 0)
+        return n;
     mutex_lock(&w->read_lock);
     if (!ring_used(&w->ring)) {
         mutex_unlock(&w->read_lock);

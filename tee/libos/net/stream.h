@@ -53,6 +53,8 @@ void stream_close(struct stream *st, int side, bool reset);
 void stream_shutdown(struct stream *st, int side, uint32_t shut, bool tell_writer);
 /* -ECONNRESET, once, when the peer closed with bytes unread; else 0. */
 int stream_take_reset(struct stream *st, int side);
+/* All control items that end `side` has not received, linked by next; each was made by mem_alloc. */
+struct stream_control *stream_take_controls(struct stream *st, int side);
 /* returns: bytes; 0 end of file; -EAGAIN, -EINTR, -ERESTARTSYS, -ECONNRESET, -EFAULT. */
 int64_t stream_receive(struct socket *s, struct stream *st, int side, struct sock_msg *m);
 /* returns: bytes; -EPIPE (without the signal) and the like. */

@@ -2,15 +2,18 @@
 /* sendto(2), sendmsg(2), recvfrom(2), recvmsg(2) and their multiple forms; control messages. Trusted. */
 #include <asm/errno.h>
 #include <asm/signal.h>
+#include <asm/socket.h>
 #include <linux/fcntl.h>
 #include <linux/in.h>
 #include <linux/in6.h>
+#include <linux/ipv6.h>
 #include <linux/time_types.h>
 
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/clock.h"
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/poll/poll.h"
+#include "tee/libos/net/interface.h"
 #include "tee/libos/net/sys_socket.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
@@ -265,7 +268,7 @@ static int64_t receive_message(struct socket *s, struct file *f, struct sock_msg
 {
     if (f->flags & O_NONBLOCK)
         m->flags |= MSG_DONTWAIT;
-    if (m->flags & MSG_ERRQUEUE)
+    if (m->flags & MSG_ERRQUEUE && (s->family == AF_INET || s->family == AF_INET6))
         return -EAGAIN; /* nothing is ever queued there */
     return s->ops->receive ? s->ops->receive(s, m) : -EOPNOTSUPP;
 }
@@ -343,6 +346,51 @@ static int put_rights(struct control_out *o, struct sock_control *c, bool cloexe
     return count ? put_control(o, SOL_SOCKET_LEVEL, SCM_RIGHTS, fds, count * 4) : 0;
 }
 
+/* When it was received: messages inside are not kept from who waits for them. */
+static int put_time(struct control_out *o, bool is_ns)
+{
+    uint64_t now = clock_realtime_ns();
+    int64_t t[2] = { (int64_t)(now / NS_PER_SEC), (int64_t)(now % NS_PER_SEC) };
+
+    if (!is_ns)
+        t[1] /= 1000;
+    return put_control(o, SOL_SOCKET_LEVEL, is_ns ? SO_TIMESTAMPNS_OLD : SO_TIMESTAMP_OLD, t,
+                       sizeof t);
+}
+
+static int put_destination(struct control_out *o, bool v6, const uint8_t ip[16])
+{
+    if (v6) {
+        struct in6_pktinfo info = { .ipi6_ifindex = (int)g_interfaces[0].index };
+
+        memcpy(&info.ipi6_addr, ip, sizeof info.ipi6_addr);
+        return put_control(o, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    }
+    struct in_pktinfo info = { .ipi_ifindex = (int)g_interfaces[0].index };
+
+    memcpy(&info.ipi_addr, ip + 12, sizeof info.ipi_addr);
+    info.ipi_spec_dst = info.ipi_addr;
+    return put_control(o, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+}
+
+/* What the IP header said, as asked for. */
+static int put_header(struct control_out *o, const struct socket *s, const struct sock_control *c)
+{
+    bool v6 = s->family == AF_INET6;
+    uint8_t tos = (uint8_t)c->traffic_class;
+    int rc = 0;
+
+    if (c->has_destination)
+        rc = put_destination(o, v6, c->destination);
+    if (rc == 0 && c->has_hop_limit)
+        rc = put_control(o, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_HOPLIMIT : IP_TTL,
+                         &c->hop_limit, sizeof c->hop_limit);
+    if (rc == 0 && c->has_traffic_class)
+        rc = v6 ? put_control(o, IPPROTO_IPV6, IPV6_TCLASS, &c->traffic_class, 4)
+                : put_control(o, IPPROTO_IP, IP_TOS, &tos, sizeof tos);
+    return rc;
+}
+
 static int control_out(struct control_out *o, struct socket *s, struct sock_control *c,
                        bool cloexec)
 {
@@ -354,10 +402,10 @@ static int control_out(struct control_out *o, struct socket *s, struct sock_cont
 
         rc = put_control(o, SOL_SOCKET_LEVEL, SCM_CREDENTIALS, &cred, sizeof cred);
     }
-    if (rc == 0 && c->has_hop_limit)
-        rc = put_control(o, IPPROTO_IPV6, IPV6_HOPLIMIT, &c->hop_limit, sizeof c->hop_limit);
-    if (rc == 0 && c->has_traffic_class)
-        rc = put_control(o, IPPROTO_IPV6, IPV6_TCLASS, &c->traffic_class, sizeof c->traffic_class);
+    if (rc == 0 && s->flags & SOCK_FLAGS_TIMESTAMP && s->type != SOCK_STREAM)
+        rc = put_time(o, (s->flags & SOCK_FLAG_TIMESTAMPNS) != 0);
+    if (rc == 0 && (s->family == AF_INET || s->family == AF_INET6))
+        rc = put_header(o, s, c);
     if (rc == 0 && c->file_count)
         rc = put_rights(o, c, cloexec);
     return rc;
@@ -423,10 +471,9 @@ SYSCALL_DEFINE(recvmmsg)
     int64_t n = sys_socket_get((int)a, &file, &s);
     unsigned count = MIN((unsigned)c, MESSAGES_MAX), i = 0;
     int flags = (int)d & ~MSG_WAITFORONE;
+    struct __kernel_timespec t;
 
     if (n == 0 && e) {
-        struct __kernel_timespec t;
-
         n = USER_GET(&t, e);
         if (n == 0 && (t.tv_sec < 0 || t.tv_nsec < 0 || (uint64_t)t.tv_nsec >= NS_PER_SEC))
             n = -EINVAL;
@@ -447,6 +494,14 @@ SYSCALL_DEFINE(recvmmsg)
             i++;
             break;
         }
+    }
+    if (i && deadline != WAIT_FOREVER) { /* what is left of the time */
+        uint64_t now = clock_monotonic_ns(), left = now < deadline ? deadline - now : 0;
+
+        t = (struct __kernel_timespec){ .tv_sec = (int64_t)(left / NS_PER_SEC),
+                                        .tv_nsec = (int64_t)(left % NS_PER_SEC) };
+        if (USER_PUT(e, &t) < 0)
+            return -EFAULT;
     }
     return i ? (int64_t)i : n;
 }

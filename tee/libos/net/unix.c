@@ -373,6 +373,8 @@ static int64_t unix_send(struct socket *base, struct sock_msg *m)
 {
     struct unix_sock *s = to_unix(base);
 
+    if (m->control && m->control->file_count && !m->control->in_flight)
+        unix_flight_add(m->control); /* if it is not sent, its end takes this back */
     if (s->base.type != SOCK_STREAM)
         return unix_packet_send(s, m);
     if (m->flags & MSG_OOB)
@@ -389,7 +391,7 @@ static int64_t unix_send(struct socket *base, struct sock_msg *m)
     return stream_send(&s->base, st, s->side, m);
 }
 
-static int64_t unix_receive(struct socket *base, struct sock_msg *m)
+static int64_t receive(struct socket *base, struct sock_msg *m)
 {
     struct unix_sock *s = to_unix(base);
 
@@ -407,6 +409,15 @@ static int64_t unix_receive(struct socket *base, struct sock_msg *m)
         m->control->has_cred = true;
         m->control->cred = s->peer_cred;
     }
+    return n;
+}
+
+static int64_t unix_receive(struct socket *base, struct sock_msg *m)
+{
+    int64_t n = receive(base, m);
+
+    if (m->control)
+        unix_flight_remove(m->control);
     return n;
 }
 
@@ -572,6 +583,7 @@ static void unix_release(struct socket *base)
         unix_unref(peer);
     }
     unix_unref(s);
+    unix_flight_collect();
 }
 
 static const struct sock_ops unix_ops = {

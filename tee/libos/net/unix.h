@@ -41,6 +41,10 @@ struct unix_sock {
     struct sock_addr name;
     struct inode *inode;         /* counted; of a path */
     struct unix_sock *name_next; /* abstract names */
+    /* unix_flight.c, under its lock. */
+    struct unix_sock *flight_prev, *flight_next;
+    unsigned flight_count, flight_inner; /* references in flight; of them in queues of candidates */
+    unsigned flight_mark;
 };
 
 /* Where senders to any datagram socket wait for room: it outlives the sockets. */
@@ -56,6 +60,14 @@ MUST_CHECK int unix_name_auto(struct unix_sock *s);
 void unix_name_release(struct unix_sock *s);
 /* Who is bound to addr; counted. returns: 0; -ECONNREFUSED, -ENOENT, -EACCES, -EINVAL, ... */
 MUST_CHECK int unix_name_find(const struct sock_addr *addr, struct unix_sock **ret);
+
+/* unix_flight.c */
+
+/* The descriptors of c go into a queue; have left it. The second does nothing to those that were in none. */
+void unix_flight_add(struct sock_control *c);
+void unix_flight_remove(struct sock_control *c);
+/* Closes what only sockets that nobody reaches hold. Called without locks. */
+void unix_flight_collect(void);
 
 /* unix_message.c */
 int64_t unix_packet_send(struct unix_sock *s, struct sock_msg *m);
