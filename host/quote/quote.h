@@ -17,6 +17,7 @@
 #include "lib/err.h"
 
 #define QUOTE_SOCKET_DEFAULT "/var/run/aesmd/aesm.socket"
+#define QUOTE_SOCKET_EMULATED "/run/cloche/emu-quoting.socket" /* of `cloche emu quoting` */
 #define QUOTE_SOCKET_ENV "CLOCHE_QUOTE_SOCKET"
 #define QUOTE_COLLATERAL_ENV "CLOCHE_COLLATERAL"
 #define QUOTE_TIMEOUT_MS 10000u
