@@ -178,7 +178,7 @@ static bool emulate_undefined(struct regs *regs)
     if (left == sizeof code)
         return true; /* the page went away: the fetch faults again, as a #PF */
     /* A jump: another thread rewrote the site (tee/libos/rewrite) after this one had trapped there. */
-    if (code[0] == 0xe9 || code[0] == 0xeb)
+    if (code[0] == 0xe9 || code[0] == 0xeb || (code[0] == 0x48 && code[1] == 0xe9))
         return true;
     if (left >= 2 || code[0] != 0x0f)
         return false;

@@ -78,8 +78,7 @@ def test_system_calls_of_musl(worlds, kind):
     native, enclave, got = run_cases(worlds, argv, alone)
     assert len(native) == len(alone) > 200 and sum(word == b'ok' for word in native.values()) > 0.95 * len(native)
     assert {name for name, word in native.items() if enclave.get(name) != word} - BY_DESIGN == set(), got.out[-3000:]
-    if kind == 'musl':
-        sites_trap_once(got, often=1000)  # threads that race meet at a site
+    sites_trap_once(got, often=1000)  # threads that race meet at a site
 
 
 @pytest.mark.parametrize('kind', ['musl', 'musl_static'])

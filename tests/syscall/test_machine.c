@@ -7,14 +7,18 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "case.h"
@@ -304,4 +308,74 @@ TEST(advice_values)
     FAILS(madvise(page, 16384, MADV_POPULATE_READ), ENOMEM);
     ZERO(munmap(page, 4096));
     ZERO(munmap(page + 8192, 8192));
+}
+
+/*
+ * A call of getpid with instructions before it that must be done once, and one that may fault. What follows the `syscall` is
+ * such that a program at a low address cannot have a jump there: the library OS takes those before it along.
+ */
+__asm__(".text\n"
+        "call_with_others:\n"
+        "    push %rbx\n"
+        "    mov $39, %eax\n"
+        "    incq (%rsi)\n"
+        "call_reads:\n"
+        "    mov (%rdi), %ebx\n"
+        "    incq (%rsi)\n"
+        "    lea call_word(%rip), %rdx\n"
+        "    add (%rdx), %rbx\n"
+        "    syscall\n"
+        "    mov %rax, %rdi\n"
+        "    mov %eax, %eax\n"
+        "    pop %rbx\n"
+        "    ret\n"
+        ".data\n"
+        "call_word: .quad 7\n"
+        ".text\n");
+long call_with_others(const volatile int *read, unsigned long *count);
+extern const char call_reads[];
+
+static volatile unsigned g_ticks;
+static uintptr_t g_fault_at;
+
+static void tick(int signo)
+{
+    g_ticks++;
+}
+
+/* Lets the faulting instruction read elsewhere. */
+static void fault_fix(int signo, siginfo_t *info, void *context)
+{
+    static int word;
+    ucontext_t *c = context;
+
+    g_fault_at = (uintptr_t)c->uc_mcontext.gregs[REG_RIP];
+    c->uc_mcontext.gregs[REG_RDI] = (long)&word;
+}
+
+TEST(machine_instructions_before_call)
+{
+    struct itimerval often = { { 0, 200 }, { 0, 200 } }, never = { { 0, 0 }, { 0, 0 } };
+    struct sigaction ticks = { .sa_handler = tick, .sa_flags = SA_RESTART };
+    struct sigaction fixes = { .sa_sigaction = fault_fix, .sa_flags = SA_SIGINFO };
+    unsigned long count = 0, calls = 0, wrong = 0;
+    long expected = getpid();
+    int word = 1;
+
+    OK(sigaction(SIGALRM, &ticks, NULL));
+    OK(sigaction(SIGSEGV, &fixes, NULL));
+    OK(setitimer(ITIMER_REAL, &often, NULL));
+    for (; g_ticks < 200 || calls < 1000; calls++)
+        wrong += call_with_others(&word, &count) != expected;
+    OK(setitimer(ITIMER_REAL, &never, NULL));
+    CHECK_EQ(wrong, 0);
+    CHECK_EQ(count, 2 * calls);
+    for (int i = 0; i < 3; i++) {
+        g_fault_at = 0;
+        CHECK_EQ(call_with_others(NULL, &count), expected);
+        CHECK(g_fault_at == (uintptr_t)call_reads);
+    }
+    CHECK_EQ(count, 2 * calls + 6);
+    signal(SIGALRM, SIG_DFL);
+    signal(SIGSEGV, SIG_DFL);
 }

@@ -45,6 +45,9 @@ MUST_CHECK int mm_image_place(struct mm *mm, size_t size, uintptr_t *ret_addr);
  * returns: 0; -ENOENT. */
 MUST_CHECK int mm_image_find(struct mm *mm, uintptr_t addr, uintptr_t *ret_start,
                              struct file **ret_file);
+/* The area of executable memory that addr is in. returns: 0; -ENOENT it is in none, or in trampolines. */
+MUST_CHECK int mm_text_bounds(struct mm *mm, uintptr_t addr, uintptr_t *ret_start,
+                              uintptr_t *ret_end);
 /* Copies into trampoline pages of mm; not atomic: nothing may jump there yet. returns: 0; -EFAULT, -ENOMEM. */
 MUST_CHECK int mm_trampoline_write(struct mm *mm, uintptr_t addr, const void *src, size_t size);
 /* True for a page that mm_trampoline_page gave out. Any thread, no locks, also at CSSA 1. */
@@ -53,7 +56,7 @@ bool mm_is_trampoline(uintptr_t addr);
  * *ret_new false: it was there already. Content is written by mm_trampoline_write. -ENOMEM when the address is taken. */
 MUST_CHECK int mm_trampoline_page(struct mm *mm, uintptr_t page, bool *ret_new);
 /* Writes `size` bytes (at most 8) into executable memory of mm, lifting write protection around it, as one atomic
- * store: within an aligned 8-byte word, or two bytes within a cache line; anywhere when mm has one thread.
+ * store: within an aligned 8-byte word or a cache line; anywhere when mm has one thread.
  * returns: 0; -EFAULT not such a place, -ENOMEM. */
 MUST_CHECK int mm_text_write(struct mm *mm, uintptr_t addr, const void *src, size_t size);
 /* Whether the place allows mm_text_write at all. */

@@ -188,6 +188,22 @@ int mm_trampoline_page(struct mm *mm, uintptr_t page, bool *ret_new)
     return 0;
 }
 
+int mm_text_bounds(struct mm *mm, uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+    struct area *a;
+    int rc = -ENOENT;
+
+    mutex_lock(&mm->lock);
+    a = area_find(mm, addr);
+    if (a && a->kind != AREA_TRAMPOLINE && (a->prot & PROT_EXEC)) {
+        *ret_start = a->node.start;
+        *ret_end = a->node.end;
+        rc = 0;
+    }
+    mutex_unlock(&mm->lock);
+    return rc;
+}
+
 int mm_image_find(struct mm *mm, uintptr_t addr, uintptr_t *ret_start, struct file **ret_file)
 {
     struct range_node *n = NULL;

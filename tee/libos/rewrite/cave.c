@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Caves: padding near a site that is certainly never executed, for a `jmp rel32` that a `jmp rel8` at
- * the site reaches. Trusted. Two kinds are taken: runs of int3 that end where the next function begins, and
- * nops between a function that ends for good and the next one, by the image's own .eh_frame; short gaps
- * serve as steps to longer ones.
+ * the site reaches. Trusted. Three kinds are taken: runs of int3 that end where the next function begins; nops between a
+ * function that ends for good and the next one, by the image's own .eh_frame; nops that align what
+ * stands behind a jump or a return, by the code itself (code_map.h). Short gaps serve as steps to longer ones.
  */
 #include <linux/errno.h>
 
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/vfs/vfs.h"
-#include "tee/libos/rewrite/eh_frame.h"
+#include "tee/libos/rewrite/code_map.h"
 #include "tee/libos/rewrite/rewrite_private.h"
 
 #define REACH_BACK 126 /* jmp rel8 at site: site + 2 - 128 .. site + 2 + 127 */
 #define REACH_FORTH 129
 #define FUNCTION_ALIGN 16u
 #define INT3 0xcc
-#define NOP_PREFIXES_MAX 11u
 #define GAP_SIZE_MAX 63u
-#define GAPS_MAX 32u
+#define GAPS_MAX 48u
 #define HOPS_MAX 3u /* short jumps between the site and the long one */
 #define SHORT_JUMP_SIZE 2u
+#define WAY_REACH ((uintptr_t)(HOPS_MAX * REACH_BACK))
 #define TRAMPOLINE_REACH (0x7fff0000l)
 
 /* A trampoline anywhere that a jmp rel32 at `at` reaches: near the image, in growing distance. */
@@ -39,18 +39,11 @@ static int trampoline_near(struct mm *mm, uintptr_t site, uintptr_t at, uintptr_
     return -ENOMEM;
 }
 
-/* Writes the jump into the cave at `at`, word by word; nothing leads there yet. */
-static int jump_write(struct mm *mm, uintptr_t at, uintptr_t target)
+/* Writes into padding, word by word; nothing leads there yet. */
+static int padding_write(struct mm *mm, uintptr_t at, const uint8_t *code, size_t size)
 {
-    int64_t distance = (int64_t)(target - (at + JUMP_SIZE));
-    int32_t rel = (int32_t)distance;
-    uint8_t code[JUMP_SIZE] = { 0xe9 };
-
-    if (rel != distance)
-        return -ENOMEM;
-    memcpy(code + 1, &rel, sizeof rel);
-    for (size_t done = 0; done < sizeof code;) {
-        size_t part = MIN(sizeof code - done, 8 - (at + done) % 8);
+    for (size_t done = 0; done < size;) {
+        size_t part = MIN(size - done, 8 - (at + done) % 8);
         int rc = mm_text_write(mm, at + done, code + done, part);
 
         if (rc < 0)
@@ -58,6 +51,31 @@ static int jump_write(struct mm *mm, uintptr_t at, uintptr_t target)
         done += part;
     }
     return 0;
+}
+
+/* Fills the padding with the jump; int3 takes what is left, so that it never reads as half of a nop. */
+static int jump_write(struct mm *mm, uintptr_t at, size_t size, uintptr_t target)
+{
+    int64_t distance = (int64_t)(target - (at + JUMP_SIZE));
+    int32_t rel = (int32_t)distance;
+    uint8_t code[GAP_SIZE_MAX];
+
+    if (rel != distance || size < JUMP_SIZE || size > sizeof code)
+        return -ENOMEM;
+    memset(code, INT3, sizeof code);
+    code[0] = 0xe9;
+    memcpy(code + 1, &rel, sizeof rel);
+    return padding_write(mm, at, code, size);
+}
+
+static int short_jump_write(struct mm *mm, uintptr_t at, size_t size, uintptr_t target)
+{
+    uint8_t code[GAP_SIZE_MAX];
+
+    memset(code, INT3, sizeof code);
+    code[0] = 0xeb;
+    code[1] = (uint8_t)(target - (at + SHORT_JUMP_SIZE));
+    return padding_write(mm, at, code, size);
 }
 
 /*
@@ -85,29 +103,6 @@ static bool run_find(const uint8_t *bytes, size_t size, uintptr_t base, size_t *
     return false;
 }
 
-/* Bytes of the no-operation at code (forms that assemblers pad with); 0: something else. */
-static size_t nop_size(const uint8_t *code, size_t left)
-{
-    size_t i = 0, size;
-    uint8_t modrm;
-
-    if (left > 0 && code[0] == INT3)
-        return 1;
-    while (i < left && i < NOP_PREFIXES_MAX && (code[i] == 0x66 || code[i] == 0x2e))
-        i++;
-    if (i < left && code[i] == 0x90)
-        return i + 1;
-    if (i + 3 > left || code[i] != 0x0f || code[i + 1] != 0x1f)
-        return 0;
-    modrm = code[i + 2];
-    size = i + 3;
-    if ((modrm & 0x38) != 0 || modrm >> 6 == 3)
-        return 0;
-    size += (modrm & 7) == 4 ? 1 : 0;                      /* SIB */
-    size += modrm >> 6 == 1 ? 1 : modrm >> 6 == 2 ? 4 : 0; /* displacement */
-    return size <= left ? size : 0;
-}
-
 /* True when the bytes before `end` are an instruction after which nothing goes on: ret, jmp, ud2, hlt, or
  * a call that does not return (a function never ends with another kind). */
 static bool is_final(const uint8_t *end)
@@ -124,10 +119,11 @@ static bool gap_is_usable(struct mm *mm, const struct code_gap *gap)
     const uint8_t *code = bytes + JUMP_SIZE;
 
     if (size < SHORT_JUMP_SIZE || size > GAP_SIZE_MAX ||
-        user_copy_in_mm(mm, bytes, gap->start - JUMP_SIZE, JUMP_SIZE + size) < 0 || !is_final(code))
+        user_copy_in_mm(mm, bytes, gap->start - JUMP_SIZE, JUMP_SIZE + size) < 0 ||
+        !is_final(code) || patch_covers(mm, gap->start))
         return false;
     for (size_t off = 0; off < size; off += step) {
-        step = nop_size(code + off, size - off);
+        step = code_nop_size(code + off, size - off);
         if (step == 0)
             return false;
     }
@@ -156,15 +152,14 @@ struct way {
 static int way_write(struct mm *mm, const struct way *w, size_t last, uintptr_t target,
                      uintptr_t *ret_at)
 {
-    int rc = jump_write(mm, w->gaps[last].start, target);
+    const struct code_gap *gap = &w->gaps[last], *to;
+    int rc = jump_write(mm, gap->start, gap->end - gap->start, target);
 
     while (rc == 0 && w->from[last] != FROM_SITE) {
-        uintptr_t to = w->gaps[last].start, at = w->gaps[w->from[last]].start;
-        uint8_t code[SHORT_JUMP_SIZE] = { 0xeb, (uint8_t)(to - (at + SHORT_JUMP_SIZE)) };
-
-        rc = mm_text_is_writable(mm, at, sizeof code) ? mm_text_write(mm, at, code, sizeof code)
-                                                      : -ENOENT;
+        to = gap;
         last = w->from[last];
+        gap = &w->gaps[last];
+        rc = short_jump_write(mm, gap->start, gap->end - gap->start, to->start);
     }
     *ret_at = w->gaps[last].start;
     return rc;
@@ -190,25 +185,49 @@ static int way_extend(struct mm *mm, struct way *w, uintptr_t site, uintptr_t at
 }
 
 /* Padding of nops between functions, as .eh_frame tells. */
-static int cave_in_gap(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
+static void gaps_by_table(struct mm *mm, uintptr_t site, struct way *w)
 {
     CLEANUP(file_unrefp)
     struct file *file = NULL;
-    uintptr_t header, far = HOPS_MAX * REACH_BACK;
+    uintptr_t header;
     size_t kept = 0;
+
+    w->count = 0;
+    if (mm_image_find(mm, site, &header, &file) < 0)
+        return;
+    w->count = eh_frame_gaps_find(mm, header, file, site - WAY_REACH - REACH_BACK,
+                                  site + WAY_REACH + REACH_FORTH, w->gaps, GAPS_MAX);
+    for (size_t i = 0; i < w->count; i++)
+        if (gap_is_usable(mm, &w->gaps[i]))
+            w->gaps[kept++] = w->gaps[i];
+    w->count = kept;
+}
+
+/* And what the code itself tells, where the table is silent. */
+static void gaps_by_map(const struct code_map *m, uintptr_t site, struct way *w)
+{
+    struct code_gap gaps[GAPS_MAX];
+    size_t count = code_map_gaps_find(m, site - WAY_REACH, site + WAY_REACH, gaps, GAPS_MAX), k;
+
+    for (size_t i = 0; i < count && w->count < GAPS_MAX; i++) {
+        for (k = 0; k < w->count; k++)
+            if (gaps[i].start < w->gaps[k].end && w->gaps[k].start < gaps[i].end)
+                break;
+        if (k == w->count && gaps[i].end - gaps[i].start >= SHORT_JUMP_SIZE &&
+            !patch_covers(m->mm, gaps[i].start))
+            w->gaps[w->count++] = gaps[i];
+    }
+}
+
+static int cave_in_gap(struct mm *mm, const struct code_map *m, uintptr_t site, uintptr_t *ret_at)
+{
     struct way w;
 
-    if (mm_image_find(mm, site, &header, &file) < 0 || site < 2 * far)
+    if (site < 2 * WAY_REACH)
         return -ENOENT;
-    w.count = eh_frame_gaps_find(mm, header, file, site - far - REACH_BACK,
-                                 site + far + REACH_FORTH, w.gaps, GAPS_MAX);
-    for (size_t i = 0; i < w.count; i++) {
-        if (gap_is_usable(mm, &w.gaps[i])) {
-            w.from[kept] = FROM_NONE;
-            w.gaps[kept++] = w.gaps[i];
-        }
-    }
-    w.count = kept;
+    gaps_by_table(mm, site, &w);
+    gaps_by_map(m, site, &w);
+    memset(w.from, FROM_NONE, sizeof w.from);
     if (way_extend(mm, &w, site, site, FROM_SITE, ret_at) == 0)
         return 0;
     for (unsigned hops = 0; hops < HOPS_MAX; hops++)
@@ -236,9 +255,10 @@ static int cave_in_int3(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
     while (run_find(bytes, end - start, start, &pos, &off)) {
         uintptr_t at = start + off, target;
 
-        if (at > site + REACH_FORTH || trampoline_near(mm, site, at, &target) < 0)
+        if (at > site + REACH_FORTH || patch_covers(mm, at) ||
+            trampoline_near(mm, site, at, &target) < 0)
             continue;
-        if (jump_write(mm, at, target) == 0) {
+        if (jump_write(mm, at, JUMP_SIZE, target) == 0) {
             *ret_at = at;
             return 0;
         }
@@ -246,7 +266,7 @@ static int cave_in_int3(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
     return -ENOENT;
 }
 
-int cave_get(struct mm *mm, uintptr_t site, uintptr_t *ret_at)
+int cave_get(struct mm *mm, const struct code_map *m, uintptr_t site, uintptr_t *ret_at)
 {
-    return cave_in_int3(mm, site, ret_at) == 0 ? 0 : cave_in_gap(mm, site, ret_at);
+    return cave_in_int3(mm, site, ret_at) == 0 ? 0 : cave_in_gap(mm, m, site, ret_at);
 }

@@ -11,6 +11,7 @@
 
 #include "tee/enclave/entry.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/rewrite/code_map.h"
 #include "tee/libos/rewrite/rewrite_private.h"
 #include "tee/libos/task/wait.h"
 
@@ -44,11 +45,28 @@ static int pun(struct mm *mm, uintptr_t site, const uint8_t *code)
     return mm_text_write(mm, site, jump, sizeof jump);
 }
 
-static int dig(struct mm *mm, uintptr_t site)
+/* The same with a prefix before the jump: the four bytes after the site are the displacement, so there is one place. */
+static int pun_prefixed(struct mm *mm, uintptr_t site, const uint8_t *code)
+{
+    static const uint8_t jump[SYSCALL_SIZE] = { JUMP_PREFIX, JUMP_REL32 };
+    int64_t target;
+    int32_t rel;
+    uintptr_t at;
+    int rc;
+
+    memcpy(&rel, code + SYSCALL_SIZE, sizeof rel);
+    target = (int64_t)(site + JUMP_LONG_SIZE) + rel;
+    if (target < 0)
+        return -ENOMEM;
+    rc = trampoline_get(mm, site, (uintptr_t)target, (uintptr_t)target, &at);
+    return rc < 0 ? rc : mm_text_write(mm, site, jump, sizeof jump);
+}
+
+static int dig(struct mm *mm, const struct code_map *m, uintptr_t site)
 {
     uint8_t jump[SYSCALL_SIZE] = { JUMP_REL8 };
     uintptr_t at;
-    int rc = cave_get(mm, site, &at);
+    int rc = cave_get(mm, m, site, &at);
 
     if (rc < 0)
         return rc;
@@ -56,33 +74,59 @@ static int dig(struct mm *mm, uintptr_t site)
     return mm_text_write(mm, site, jump, sizeof jump);
 }
 
-static void rewrite_locked(struct mm *mm, uintptr_t site, uint64_t number)
+/* Without knowing more of the code than the bytes behind the site. */
+static bool pun_any(struct mm *mm, uintptr_t site)
 {
-    uint8_t code[JUMP_SIZE];
+    uint8_t code[JUMP_LONG_SIZE];
 
-    /* Another thread may have been here first. A site at the end of its area cannot be punned. */
-    if (user_copy_in_mm(mm, code, site, SYSCALL_SIZE) < 0 || code[0] != 0x0f || code[1] != 0x05)
-        return;
-    if (mm_text_is_writable(mm, site, SYSCALL_SIZE) &&
-        user_copy_in_mm(mm, code, site, sizeof code) == 0 && pun(mm, site, code) == 0) {
-        count(&g_stats.punned);
-    } else if (mm_text_is_writable(mm, site, SYSCALL_SIZE) && dig(mm, site) == 0) {
-        count(&g_stats.caved);
-    } else if (lift(mm, site, number) == 0) {
-        count(&g_stats.lifted);
-    } else {
-        count(&g_stats.trapping);
-        site_set_add(site);
-    }
+    /* A site at the end of its area cannot be punned. */
+    if (!mm_text_is_writable(mm, site, SYSCALL_SIZE) ||
+        user_copy_in_mm(mm, code, site, JUMP_SIZE) < 0)
+        return false;
+    return pun(mm, site, code) == 0 ||
+           (user_copy_in_mm(mm, code, site, sizeof code) == 0 && pun_prefixed(mm, site, code) == 0);
 }
 
-void rewrite_site(struct mm *mm, uintptr_t site, uint64_t number)
+/* A lift that serves all who come; padding, which is scarce; a lift that serves some. */
+static uint64_t *rewrite_by_map(struct mm *mm, uintptr_t site)
+{
+    uint64_t *counter = NULL;
+    struct code_map m;
+
+    code_map_init(&m, mm, site);
+    if (lift(mm, &m, site, false) == 0)
+        counter = &g_stats.lifted;
+    else if (mm_text_is_writable(mm, site, SYSCALL_SIZE) && dig(mm, &m, site) == 0)
+        counter = &g_stats.caved;
+    else if (lift(mm, &m, site, true) == 0)
+        counter = &g_stats.lifted;
+    code_map_done(&m);
+    return counter;
+}
+
+static void rewrite_locked(struct mm *mm, uintptr_t site)
+{
+    uint8_t code[SYSCALL_SIZE];
+    uint64_t *counter;
+
+    /* Another thread may have been here first. */
+    if (user_copy_in_mm(mm, code, site, SYSCALL_SIZE) < 0 || code[0] != 0x0f || code[1] != 0x05)
+        return;
+    counter = pun_any(mm, site) ? &g_stats.punned : rewrite_by_map(mm, site);
+    if (!counter) {
+        counter = &g_stats.trapping;
+        site_set_add(site);
+    }
+    count(counter);
+}
+
+void rewrite_site(struct mm *mm, uintptr_t site)
 {
     count(&g_stats.traps);
     if (site_set_has(site))
         return;
     mutex_lock(&g_lock);
-    rewrite_locked(mm, site, number);
+    rewrite_locked(mm, site);
     mutex_unlock(&g_lock);
 }
 
@@ -113,9 +157,5 @@ bool libos_trampoline_find(uint64_t rip, uint64_t *ret_restart)
             return true;
         }
     }
-    if (lift_decode(rip, ret_restart)) {
-        *ret_restart -= LIFT_SIZE;
-        return true;
-    }
-    return false;
+    return lift_decode(rip, ret_restart);
 }

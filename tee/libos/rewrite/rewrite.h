@@ -12,10 +12,10 @@
 
 struct mm;
 
-/* Tries to rewrite the site at `site` (address of the 0F 05), which trapped with system call `number`. Called on the
+/* Tries to rewrite the site at `site` (address of the 0F 05), which trapped. Called on the
  * thread that trapped, before it serves the call; any thread; takes its own lock. A site that cannot be rewritten is
  * remembered. */
-void rewrite_site(struct mm *mm, uintptr_t site, uint64_t number);
+void rewrite_site(struct mm *mm, uintptr_t site);
 
 struct rewrite_stats {
     uint64_t traps;                           /* system calls that came by a trap */

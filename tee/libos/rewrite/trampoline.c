@@ -40,32 +40,77 @@ bool trampoline_decode(uintptr_t at, const uint8_t *code, uintptr_t *ret_site)
     return true;
 }
 
-/* True when the five bytes in `code`, at `from`, are a jump to `target`. */
-static bool jumps_to(const uint8_t *code, uintptr_t from, uintptr_t target)
+/* Where the long jump in the JUMP_LONG_SIZE bytes of code leads; 0: it is none. */
+static uintptr_t jump_target(const uint8_t *code, uintptr_t from)
 {
+    unsigned prefix = code[0] == JUMP_PREFIX ? 1 : 0;
     int32_t rel;
 
-    memcpy(&rel, code + 1, sizeof rel);
-    return code[0] == 0xe9 && from + JUMP_SIZE + (uintptr_t)(int64_t)rel == target;
+    if (code[prefix] != 0xe9)
+        return 0;
+    memcpy(&rel, code + prefix + 1, sizeof rel);
+    return from + prefix + JUMP_SIZE + (uintptr_t)(int64_t)rel;
+}
+
+/* Follows short jumps from addr; where the long one behind them leads. 0: there is none. */
+static uintptr_t jump_follow(struct mm *mm, uintptr_t addr, unsigned *ret_steps)
+{
+    for (unsigned i = 0; i < CAVE_STEPS_MAX; i++) {
+        uint8_t code[JUMP_LONG_SIZE] = { 0 };
+
+        if (user_copy_in_mm(mm, code, addr, sizeof code) < 0 &&
+            user_copy_in_mm(mm, code, addr, JUMP_SIZE) < 0)
+            return 0;
+        *ret_steps = i;
+        if (code[0] != 0xeb)
+            return jump_target(code, addr);
+        addr += 2 + (uintptr_t)(int64_t)(int8_t)code[1];
+    }
+    return 0;
+}
+
+enum patch patch_find(struct mm *mm, uintptr_t addr)
+{
+    unsigned steps;
+    uintptr_t at = jump_follow(mm, addr, &steps), site;
+
+    if (at == 0 || !mm_is_trampoline(at) || !mm_is_trampoline(at + TRAMPOLINE_SIZE - 1))
+        return PATCH_NONE;
+    if (trampoline_decode(at, (const uint8_t *)at, &site))
+        return site == addr ? PATCH_SITE : PATCH_GAP;
+    return steps == 0 && lift_decode(at, &site) && site == addr ? PATCH_LIFT : PATCH_NONE;
+}
+
+bool patch_covers(struct mm *mm, uintptr_t addr)
+{
+    for (unsigned back = 1; back < JUMP_LONG_SIZE; back++) {
+        uint8_t code[2] = { 0 };
+        bool has_prefix;
+
+        if (user_copy_in_mm(mm, code, addr - back, sizeof code) < 0)
+            continue;
+        has_prefix = code[0] == JUMP_PREFIX && code[1] == 0xe9;
+        if ((has_prefix || (code[0] == 0xe9 && back < JUMP_SIZE)) &&
+            patch_find(mm, addr - back) != PATCH_NONE)
+            return true;
+    }
+    return false;
 }
 
 /* True when nothing jumps to the trampoline at `at` any more: its site is gone or leads elsewhere. */
 static bool is_stale(struct mm *mm, uintptr_t at, uintptr_t site)
 {
-    uint8_t code[JUMP_SIZE];
+    uint8_t code[JUMP_LONG_SIZE];
+    unsigned steps;
 
-    /* By the instruction before the site (lift.c). */
-    if (user_copy_in_mm(mm, code, site - JUMP_SIZE, sizeof code) == 0 &&
-        jumps_to(code, site - JUMP_SIZE, at - LIFT_SIZE))
+    if (jump_follow(mm, site, &steps) == at)
         return false;
-    if (user_copy_in_mm(mm, code, site, sizeof code) < 0)
-        return true;
-    for (unsigned i = 0; i < CAVE_STEPS_MAX && code[0] == 0xeb; i++) {
-        site += 2 + (uintptr_t)(int64_t)(int8_t)code[1];
-        if (user_copy_in_mm(mm, code, site, sizeof code) < 0)
-            return true;
-    }
-    return !jumps_to(code, site, at);
+    /* From before the site (lift.c)? */
+    for (size_t size = JUMP_SIZE; size <= LIFT_SIZE_MAX; size++)
+        if (user_copy_in_mm(mm, code, site - size, JUMP_LONG_SIZE) == 0 && code[0] == 0xe9 &&
+            jump_target(code, site - size) == at - size)
+            return false;
+    return true;
 }
 
 enum fit {

@@ -7,6 +7,7 @@
 #include <asm/siginfo.h>
 #include <asm/signal.h>
 
+#include "tee/enclave/entry.h"
 #include "tee/enclave/log.h"
 #include "tee/libos/mm/mm.h"
 #include "tee/libos/signal/queue.h"
@@ -143,6 +144,7 @@ static void raise(struct regs *regs, const struct fault *f)
 void libos_fault(struct regs *regs, const struct fault *fault)
 {
     struct thread *t = current();
+    uint64_t rip;
 
     regs->orig_rax = UINT64_MAX;
     if (regs->rip != t->fault_rip || fault->address != t->fault_address)
@@ -152,6 +154,10 @@ void libos_fault(struct regs *regs, const struct fault *fault)
     t->fault_error_code = fault->error_code;
     t->fault_address = fault->address;
     raise(regs, fault);
-    if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE))
-        signal_handle(regs, false);
+    if (!__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE))
+        return;
+    /* The program is told of the instruction in its text, not of one that a trampoline does for it. */
+    if (libos_trampoline_find(regs->rip, &rip))
+        regs->rip = rip;
+    signal_handle(regs, false);
 }

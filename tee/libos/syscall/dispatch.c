@@ -27,7 +27,7 @@ void libos_syscall(struct regs *regs)
     int64_t result;
 
     if (UNLIKELY(regs->trapped)) {
-        rewrite_site(t->process->mm, regs->rip - SYSCALL_SIZE, regs->orig_rax);
+        rewrite_site(t->process->mm, regs->rip - SYSCALL_SIZE);
         regs->trapped = 0;
     }
     if (LIKELY(number < SYSCALL_TABLE_SIZE && g_syscall_table[number]))

@@ -437,7 +437,12 @@ void fd_table_unref(struct fd_table *t)
 {
 }
 
-void rewrite_site(struct mm *mm, uintptr_t site, uint64_t number)
+bool libos_trampoline_find(uint64_t rip, uint64_t *ret_restart)
+{
+    return false;
+}
+
+void rewrite_site(struct mm *mm, uintptr_t site)
 {
 }
 
