@@ -16,6 +16,8 @@ static const struct {
       "inspect IMAGE              check a sealed image and say what it is" },
     { "run", cmd_run, "run IMAGE [ARG...]         start a sealed image in an enclave" },
     { "verify", cmd_verify, "verify EVIDENCE            judge evidence of a TEE, offline" },
+    { "collateral", cmd_collateral,
+      "collateral fetch|list|...  what the makers publish about their platforms" },
     { "doctor", cmd_doctor,
       "doctor [--json]            what this machine can do, and what is missing" },
     { "emu", cmd_emu, "emu pki ...                an emulated Intel, for tests" },

@@ -14,9 +14,10 @@ ALLOWED = {
     'host': SHARED | {'host'},
     'verifier': SHARED | {'verifier'},
     'attest': SHARED | {'attest', 'verifier'},
+    'collateral': SHARED | {'collateral', 'verifier'},
     'builder': SHARED | {'builder'},
-    'server': SHARED | {'server', 'attest', 'verifier', 'builder'},
-    'cli': SHARED | {'cli', 'attest', 'builder', 'verifier', 'host'},
+    'server': SHARED | {'server', 'attest', 'verifier', 'builder', 'collateral'},
+    'cli': SHARED | {'cli', 'attest', 'builder', 'collateral', 'verifier', 'host'},
 }
 # What measured code may take from the compiler and from outside: types and instructions, no library.
 TEE_SYSTEM = re.compile(r'^(std(int|def|bool|arg|atomic|align|noreturn)|limits|\w*intrin|cpuid|'
