@@ -16,6 +16,7 @@
 #include "tee/enclave/log.h"
 #include "tee/enclave/ocall.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/fs/tsm/tsm.h"
 #include "tee/libos/fs/tty/tty.h"
 #include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/mm/mm.h"
@@ -117,6 +118,8 @@ static void mount_all(const struct start_info *start, struct process *p)
     mount_at(rc, s, "sysfs", "/sys");
     rc = cgroupfs_new(start, &s);
     mount_at(rc, s, "cgroup2", "/sys/fs/cgroup");
+    rc = configfs_new(&s);
+    mount_at(rc, s, "configfs", "/sys/kernel/config");
     rc = devfs_new(start, &s);
     mount_at(rc, s, "devtmpfs", "/dev");
     rc = devptsfs_new(&s);

@@ -136,7 +136,7 @@ static const struct pseudo_entry g_empty[] = { END };
 static const struct pseudo_entry g_mm[] = { FOLDER("transparent_hugepage", g_thp),
                                             FOLDER("hugepages", g_empty), END };
 static const struct pseudo_entry g_kernel[] = { FOLDER("mm", g_mm), FOLDER("security", g_empty),
-                                                END };
+                                                FOLDER("config", g_empty), END };
 static const struct pseudo_entry g_fs[] = { FOLDER("cgroup", g_empty), END };
 static const struct pseudo_entry g_devices[] = { FOLDER("system", sys_system_children), END };
 static const struct pseudo_entry g_class[] = {
