@@ -106,6 +106,13 @@ void ocall_serve_recvfrom(struct ocall_thread *t, struct ocall_frame *f)
         f->result = (int64_t)data.iov_len;
 }
 
+void ocall_serve_recv(struct ocall_thread *t, struct ocall_frame *f)
+{
+    f->result =
+        ocall_answer(recv((int)t->args[0], f->buffer + OCALL_ADDR_SIZE, data_size(t->args[1]),
+                          ((int)t->args[2] & (MSG_PEEK | MSG_OOB)) | MSG_DONTWAIT));
+}
+
 void ocall_serve_shutdown(struct ocall_thread *t, struct ocall_frame *f)
 {
     f->result = ocall_answer(shutdown((int)t->args[0], (int)t->args[1]));

@@ -113,8 +113,7 @@ int64_t ocall_send_staged(int host_fd, size_t size, int flags)
 
 int64_t ocall_receive_staged(int host_fd, size_t size, int flags)
 {
-    return ocall_simple(OCALL_recvfrom, (uint64_t)host_fd, size, (uint64_t)(uint32_t)flags, 0,
-                        size);
+    return ocall_simple(OCALL_recv, (uint64_t)host_fd, size, (uint64_t)(uint32_t)flags, 0, size);
 }
 
 int64_t ocall_send_image(int host_fd, uint64_t off, size_t size)
