@@ -35,6 +35,12 @@ struct futex_bucket *futex_bucket_of(const struct futex_key *key)
 
     return &g_buckets[hash >> 55];
 }
+
+struct futex_bucket *futex_bucket_at(unsigned i)
+{
+    return &g_buckets[i];
+}
+
 _Static_assert(FUTEX_BUCKETS == 1u << (64 - 55), "hash uses the upper 9 bits");
 
 void futex_bucket_add(struct futex_bucket *b, struct futex_waiter *w)
@@ -188,7 +194,8 @@ static unsigned wake_in(struct futex_bucket *b, const struct futex_key *key, uns
 
     for (struct futex_waiter *w = b->first, *next; w && woken < count; w = next) {
         next = w->next;
-        if (futex_key_is_equal(&w->key, key) && (w->bitset & bitset) && !w->is_pi) {
+        if (futex_key_is_equal(&w->key, key) && (w->bitset & bitset) && !w->is_pi &&
+            !w->is_requeue_pi) {
             futex_waiter_wake(b, w);
             woken++;
         }
@@ -219,60 +226,58 @@ unsigned futex_wake(uintptr_t addr, unsigned count)
     return wake(addr, count, FUTEX_BITSET_MATCH_ANY, false);
 }
 
-static void lock_two(struct futex_bucket *a, struct futex_bucket *b)
+void futex_lock_two(struct futex_bucket *a, struct futex_bucket *b)
 {
     spin_lock(a < b ? &a->lock : &b->lock);
     if (a != b)
         spin_lock(a < b ? &b->lock : &a->lock);
 }
 
-static void unlock_two(struct futex_bucket *a, struct futex_bucket *b)
+void futex_unlock_two(struct futex_bucket *a, struct futex_bucket *b)
 {
     spin_unlock(&a->lock);
     if (a != b)
         spin_unlock(&b->lock);
 }
 
-/* One end of a requeue. */
-struct requeue_end {
-    uintptr_t addr;
-    struct futex_key key;
-    struct futex_bucket *bucket;
-};
-
-static struct requeue_end requeue_end_of(uintptr_t addr, bool is_private)
+static struct futex_end requeue_end_of(uintptr_t addr, bool is_private)
 {
-    struct requeue_end e = { .addr = addr, .key = futex_key_of(addr, is_private) };
+    struct futex_end e = { .addr = addr, .key = futex_key_of(addr, is_private) };
 
     e.bucket = futex_bucket_of(&e.key);
     return e;
 }
 
+void futex_waiter_move(const struct futex_end *from, const struct futex_end *to,
+                       struct futex_waiter *w)
+{
+    w->addr = to->addr;
+    w->key = to->key;
+    if (from->bucket == to->bucket)
+        return;
+    futex_bucket_remove(from->bucket, w);
+    __atomic_add_fetch(&to->bucket->waiters, 1, __ATOMIC_SEQ_CST);
+    futex_bucket_add(to->bucket, w);
+}
+
 /* Moves at most count waiters. Under both locks. */
-static unsigned move_waiters(const struct requeue_end *from, const struct requeue_end *to,
+static unsigned move_waiters(const struct futex_end *from, const struct futex_end *to,
                              unsigned count)
 {
-    struct futex_bucket *a = from->bucket, *b = to->bucket;
     unsigned moved = 0;
 
-    for (struct futex_waiter *w = a->first, *next; w && moved < count; w = next) {
+    for (struct futex_waiter *w = from->bucket->first, *next; w && moved < count; w = next) {
         next = w->next;
-        if (!futex_key_is_equal(&w->key, &from->key) || w->is_pi)
+        if (!futex_key_is_equal(&w->key, &from->key) || w->is_pi || w->is_requeue_pi)
             continue;
-        w->addr = to->addr;
-        w->key = to->key;
-        if (a != b) {
-            futex_bucket_remove(a, w);
-            __atomic_add_fetch(&b->waiters, 1, __ATOMIC_SEQ_CST);
-            futex_bucket_add(b, w);
-        }
+        futex_waiter_move(from, to, w);
         moved++;
     }
     return moved;
 }
 
-static int64_t requeue(const struct requeue_end *from, unsigned wake_count, unsigned move_count,
-                       const struct requeue_end *to, const uint32_t *expected)
+static int64_t requeue(const struct futex_end *from, unsigned wake_count, unsigned move_count,
+                       const struct futex_end *to, const uint32_t *expected)
 {
     struct futex_bucket *a = from->bucket, *b = to->bucket;
     uint32_t seen;
@@ -283,7 +288,7 @@ static int64_t requeue(const struct requeue_end *from, unsigned wake_count, unsi
         int rc = 0;
 
         wake_batch_begin(&batch);
-        lock_two(a, b);
+        futex_lock_two(a, b);
         if (expected)
             rc = futex_peek(&seen, from->addr);
         if (rc == 0 && expected && seen != *expected)
@@ -292,7 +297,7 @@ static int64_t requeue(const struct requeue_end *from, unsigned wake_count, unsi
             woken = wake_in(a, &from->key, wake_count, FUTEX_BITSET_MATCH_ANY);
             moved = move_waiters(from, to, move_count);
         }
-        unlock_two(a, b);
+        futex_unlock_two(a, b);
         wake_batch_end(&batch);
         if (rc != -EFAULT)
             return rc < 0 ? rc : (int64_t)woken + moved;
@@ -403,18 +408,44 @@ static int64_t timed(uint32_t command, uint64_t a, uint64_t op, uint64_t value, 
     return futex_lock_pi(a, deadline_ns, false, is_private);
 }
 
+static int64_t pi_requeue(uint32_t command, uintptr_t addr, uint64_t op, uint64_t value,
+                          uint64_t timeout, uintptr_t lock_addr, uint32_t expected)
+{
+    bool is_private = op & FUTEX_PRIVATE_FLAG;
+    uint64_t deadline_ns;
+    int rc;
+
+    if (command == FUTEX_WAIT_REQUEUE_PI) {
+        rc = read_deadline(command, (uint32_t)op, timeout, &deadline_ns);
+        return rc < 0 ? rc
+                      : futex_wait_requeue_pi(addr, (uint32_t)value, deadline_ns, lock_addr,
+                                              FUTEX_BITSET_MATCH_ANY, is_private);
+    }
+    if ((int32_t)value < 0 || (int32_t)timeout < 0) /* the second is a count here */
+        return -EINVAL;
+    rc = futex_check(addr);
+    if (rc == 0)
+        rc = futex_check(lock_addr);
+    if (rc < 0)
+        return rc;
+    struct futex_end from = requeue_end_of(addr, is_private);
+    struct futex_end to = requeue_end_of(lock_addr, is_private);
+    return futex_requeue_pi(&from, (uint32_t)value, (uint32_t)timeout, &to, expected);
+}
+
 SYSCALL_DEFINE(futex)
 {
     uint32_t command = (uint32_t)b & (uint32_t)FUTEX_CMD_MASK, expected = (uint32_t)f;
     bool is_private = b & FUTEX_PRIVATE_FLAG;
-    struct requeue_end from, to;
+    struct futex_end from, to;
     int rc;
 
     if (LIKELY((b & ~(uint64_t)FUTEX_PRIVATE_FLAG) == FUTEX_WAKE)) {
         rc = futex_check(a);
         return rc < 0 ? rc : (int64_t)wake(a, (uint32_t)c, FUTEX_BITSET_MATCH_ANY, is_private);
     }
-    if ((b & FUTEX_CLOCK_REALTIME) && command != FUTEX_WAIT_BITSET && command != FUTEX_LOCK_PI2)
+    if ((b & FUTEX_CLOCK_REALTIME) && command != FUTEX_WAIT_BITSET && command != FUTEX_LOCK_PI2 &&
+        command != FUTEX_WAIT_REQUEUE_PI)
         return -ENOSYS;
     switch (command) {
     case FUTEX_WAIT:
@@ -442,6 +473,9 @@ SYSCALL_DEFINE(futex)
         if (rc == 0)
             rc = futex_check(e);
         return rc < 0 ? rc : wake_op(a, (uint32_t)c, e, (uint32_t)d, (uint32_t)f, is_private);
+    case FUTEX_WAIT_REQUEUE_PI:
+    case FUTEX_CMP_REQUEUE_PI:
+        return pi_requeue(command, a, b, c, d, e, expected);
     case FUTEX_LOCK_PI:
     case FUTEX_LOCK_PI2:
         return timed(command, a, b, c, d, 0);

@@ -13,8 +13,9 @@
 
 #define PI_TRIES_MAX 1024u
 
-/* One compare-and-swap on the word under a bucket's lock. returns: 0, 1 differs, -EFAULT. */
-static int swap(uintptr_t addr, uint32_t *expected, uint32_t desired)
+uint32_t g_futex_pi_waits;
+
+int futex_swap(uintptr_t addr, uint32_t *expected, uint32_t desired)
 {
     uint32_t before = *expected;
     int rc = user_raw_cmpxchg32((uint32_t *)addr, expected, desired);
@@ -22,7 +23,7 @@ static int swap(uintptr_t addr, uint32_t *expected, uint32_t desired)
     return rc < 0 ? rc : *expected != before;
 }
 
-static bool owner_exists(uint32_t word)
+bool futex_owner_exists(uint32_t word)
 {
     struct thread *owner = thread_find((int32_t)(word & FUTEX_TID_MASK));
     bool exists = owner && !owner->exiting;
@@ -41,13 +42,13 @@ static int try_own(uintptr_t addr, uint32_t word, bool try_only)
     if ((word & FUTEX_TID_MASK) == tid)
         return -EDEADLK;
     if (!(word & FUTEX_TID_MASK)) {
-        rc = swap(addr, &word, tid | (word & (FUTEX_WAITERS | FUTEX_OWNER_DIED)));
+        rc = futex_swap(addr, &word, tid | (word & (FUTEX_WAITERS | FUTEX_OWNER_DIED)));
         return rc > 0 ? 2 : rc;
     }
     if (try_only)
         return -EAGAIN;
     if (!(word & FUTEX_WAITERS)) {
-        rc = swap(addr, &word, word | FUTEX_WAITERS);
+        rc = futex_swap(addr, &word, word | FUTEX_WAITERS);
         if (rc)
             return rc > 0 ? 2 : rc;
     }
@@ -70,17 +71,19 @@ int64_t futex_lock_pi(uintptr_t addr, uint64_t deadline_ns, bool try_only, bool 
     for (unsigned i = 0; i < PI_TRIES_MAX; i++) {
         if (user_load32(&word, addr) < 0)
             return -EFAULT;
-        if ((word & FUTEX_TID_MASK) && !(word & FUTEX_OWNER_DIED) && !owner_exists(word))
+        if ((word & FUTEX_TID_MASK) && !(word & FUTEX_OWNER_DIED) && !futex_owner_exists(word))
             return -ESRCH;
         spin_lock(&b->lock);
         rc = try_own(addr, word, try_only);
         if (rc == 1) {
+            __atomic_add_fetch(&g_futex_pi_waits, 1, __ATOMIC_SEQ_CST);
             __atomic_add_fetch(&b->waiters, 1, __ATOMIC_SEQ_CST);
             futex_bucket_add(b, &w);
         }
         spin_unlock(&b->lock);
         if (rc == 1) {
             rc = futex_waiter_sleep(&w, deadline_ns);
+            __atomic_sub_fetch(&g_futex_pi_waits, 1, __ATOMIC_RELAXED);
             return rc == -ERESTARTSYS ? -ERESTARTNOINTR : rc;
         }
         if (rc <= 0 && rc != -EFAULT)
@@ -106,7 +109,7 @@ static int hand_over(struct futex_bucket *b, const struct futex_key *key, uintpt
         heir = w;
         desired = (uint32_t)w->thread->tid;
     }
-    int rc = swap(addr, &word, desired);
+    int rc = futex_swap(addr, &word, desired);
 
     if (rc == 0 && heir)
         futex_waiter_wake(b, heir);
@@ -141,11 +144,30 @@ int64_t futex_unlock_pi(uintptr_t addr, bool is_private)
 
 /* ---- robust lists ---- */
 
+/* A lock whose owner died to the first who waits under this key, if nobody was faster. */
+static void bequeath(const struct futex_key *key, uintptr_t addr, uint32_t word)
+{
+    struct futex_bucket *b = futex_bucket_of(key);
+    struct wake_batch batch;
+
+    wake_batch_begin(&batch);
+    spin_lock(&b->lock);
+    for (struct futex_waiter *w = b->first; w; w = w->next)
+        if (futex_key_is_equal(&w->key, key) && w->is_pi) {
+            uint32_t dead = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+
+            if (futex_swap(addr, &dead, (uint32_t)w->thread->tid | dead) == 0)
+                futex_waiter_wake(b, w);
+            break;
+        }
+    spin_unlock(&b->lock);
+    wake_batch_end(&batch);
+}
+
 /* One lock that its dying owner still holds. */
 static void abandon(struct thread *t, uintptr_t addr, bool is_pi, bool is_pending)
 {
-    struct futex_key key = futex_key_of(addr, false);
-    struct futex_bucket *b = futex_bucket_of(&key);
+    struct futex_key key = futex_key_of(addr, false), own = { .at = addr };
     uint32_t word;
     int rc = 1;
 
@@ -167,20 +189,10 @@ static void abandon(struct thread *t, uintptr_t addr, bool is_pi, bool is_pendin
         futex_wake(addr, 1);
         return;
     }
-    struct wake_batch batch;
-
-    wake_batch_begin(&batch);
-    spin_lock(&b->lock);
-    for (struct futex_waiter *w = b->first; w; w = w->next)
-        if (futex_key_is_equal(&w->key, &key) && w->is_pi) {
-            uint32_t dead = (word & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-
-            if (swap(addr, &dead, (uint32_t)w->thread->tid | dead) == 0)
-                futex_waiter_wake(b, w);
-            break;
-        }
-    spin_unlock(&b->lock);
-    wake_batch_end(&batch);
+    /* Who waits said itself whether the futex is private. */
+    bequeath(&key, addr, word);
+    if (key.inode)
+        bequeath(&own, addr, word);
 }
 
 void futex_robust_exit(struct thread *t)
@@ -208,11 +220,40 @@ void futex_robust_exit(struct thread *t)
         abandon(t, (pending & ~1ul) + (uintptr_t)head.futex_offset, pending & 1, true);
 }
 
+/* PI locks that t holds and others of its process wait for, in a robust list or not. */
+static void bequeath_all(struct thread *t)
+{
+    for (unsigned i = 0; i < FUTEX_BUCKETS; i++) {
+        struct futex_bucket *b = futex_bucket_at(i);
+        struct wake_batch batch;
+        uint32_t word;
+
+        if (LIKELY(!__atomic_load_n(&b->waiters, __ATOMIC_RELAXED)))
+            continue;
+        wake_batch_begin(&batch);
+        spin_lock(&b->lock);
+        for (struct futex_waiter *w = b->first, *next; w; w = next) {
+            next = w->next;
+            if (!w->is_pi || w->thread->process != t->process || futex_peek(&word, w->addr) < 0 ||
+                (word & FUTEX_TID_MASK) != (uint32_t)t->tid)
+                continue;
+            uint32_t heir = (uint32_t)w->thread->tid | FUTEX_OWNER_DIED | FUTEX_WAITERS;
+
+            if (futex_swap(w->addr, &word, heir) == 0)
+                futex_waiter_wake(b, w);
+        }
+        spin_unlock(&b->lock);
+        wake_batch_end(&batch);
+    }
+}
+
 void futex_thread_exit(struct thread *t)
 {
     uint32_t zero = 0;
 
     futex_robust_exit(t);
+    if (__atomic_load_n(&g_futex_pi_waits, __ATOMIC_SEQ_CST))
+        bequeath_all(t);
     if (!t->clear_child_tid)
         return;
     if (USER_PUT(t->clear_child_tid, &zero) == 0)

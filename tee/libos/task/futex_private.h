@@ -32,7 +32,9 @@ struct futex_waiter {
     uintptr_t addr; /* in its process */
     struct futex_key key;
     uint32_t bitset;
-    bool is_pi; /* waits for ownership */
+    bool is_pi;         /* waits for ownership */
+    bool is_requeue_pi; /* waits to be moved to the PI futex of lock_key */
+    struct futex_key lock_key;
     bool woken; /* set under the lock of the bucket it was last in */
 };
 
@@ -43,6 +45,7 @@ static inline bool futex_key_is_equal(const struct futex_key *a, const struct fu
     return a->at == b->at && a->inode == b->inode;
 }
 struct futex_bucket *futex_bucket_of(const struct futex_key *key);
+struct futex_bucket *futex_bucket_at(unsigned i); /* i < FUTEX_BUCKETS */
 void futex_bucket_add(struct futex_bucket *b, struct futex_waiter *w);
 void futex_bucket_remove(struct futex_bucket *b, struct futex_waiter *w);
 /* Takes w out and wakes it. Under the bucket's lock, inside a wake batch. */
@@ -59,6 +62,33 @@ int futex_peek(uint32_t *ret, uintptr_t addr);
 /* Checks alignment and range. returns: 0; -EINVAL; -EFAULT. */
 int futex_check(uintptr_t addr);
 
+/* One end of a requeue. */
+struct futex_end {
+    uintptr_t addr;
+    struct futex_key key;
+    struct futex_bucket *bucket;
+};
+void futex_lock_two(struct futex_bucket *a, struct futex_bucket *b);
+void futex_unlock_two(struct futex_bucket *a, struct futex_bucket *b);
+/* Under both locks. */
+void futex_waiter_move(const struct futex_end *from, const struct futex_end *to,
+                       struct futex_waiter *w);
+
 /* futex_pi.c */
+
+/* One compare-and-swap on the word under a bucket's lock. returns: 0, 1 differs, -EFAULT. */
+int futex_swap(uintptr_t addr, uint32_t *expected, uint32_t desired);
+/* Threads that wait, or may come to wait, for a PI futex: what a dying thread looks at. Atomic. */
+extern uint32_t g_futex_pi_waits;
+/* The thread that the word names lives. */
+bool futex_owner_exists(uint32_t word);
 int64_t futex_lock_pi(uintptr_t addr, uint64_t deadline_ns, bool try_only, bool is_private);
 int64_t futex_unlock_pi(uintptr_t addr, bool is_private);
+
+/* futex_requeue_pi.c */
+int64_t futex_wait_requeue_pi(uintptr_t addr, uint32_t value, uint64_t deadline_ns,
+                              uintptr_t lock_addr, uint32_t bitset, bool is_private);
+/* Moves or wakes at most move_count + 1. returns: how many; -EAGAIN the word is not `expected`; -EINVAL, -EDEADLK,
+ * -ESRCH, -EFAULT. */
+int64_t futex_requeue_pi(const struct futex_end *from, uint32_t wake_count, uint32_t move_count,
+                         const struct futex_end *to, uint32_t expected);
