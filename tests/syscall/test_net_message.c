@@ -375,3 +375,217 @@ TEST(net_raw_and_unknown)
     FAILS(socket(AF_NETLINK, SOCK_RAW, 77), EPROTONOSUPPORT);
     FAILS(socketpair(AF_INET, SOCK_STREAM, 0, (int[2]){ 0 }), EOPNOTSUPP);
 }
+
+/* ---- what /proc/net and netlink say ---- */
+
+/* The text of /proc/net/NAME holds this. */
+static bool proc_net_has(const char *name, const char *what)
+{
+    static char text[1 << 20];
+    char path[64];
+    size_t used = 0;
+    ssize_t n;
+
+    snprintf(path, sizeof path, "/proc/net/%s", name);
+    int fd = OK(open(path, O_RDONLY));
+    while ((n = OK(read(fd, text + used, sizeof text - 1 - used))) > 0)
+        used += (size_t)n;
+    close(fd);
+    text[used] = 0;
+    return strstr(text, what) != NULL;
+}
+
+static uint64_t inode_of(int fd)
+{
+    struct stat st;
+
+    OK(fstat(fd, &st));
+    return st.st_ino;
+}
+
+TEST(net_proc_sockets)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "socket" };
+    int listener = OK(socket(AF_INET, SOCK_STREAM, 0)), un = OK(socket(AF_UNIX, SOCK_STREAM, 0));
+    int client = OK(socket(AF_INET, SOCK_STREAM, 0)), server;
+    struct sockaddr_storage six;
+    socklen_t size = sizeof at, six_size;
+    char row[200];
+
+    OK(bind(listener, (struct sockaddr *)&at, sizeof at));
+    OK(listen(listener, 5));
+    OK(getsockname(listener, (struct sockaddr *)&at, &size));
+    snprintf(row, sizeof row, ": 0100007F:%04X 00000000:0000 0A 00000000:00000000 00:00000000 ",
+             ntohs(at.sin_port));
+    CHECK(proc_net_has("tcp", row));
+    snprintf(row, sizeof row, " %lu ", (unsigned long)inode_of(listener));
+    CHECK(proc_net_has("tcp", row));
+    OK(connect(client, (struct sockaddr *)&at, sizeof at));
+    server = OK(accept(listener, NULL, NULL));
+    CHECK_EQ(write(client, "abc", 3), 3);
+    struct sockaddr_in from;
+    size = sizeof from;
+    OK(getsockname(client, (struct sockaddr *)&from, &size));
+    snprintf(row, sizeof row, ": 0100007F:%04X 0100007F:%04X 01 ", ntohs(from.sin_port),
+             ntohs(at.sin_port));
+    CHECK(proc_net_has("tcp", row));
+    snprintf(row, sizeof row, ": 0100007F:%04X 0100007F:%04X 01 00000000:00000003 ",
+             ntohs(at.sin_port), ntohs(from.sin_port));
+    CHECK(proc_net_has("tcp", row));
+    close(server);
+    int udp6 = udp_bound(AF_INET6, &six, &six_size);
+    snprintf(row, sizeof row, ": 00000000000000000000000001000000:%04X 000000",
+             ntohs(((struct sockaddr_in6 *)&six)->sin6_port));
+    CHECK(proc_net_has("udp6", row));
+    snprintf(row, sizeof row, " %lu ", (unsigned long)inode_of(udp6));
+    CHECK(proc_net_has("udp6", row));
+    OK(bind(un, (struct sockaddr *)&name, sizeof name));
+    OK(listen(un, 3));
+    snprintf(row, sizeof row, " 00010000 0001 01 %5lu socket\n", (unsigned long)inode_of(un));
+    CHECK(proc_net_has("unix", row));
+    close(un);
+    CHECK(!proc_net_has("unix", row));
+    CHECK(proc_net_has("sockstat", "TCP: inuse "));
+    CHECK(proc_net_has("sockstat6", "UDP6: inuse "));
+    CHECK(proc_net_has("snmp", "Tcp: RtoAlgorithm "));
+    CHECK(proc_net_has("dev", "lo:"));
+    CHECK(proc_net_has("raw", "local_address"));
+    CHECK(proc_net_has("route", "Iface"));
+    CHECK(proc_net_has("arp", "HW address"));
+    CHECK(proc_net_has("packet", "sk "));
+    CHECK(proc_net_has("netlink", "sk "));
+}
+
+static int route_socket(void)
+{
+    struct sockaddr_nl at = { .nl_family = AF_NETLINK };
+    int fd = OK(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+    socklen_t size = sizeof at;
+
+    OK(bind(fd, (struct sockaddr *)&at, sizeof at));
+    OK(getsockname(fd, (struct sockaddr *)&at, &size));
+    CHECK(at.nl_pid != 0);
+    return fd;
+}
+
+/* Dumps; returns how many messages of the kind came until NLMSG_DONE; a negative errno when an error came. */
+static int dump(int fd, int type, int family, int kind, bool (*fn)(struct nlmsghdr *h))
+{
+    struct {
+        struct nlmsghdr head;
+        struct rtmsg body;
+    } request = { { sizeof request, (uint16_t)type, NLM_F_REQUEST | NLM_F_DUMP, 7, 0 },
+                  { .rtm_family = (uint8_t)family } };
+    static char bytes[65536] __attribute__((aligned(8)));
+    int count = 0;
+
+    CHECK_EQ(send(fd, &request, sizeof request, 0), sizeof request);
+    for (;;) {
+        int n = (int)OK(recv(fd, bytes, sizeof bytes, 0));
+
+        for (struct nlmsghdr *h = (void *)bytes; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
+            CHECK_EQ(h->nlmsg_seq, 7);
+            if (h->nlmsg_type == NLMSG_DONE)
+                return count;
+            if (h->nlmsg_type == NLMSG_ERROR)
+                return ((struct nlmsgerr *)NLMSG_DATA(h))->error;
+            CHECK_EQ(h->nlmsg_type, kind);
+            CHECK(h->nlmsg_flags & NLM_F_MULTI);
+            count += !fn || fn(h);
+        }
+    }
+}
+
+/* Of a route to 127.0.0.0/8 in the local table. */
+static bool is_loopback_route(struct nlmsghdr *h)
+{
+    struct rtmsg *r = NLMSG_DATA(h);
+    int n = (int)RTM_PAYLOAD(h);
+    uint32_t to = 0, through = 0;
+
+    for (struct rtattr *a = RTM_RTA(r); RTA_OK(a, n); a = RTA_NEXT(a, n)) {
+        if (a->rta_type == RTA_DST && r->rtm_family == AF_INET)
+            memcpy(&to, RTA_DATA(a), 4);
+        if (a->rta_type == RTA_OIF)
+            memcpy(&through, RTA_DATA(a), 4);
+    }
+    return to == htonl(0x7f000000) && r->rtm_dst_len == 8 && r->rtm_type == RTN_LOCAL &&
+           r->rtm_table == RT_TABLE_LOCAL && through == if_nametoindex("lo");
+}
+
+TEST(net_netlink_dumps)
+{
+    int fd = route_socket();
+
+    CHECK(dump(fd, RTM_GETLINK, AF_UNSPEC, RTM_NEWLINK, NULL) >= 1);
+    CHECK(dump(fd, RTM_GETADDR, AF_UNSPEC, RTM_NEWADDR, NULL) >= 2);
+    CHECK(dump(fd, RTM_GETADDR, AF_INET, RTM_NEWADDR, NULL) >= 1);
+    CHECK(dump(fd, RTM_GETROUTE, AF_UNSPEC, RTM_NEWROUTE, NULL) >= 4);
+    CHECK_EQ(dump(fd, RTM_GETROUTE, AF_INET, RTM_NEWROUTE, is_loopback_route), 1);
+    CHECK(dump(fd, RTM_GETNEIGH, AF_INET, RTM_NEWNEIGH, NULL) >= 0);
+}
+
+TEST(net_netlink_errors)
+{
+    int fd = route_socket();
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg body;
+    } request = { { sizeof request, RTM_GETLINK, NLM_F_REQUEST, 9, 0 }, { .ifi_index = 77777 } };
+    struct {
+        struct nlmsghdr head;
+        struct nlmsgerr error;
+    } answer;
+
+    CHECK_EQ(send(fd, &request, sizeof request, 0), sizeof request);
+    CHECK(recv(fd, &answer, sizeof answer, 0) >= (ssize_t)sizeof answer);
+    CHECK_EQ(answer.head.nlmsg_type, NLMSG_ERROR);
+    CHECK_EQ(answer.error.error, -ENODEV);
+    CHECK_EQ(answer.error.msg.nlmsg_seq, 9);
+    request.body.ifi_index = (int)if_nametoindex("lo");
+    request.head.nlmsg_flags |= NLM_F_ACK;
+    CHECK_EQ(send(fd, &request, sizeof request, 0), sizeof request);
+    CHECK(recv(fd, &answer, sizeof answer, MSG_TRUNC) > (ssize_t)sizeof answer);
+    CHECK_EQ(answer.head.nlmsg_type, RTM_NEWLINK);
+    CHECK_EQ(recv(fd, &answer, sizeof answer, 0), sizeof answer);
+    CHECK_EQ(answer.head.nlmsg_type, NLMSG_ERROR);
+    CHECK_EQ(answer.error.error, 0);
+    FAILS(recv(fd, &answer, sizeof answer, MSG_DONTWAIT), EAGAIN);
+    FAILS(send(fd, &request, 1 << 20, 0), EMSGSIZE);
+}
+
+TEST(net_interfaces)
+{
+    struct ifaddrs *list;
+    bool v4 = false, v6 = false;
+    struct ifreq r = { 0 };
+    int fd = OK(socket(AF_INET, SOCK_DGRAM, 0));
+
+    OK(getifaddrs(&list));
+    for (struct ifaddrs *i = list; i; i = i->ifa_next) {
+        if (strcmp(i->ifa_name, "lo") != 0 || !i->ifa_addr)
+            continue;
+        v4 |= i->ifa_addr->sa_family == AF_INET;
+        v6 |= i->ifa_addr->sa_family == AF_INET6;
+    }
+    freeifaddrs(list);
+    CHECK(v4 && v6);
+    strcpy(r.ifr_name, "lo");
+    OK(ioctl(fd, SIOCGIFFLAGS, &r));
+    CHECK(r.ifr_flags & IFF_LOOPBACK && r.ifr_flags & IFF_UP);
+    OK(ioctl(fd, SIOCGIFADDR, &r));
+    CHECK_EQ(((struct sockaddr_in *)&r.ifr_addr)->sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+    OK(ioctl(fd, SIOCGIFNETMASK, &r));
+    CHECK_EQ(((struct sockaddr_in *)&r.ifr_addr)->sin_addr.s_addr, htonl(0xff000000));
+    OK(ioctl(fd, SIOCGIFINDEX, &r));
+    CHECK_EQ(r.ifr_ifindex, (int)if_nametoindex("lo"));
+    OK(ioctl(fd, SIOCGIFHWADDR, &r));
+    CHECK_EQ(r.ifr_hwaddr.sa_family, 772);
+    OK(ioctl(fd, SIOCGIFMTU, &r));
+    CHECK_EQ(r.ifr_mtu, 65536);
+    strcpy(r.ifr_name, "none");
+    FAILS(ioctl(fd, SIOCGIFFLAGS, &r), ENODEV);
+    FAILS(ioctl(fd, SIOCGIFADDR, &r), ENODEV);
+    FAILS(ioctl(fd, SIOCGIFADDR, NULL), EFAULT);
+}

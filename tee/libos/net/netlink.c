@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AF_NETLINK, NETLINK_ROUTE: dumps of links and addresses, as the C library's getifaddrs(3) and getaddrinfo(3) ask for
- * them. Everything else is refused. Trusted.
+ * AF_NETLINK, NETLINK_ROUTE: dumps of links, addresses and routes, as the C library's getifaddrs(3) and getaddrinfo(3)
+ * and ip(8) ask for them. Changes are refused. Trusted.
  */
 #include <asm/errno.h>
 #include <asm/poll.h>
@@ -22,6 +22,7 @@
 #define ANSWER_SIZE_MAX 8192u
 #define ROUTE_PROTOCOL 0
 #define SOL_NETLINK 270
+#define QUEUE_SIZE 1000u
 
 struct netlink_sock {
     struct socket base;
@@ -74,6 +75,8 @@ static int netlink_connect(struct socket *base UNUSED, const struct sock_addr *a
 struct answer {
     uint8_t data[ANSWER_SIZE_MAX];
     size_t size;
+    size_t
+        first_size; /* what goes before an acknowledgement, which is a message of its own; 0: one message */
 };
 
 static struct nlmsghdr *add_head(struct answer *a, const struct nlmsghdr *request, uint32_t port,
@@ -113,15 +116,22 @@ static void add_attribute(struct answer *a, struct nlmsghdr *h, uint16_t type, c
 static void add_link(struct answer *a, const struct nlmsghdr *request, uint32_t port,
                      const struct interface *i)
 {
-    struct nlmsghdr *h = add_head(a, request, port, RTM_NEWLINK, NLM_F_MULTI);
+    bool is_dump = (request->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+    struct nlmsghdr *h = add_head(a, request, port, RTM_NEWLINK, is_dump ? NLM_F_MULTI : 0);
     struct ifinfomsg info = { .ifi_type = i->type,
                               .ifi_index = (int)i->index,
                               .ifi_flags = i->flags };
-    const uint8_t hardware[6] = { 0 };
+    const uint8_t hardware[6] = { 0 }, none = 0;
+    const uint32_t queue_size = QUEUE_SIZE, group = 0;
 
     add_bytes(a, h, &info, sizeof info);
     add_attribute(a, h, IFLA_IFNAME, i->name, strlen(i->name) + 1);
+    add_attribute(a, h, IFLA_TXQLEN, &queue_size, sizeof queue_size);
+    add_attribute(a, h, IFLA_OPERSTATE, &none, sizeof none);
+    add_attribute(a, h, IFLA_LINKMODE, &none, sizeof none);
     add_attribute(a, h, IFLA_MTU, &i->mtu, sizeof i->mtu);
+    add_attribute(a, h, IFLA_GROUP, &group, sizeof group);
+    add_attribute(a, h, IFLA_QDISC, "noqueue", sizeof "noqueue");
     add_attribute(a, h, IFLA_ADDRESS, hardware, sizeof hardware);
     add_attribute(a, h, IFLA_BROADCAST, hardware, sizeof hardware);
 }
@@ -159,31 +169,127 @@ static void add_error(struct answer *a, const struct nlmsghdr *request, uint32_t
     add_bytes(a, add_head(a, request, port, NLMSG_ERROR, 0), &e, sizeof e);
 }
 
-static void add_answer(struct answer *a, const struct nlmsghdr *request, uint32_t port,
-                       uint8_t family)
+/* A route of the local table, which is what the loopback interface has. */
+static void add_route(struct answer *a, const struct nlmsghdr *request, uint32_t port,
+                      const struct interface *i, uint8_t family, const uint8_t *to, uint8_t prefix,
+                      uint8_t type)
 {
-    bool dump = (request->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+    struct nlmsghdr *h = add_head(a, request, port, RTM_NEWROUTE, NLM_F_MULTI);
+    bool v4 = family == AF_INET;
+    struct rtmsg info = { .rtm_family = family,
+                          .rtm_dst_len = prefix,
+                          .rtm_table = RT_TABLE_LOCAL,
+                          .rtm_protocol = RTPROT_KERNEL,
+                          .rtm_scope = !v4                 ? RT_SCOPE_UNIVERSE
+                                       : type == RTN_LOCAL ? RT_SCOPE_HOST
+                                                           : RT_SCOPE_LINK,
+                          .rtm_type = type };
+    uint32_t table = RT_TABLE_LOCAL, metric = 0;
 
+    add_bytes(a, h, &info, sizeof info);
+    add_attribute(a, h, RTA_TABLE, &table, sizeof table);
+    add_attribute(a, h, RTA_DST, to, v4 ? 4 : 16);
+    if (v4)
+        add_attribute(a, h, RTA_PREFSRC, i->addr4, 4);
+    else
+        add_attribute(a, h, RTA_PRIORITY, &metric, sizeof metric);
+    add_attribute(a, h, RTA_OIF, &i->index, sizeof i->index);
+}
+
+static void add_routes(struct answer *a, const struct nlmsghdr *request, uint32_t port,
+                       const struct interface *i, uint8_t family)
+{
+    uint8_t net[4] = { i->addr4[0] }, broadcast[4] = { i->addr4[0], 255, 255, 255 };
+
+    if (i->prefix4 && family != AF_INET6) {
+        add_route(a, request, port, i, AF_INET, net, i->prefix4, RTN_LOCAL);
+        add_route(a, request, port, i, AF_INET, i->addr4, 32, RTN_LOCAL);
+        add_route(a, request, port, i, AF_INET, broadcast, 32, RTN_BROADCAST);
+    }
+    if (i->prefix6 && family != AF_INET)
+        add_route(a, request, port, i, AF_INET6, i->addr6, i->prefix6, RTN_LOCAL);
+}
+
+static void add_dump(struct answer *a, const struct nlmsghdr *request, uint32_t port,
+                     uint8_t family)
+{
     for (unsigned i = 0; i < INTERFACE_COUNT; i++) {
         const struct interface *iface = &g_interfaces[i];
 
         if (request->nlmsg_type == RTM_GETLINK)
             add_link(a, request, port, iface);
-        if (request->nlmsg_type == RTM_GETADDR && dump && iface->prefix4 && family != AF_INET6)
+        if (request->nlmsg_type == RTM_GETADDR && iface->prefix4 && family != AF_INET6)
             add_address(a, request, port, iface, AF_INET);
-        if (request->nlmsg_type == RTM_GETADDR && dump && iface->prefix6 && family != AF_INET)
+        if (request->nlmsg_type == RTM_GETADDR && iface->prefix6 && family != AF_INET)
             add_address(a, request, port, iface, AF_INET6);
+        if (request->nlmsg_type == RTM_GETROUTE)
+            add_routes(a, request, port, iface, family);
     }
-    if (dump) {
-        add_done(a, request, port);
-    } else if (request->nlmsg_type != RTM_GETLINK) {
-        syscall_unsupported("netlink: request that is no dump",
-                            "only links and addresses can be listed");
-        add_error(a, request, port, -EOPNOTSUPP);
-    }
+    add_done(a, request, port); /* neighbours, rules, queues: there are none */
 }
 
-static int put_answer(struct netlink_sock *s, struct answer *a)
+/* The interface that RTM_GETLINK names by number, or by name in its first attribute that is one. */
+static const struct interface *find_link(const uint8_t *body, size_t size)
+{
+    struct ifinfomsg info = { 0 };
+    size_t off = ALIGN_UP(sizeof info, 4);
+
+    memcpy(&info, body, MIN(size, sizeof info));
+    for (unsigned i = 0; i < INTERFACE_COUNT && info.ifi_index; i++)
+        if ((int)g_interfaces[i].index == info.ifi_index)
+            return &g_interfaces[i];
+    while (!info.ifi_index && off < size && size - off >= sizeof(struct rtattr)) {
+        struct rtattr at;
+
+        memcpy(&at, body + off, sizeof at);
+        if (at.rta_len < sizeof at || at.rta_len > size - off)
+            return NULL;
+        for (unsigned i = 0; i < INTERFACE_COUNT && at.rta_type == IFLA_IFNAME; i++)
+            if (strncmp(g_interfaces[i].name, (const char *)body + off + sizeof at,
+                        at.rta_len - sizeof at) == 0)
+                return &g_interfaces[i];
+        off += ALIGN_UP((size_t)at.rta_len, 4);
+    }
+    return NULL;
+}
+
+/* returns: the errno of the answer, 0: there is one. */
+static int add_one(struct answer *a, const struct nlmsghdr *request, uint32_t port,
+                   const uint8_t *body)
+{
+    const struct interface *i;
+
+    if (request->nlmsg_type == RTM_GETLINK) {
+        i = find_link(body, request->nlmsg_len - sizeof *request);
+        if (!i)
+            return -ENODEV;
+        add_link(a, request, port, i);
+        return 0;
+    }
+    if ((request->nlmsg_type & 3) != 2) /* not RTM_GET...: it would change something */
+        return -EPERM;
+    syscall_unsupported("netlink: request for one thing",
+                        "only links can be asked for by themselves; the rest is dumped");
+    return -EOPNOTSUPP;
+}
+
+static void add_answer(struct answer *a, const struct nlmsghdr *request, uint32_t port,
+                       const uint8_t *body)
+{
+    int rc;
+
+    if ((request->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP && (request->nlmsg_type & 3) == 2) {
+        /* The family is the first byte of every request's body; absent, it reads as 0, any. */
+        add_dump(a, request, port, request->nlmsg_len > sizeof *request ? body[0] : 0);
+        return;
+    }
+    rc = add_one(a, request, port, body);
+    a->first_size = a->size;
+    if (rc < 0 || request->nlmsg_flags & NLM_F_ACK)
+        add_error(a, request, port, rc);
+}
+
+static int put_packet(struct netlink_sock *s, uint8_t *data, size_t size)
 {
     struct sock_addr kernel;
     struct packet *p;
@@ -191,7 +297,7 @@ static int put_answer(struct netlink_sock *s, struct answer *a)
     struct sock_msg m = { .u = &u };
 
     put_name(0, &kernel);
-    uio_init_kernel(&u, a->data, a->size);
+    uio_init_kernel(&u, data, size);
     int rc = packet_new(&m, ANSWER_SIZE_MAX, &kernel, &p);
     if (rc == 0) {
         rc = packet_put(&s->queue, p, s->base.receive_size);
@@ -199,6 +305,14 @@ static int put_answer(struct netlink_sock *s, struct answer *a)
             packet_free(p);
     }
     return rc == -EAGAIN ? -ENOBUFS : rc;
+}
+
+static int put_answer(struct netlink_sock *s, struct answer *a)
+{
+    size_t first = a->first_size ? a->first_size : a->size;
+    int rc = put_packet(s, a->data, first);
+
+    return rc < 0 || first == a->size ? rc : put_packet(s, a->data + first, a->size - first);
 }
 
 static int64_t netlink_send(struct socket *base, struct sock_msg *m)
@@ -223,8 +337,7 @@ static int64_t netlink_send(struct socket *base, struct sock_msg *m)
         return -EINVAL;
     if (!s->port)
         s->port = (uint32_t)process_current()->pid;
-    /* The family is the first byte of every request's body; absent, it reads as 0, any. */
-    add_answer(a, &head, s->port, head.nlmsg_len > sizeof head ? data[sizeof head] : 0);
+    add_answer(a, &head, s->port, data + sizeof head);
     int rc = put_answer(s, a);
     return rc < 0 ? rc : (int64_t)size;
 }

@@ -133,6 +133,9 @@ struct socket {
     uint32_t flags;                               /* SOCK_FLAG_* */
     int32_t linger_s;                             /* valid with SOCK_FLAG_LINGER */
     int32_t priority, mark, receive_low, busy_poll;
+    struct socket *list_prev,
+        *list_next; /* of those with a file; under the lock of socket_file.c */
+    uint32_t uid;   /* of who made it */
     uint64_t ino;
     char name[32]; /* "socket:[ino]" */
 };
@@ -159,6 +162,8 @@ struct socket {
 void sock_init(struct socket *s, const struct sock_ops *ops, int family, int type, int protocol);
 /* Gives s a file; takes s over, also on failure. */
 MUST_CHECK int sock_file_new(struct socket *s, uint32_t flags, struct file **ret);
+/* Calls fn for every socket that has a file, with the list locked: fn neither makes nor ends sockets. */
+void sock_each(void (*fn)(struct socket *s, void *arg), void *arg);
 /* The socket of f; NULL: f is none. */
 struct socket *sock_of(const struct file *f);
 /* Inode number that /proc/self/fd and fstat show. */

@@ -154,10 +154,46 @@ static int64_t socket_ioctl(struct file *f, uint32_t request, uintptr_t arg)
     }
 }
 
+/* Guards g_sockets. Nothing that a socket's operations take is held when it is taken. */
+static struct mutex g_sockets_lock;
+static struct socket *g_sockets;
+
+static void list_add(struct socket *s)
+{
+    mutex_lock(&g_sockets_lock);
+    s->list_prev = NULL;
+    s->list_next = g_sockets;
+    if (g_sockets)
+        g_sockets->list_prev = s;
+    g_sockets = s;
+    mutex_unlock(&g_sockets_lock);
+}
+
+static void list_remove(struct socket *s)
+{
+    mutex_lock(&g_sockets_lock);
+    if (s->list_prev)
+        s->list_prev->list_next = s->list_next;
+    else
+        g_sockets = s->list_next;
+    if (s->list_next)
+        s->list_next->list_prev = s->list_prev;
+    mutex_unlock(&g_sockets_lock);
+}
+
+void sock_each(void (*fn)(struct socket *s, void *arg), void *arg)
+{
+    mutex_lock(&g_sockets_lock);
+    for (struct socket *s = g_sockets; s; s = s->list_next)
+        fn(s, arg);
+    mutex_unlock(&g_sockets_lock);
+}
+
 static void socket_release(struct file *f)
 {
     struct socket *s = f->private_data;
 
+    list_remove(s);
     s->file = NULL;
     s->ops->release(s);
 }
@@ -181,6 +217,8 @@ int sock_file_new(struct socket *s, uint32_t flags, struct file **ret)
     }
     (*ret)->anon_name = s->name;
     s->file = *ret;
+    s->uid = process_cred()->fsuid;
+    list_add(s);
     return 0;
 }
 

@@ -59,5 +59,18 @@ int proc_root_follow(const struct pseudo_key *k, struct dentry **ret);
 int proc_mounts_show(struct text *t, const struct pseudo_key *k);
 int proc_mountinfo_show(struct text *t, const struct pseudo_key *k);
 
+/* proc_socket.c */
+int proc_tcp_show(struct text *t, const struct pseudo_key *k);
+int proc_tcp6_show(struct text *t, const struct pseudo_key *k);
+int proc_udp_show(struct text *t, const struct pseudo_key *k);
+int proc_udp6_show(struct text *t, const struct pseudo_key *k);
+int proc_udplite_show(struct text *t, const struct pseudo_key *k);
+int proc_raw_show(struct text *t, const struct pseudo_key *k);
+int proc_unix_show(struct text *t, const struct pseudo_key *k);
+int proc_netlink_show(struct text *t, const struct pseudo_key *k);
+int proc_sockstat_show(struct text *t, const struct pseudo_key *k);
+int proc_sockstat6_show(struct text *t, const struct pseudo_key *k);
+int proc_snmp_show(struct text *t, const struct pseudo_key *k);
+
 /* proc_limits.c */
 int proc_limits_show(struct text *t, const struct pseudo_key *k);
