@@ -302,8 +302,8 @@ const struct pki *pki_get_amd(void)
     p->ark_key = EVP_RSA_gen(4096);
     need(p->ark_key != NULL, "RSA key");
     p->vek_key = new_key("P-384");
-    ark = make_cert((struct cert_plan){ "ARK-Test", p->ark_key, NULL, p->ark_key, true, true, 7 });
-    ask = make_cert((struct cert_plan){ "SEV-Test", p->ark_key, ark, p->ark_key, true, true, 8 });
+    ark = make_cert((struct cert_plan){ "ARK-Milan", p->ark_key, NULL, p->ark_key, true, true, 7 });
+    ask = make_cert((struct cert_plan){ "SEV-Milan", p->ark_key, ark, p->ark_key, true, true, 8 });
     vek = make_vek(p, ask);
     p->vek = pki_pem((X509 *[]){ vek, NULL });
     p->vek_chain = pki_pem((X509 *[]){ ask, ark, NULL });
