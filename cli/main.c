@@ -18,6 +18,8 @@ static const struct {
     { "verify", cmd_verify, "verify EVIDENCE            judge evidence of a TEE, offline" },
     { "collateral", cmd_collateral,
       "collateral fetch|list|...  what the makers publish about their platforms" },
+    { "policy", cmd_policy,
+      "policy check|diff|try ...  appraisal policies: check, compare, try out" },
     { "doctor", cmd_doctor,
       "doctor [--json]            what this machine can do, and what is missing" },
     { "emu", cmd_emu, "emu pki ...                an emulated Intel, for tests" },

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "cli/cli.h"
+#include "cli/evidence.h"
 #include "cli/file.h"
 #include "verifier/json_read.h"
 #include "verifier/verifier.h"
@@ -75,9 +76,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 /* ---- inputs ---- */
 
 struct inputs {
-    struct file_bytes evidence, policy_text;
-    struct file_bytes files[16];
-    unsigned file_count;
+    struct file_bytes evidence;
     struct verifier_collateral *collateral;
     struct verifier_policy *policy;
     uint8_t report_data[64];
@@ -86,64 +85,8 @@ struct inputs {
 static void inputs_done(struct inputs *in)
 {
     file_bytes_done(&in->evidence);
-    file_bytes_done(&in->policy_text);
-    for (unsigned i = 0; i < in->file_count; i++)
-        file_bytes_done(&in->files[i]);
     verifier_collateral_free(in->collateral);
     verifier_policy_free(in->policy);
-}
-
-static int read_collateral(const char *folder, struct inputs *in, struct err *err)
-{
-    struct verifier_collateral_items items = { 0 };
-    const struct {
-        const char *name;
-        struct verifier_bytes *bytes;
-    } all[] = {
-        { "tcb_info.json", &items.tcb_info },
-        { "tcb_info_issuer_chain.pem", &items.tcb_info_chain },
-        { "qe_identity.json", &items.qe_identity },
-        { "qe_identity_issuer_chain.pem", &items.qe_identity_chain },
-        { "pck_crl.der", &items.pck_crl },
-        { "pck_crl_issuer_chain.pem", &items.pck_crl_chain },
-        { "root_ca_crl.der", &items.root_crl },
-        { "pck_chain.pem", &items.pck_chain },
-        { "vek.der", &items.vek },
-        { "vek_chain.pem", &items.vek_chain },
-        { "vek_crl.der", &items.vek_crl },
-        { "id_block.bin", &items.id_block },
-        { "id_auth.bin", &items.id_auth },
-    };
-    char path[4096];
-
-    for (unsigned i = 0; i < ARRAY_COUNT(all); i++) {
-        struct file_bytes *file = &in->files[in->file_count];
-        int rc;
-
-        if (snprintf(path, sizeof path, "%s/%s", folder, all[i].name) >= (int)sizeof path)
-            return err_set(err, -ENAMETOOLONG, "%s: the name is too long", folder);
-        rc = file_bytes_read(path, VERIFIER_COLLATERAL_ITEM_SIZE_MAX, file, err);
-        if (rc == -ENOENT)
-            continue;
-        if (rc < 0)
-            return rc;
-        in->file_count++;
-        *all[i].bytes = (struct verifier_bytes){ file->data, file->size };
-    }
-    if (in->file_count == 0)
-        return err_set(err, -ENOENT, "%s holds none of the files that `cloche verify --help` lists",
-                       folder);
-    return verifier_collateral_new(&items, &in->collateral, err);
-}
-
-static int read_policy(const char *path, struct inputs *in, struct err *err)
-{
-    int rc = file_bytes_read(path, VERIFIER_POLICY_SIZE_MAX, &in->policy_text, err);
-
-    if (rc == 0)
-        rc = verifier_policy_new((const char *)in->policy_text.data, in->policy_text.size,
-                                 &in->policy, err);
-    return rc < 0 ? err_wrap(err, rc, "policy %s", path) : 0;
 }
 
 static int parse_report_data(const char *text, uint8_t ret[64], struct err *err)
@@ -169,16 +112,13 @@ static int read_inputs(const struct options *o, struct inputs *in, struct verifi
     if (rc == 0 && in->evidence.size == 0)
         rc = err_set(err, -EINVAL, "%s is empty", o->evidence);
     if (rc == 0 && o->collateral)
-        rc = read_collateral(o->collateral, in, err);
+        rc = collateral_folder_read(o->collateral, &in->collateral, err);
     if (rc == 0 && o->policy)
-        rc = read_policy(o->policy, in, err);
+        rc = policy_file_read(o->policy, &in->policy, err);
     if (rc == 0 && o->report_data)
         rc = parse_report_data(o->report_data, in->report_data, err);
-    request->now_s = time(NULL);
-    if (rc == 0 && o->at && strcmp(o->at, "none") == 0)
-        request->now_s = 0;
-    else if (rc == 0 && o->at && time_parse(o->at, strlen(o->at), &request->now_s) < 0)
-        rc = err_set(err, -EINVAL, "--at: write the time as 2025-06-19T10:56:11Z, or none");
+    if (rc == 0)
+        rc = time_option_read(o->at, &request->now_s, err);
     if (rc < 0)
         return rc;
     request->evidence = (struct verifier_bytes){ in->evidence.data, in->evidence.size };

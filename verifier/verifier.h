@@ -239,6 +239,22 @@ MUST_CHECK int verifier_policy_new(const char *json, size_t size, struct verifie
                                    struct err *err);
 void verifier_policy_free(struct verifier_policy *policy); /* NULL allowed */
 
+/* What a change of policy does to evidence that it touches. */
+enum verifier_change_effect {
+    VERIFIER_CHANGE_ACCEPTS_MORE,
+    VERIFIER_CHANGE_ACCEPTS_LESS,
+    VERIFIER_CHANGE_ACCEPTS_OTHER, /* some of both */
+};
+struct verifier_change {
+    const char *member; /* "intel.tcb_status"; as long as the call */
+    uint8_t effect;     /* enum verifier_change_effect */
+    char text[256];     /* what is accepted or refused from now on, in words; may be cut */
+};
+typedef void verifier_change_fn(void *context, const struct verifier_change *change);
+/* Calls report for each difference, in the order of the policy's members; never when both accept the same. */
+void verifier_policy_diff(const struct verifier_policy *was, const struct verifier_policy *is,
+                          verifier_change_fn *report, void *context);
+
 /* ---- cache of certificate chains that came inside evidence; optional ---- */
 
 struct verifier_cache;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "verifier/check.h"
+#include "verifier/little_endian.h"
 #include "verifier/policy/policy.h"
 #include "verifier/snp/report.h"
 
@@ -165,6 +166,52 @@ static void check_min(struct verifier_result *result, enum verifier_check_code c
         check_fail_values(result, code, item, value_uint(min), value_uint(actual));
 }
 
+static void check_bits(struct verifier_result *result, const char *item,
+                       const struct policy_bits *asked, uint64_t actual)
+{
+    uint8_t expected[8], found[8];
+
+    if (asked->mask == 0)
+        return;
+    if ((actual & asked->mask) == asked->value) {
+        check_pass(result, VERIFIER_CHECK_POLICY_ATTRIBUTES);
+        return;
+    }
+    for (unsigned i = 0; i < 8; i++) { /* the bits that were not asked for are shown as they are */
+        expected[i] = (uint8_t)(((actual & ~asked->mask) | asked->value) >> 8 * i);
+        found[i] = (uint8_t)(actual >> 8 * i);
+    }
+    check_fail_values(result, VERIFIER_CHECK_POLICY_ATTRIBUTES, item, value_bytes(expected, 8),
+                      value_bytes(found, 8));
+}
+
+static bool is_seam(const struct verifier_policy *p, const uint8_t mrseam[48])
+{
+    for (unsigned i = 0; i < p->mrseam_count; i++)
+        if (memcmp(p->mrseams[i], mrseam, 48) == 0)
+            return true;
+    return p->mrseam_count == 0;
+}
+
+static void appraise_intel_attributes(const struct verifier_policy *p,
+                                      struct verifier_result *result)
+{
+    if (result->tee == VERIFIER_TEE_SGX) {
+        check_bits(result, "ATTRIBUTES.FLAGS", &p->sgx_attributes[0],
+                   get_le64(result->sgx.attributes));
+        check_bits(result, "ATTRIBUTES.XFRM", &p->sgx_attributes[1],
+                   get_le64(result->sgx.attributes + 8));
+        check_bits(result, "MISCSELECT", &p->sgx_misc_select, result->sgx.misc_select);
+        return;
+    }
+    check_bits(result, "TD_ATTRIBUTES", &p->td_attributes, get_le64(result->tdx.td_attributes));
+    check_bits(result, "XFAM", &p->xfam, get_le64(result->tdx.xfam));
+    if (!is_seam(p, result->tdx.mrseam))
+        check_fail_values(result, VERIFIER_CHECK_POLICY_ATTRIBUTES, "mrseam",
+                          value_text("a TDX module that the policy names"),
+                          value_bytes(result->tdx.mrseam, sizeof result->tdx.mrseam));
+}
+
 static void appraise_intel(const struct verifier_policy *p, int64_t now_s,
                            struct verifier_result *result)
 {
@@ -183,6 +230,7 @@ static void appraise_intel(const struct verifier_policy *p, int64_t now_s,
     if (p->smt_refused)
         check_that(result, VERIFIER_CHECK_POLICY_ATTRIBUTES, !r->smt_enabled,
                    "simultaneous multithreading is on");
+    appraise_intel_attributes(p, result);
     if (r->collateral_until_s != INT64_MAX)
         limit(result, r->collateral_until_s);
 }
@@ -231,6 +279,14 @@ static void appraise_amd(const struct verifier_policy *p, struct verifier_result
                "the policy does not accept this product");
     check_that(result, VERIFIER_CHECK_POLICY_TCB_MINIMUM,
                snp_tcb_reaches(&r->reported_tcb, &p->tcb_min[product]), "reported TCB");
+    check_that(result, VERIFIER_CHECK_POLICY_TCB_MINIMUM,
+               snp_tcb_reaches(&r->committed_tcb, &p->committed_tcb_min[product]), "committed TCB");
+    check_that(result, VERIFIER_CHECK_POLICY_TCB_MINIMUM,
+               snp_tcb_reaches(&r->launch_tcb, &p->launch_tcb_min[product]), "TCB at launch");
+    check_bits(result, "policy of the guest", &p->guest_policy, r->policy);
+    check_bits(result, "platform info", &p->platform_info, r->platform_info);
+    check_bits(result, "current mitigation vector",
+               &(struct policy_bits){ p->mitigations, p->mitigations }, r->current_mit_vector);
     appraise_guest_policy(p, result);
     appraise_csp(p, result);
 }

@@ -13,6 +13,7 @@
 #define POLICY_IDENTITY_COUNT_MAX 256u
 #define POLICY_PLATFORM_COUNT_MAX 4096u
 #define POLICY_CSP_COUNT_MAX 16u
+#define POLICY_MRSEAM_COUNT_MAX 16u
 #define POLICY_GRACE_DAYS_MAX 3660u
 
 /* A key that chains may end at. */
@@ -25,6 +26,11 @@ struct policy_root {
 struct policy_bytes {
     uint8_t size;
     uint8_t bytes[64];
+};
+
+/* Bits that must have these values; mask 0: any may. Little-endian, as in the evidence. */
+struct policy_bits {
+    uint64_t mask, value;
 };
 
 /* One entry of "identities": everything that it names must fit. */
@@ -68,9 +74,17 @@ struct verifier_policy {
     uint16_t pce_svn_min, qe_isv_svn_min;
     int64_t tcb_date_min_s; /* 0: any */
     bool smt_refused;
+    struct policy_bits sgx_attributes[2], sgx_misc_select; /* flags, XFRM */
+    struct policy_bits td_attributes, xfam;
+    unsigned mrseam_count; /* 0: any module that Intel names */
+    uint8_t mrseams[POLICY_MRSEAM_COUNT_MAX][48];
     /* AMD */
     bool products[VERIFIER_SNP_TURIN + 1];
     struct verifier_snp_tcb tcb_min[VERIFIER_SNP_TURIN + 1]; /* of the reported TCB */
+    struct verifier_snp_tcb committed_tcb_min[VERIFIER_SNP_TURIN + 1];
+    struct verifier_snp_tcb launch_tcb_min[VERIFIER_SNP_TURIN + 1];
+    struct policy_bits guest_policy, platform_info;
+    uint64_t mitigations; /* bits that the current mitigation vector must have */
     bool vlek_accepted, vcek_accepted, smt_guest_refused, migration_refused, single_socket_required;
     uint32_t vmpl_max;
     unsigned csp_count;

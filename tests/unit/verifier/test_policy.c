@@ -174,6 +174,110 @@ static void judges_grace_by_the_newest_level(void **state)
                      VERIFIER_CHECK_FAILED);
 }
 
+static struct verifier_result tdx_result(void)
+{
+    struct verifier_result r = { .tee = VERIFIER_TEE_TDX };
+
+    r.tdx.td_attributes[3] = 0x10; /* SEPT_VE_DISABLE */
+    r.tdx.xfam[0] = 0xe7;
+    memset(r.tdx.mrseam, 0xab, sizeof r.tdx.mrseam);
+    return r;
+}
+
+static unsigned attributes_of(const char *json, struct verifier_result r)
+{
+    return state_of(json, r, VERIFIER_CHECK_POLICY_ATTRIBUTES, 1);
+}
+
+static void judges_attributes_of_a_td(void **state)
+{
+#define TDX(members) "{\"version\":1,\"intel\":{\"tdx\":{" members "}}}"
+    struct verifier_result r = tdx_result();
+
+    assert_int_equal(attributes_of("{\"version\":1}", r), VERIFIER_CHECK_SKIPPED);
+    assert_int_equal(attributes_of(TDX("\"sept_ve_disable\":true,\"migratable\":false"), r),
+                     VERIFIER_CHECK_PASSED);
+    assert_int_equal(attributes_of(TDX("\"sept_ve_disable\":false"), r), VERIFIER_CHECK_FAILED);
+    assert_int_equal(attributes_of(TDX("\"migratable\":true"), r), VERIFIER_CHECK_FAILED);
+    assert_int_equal(attributes_of(TDX("\"perfmon\":true"), r), VERIFIER_CHECK_FAILED);
+    assert_int_equal(attributes_of(TDX("\"xfam\":{\"value\":\"e700000000000000\",\"mask\":"
+                                       "\"ffffffffffffffff\"}"),
+                                   r),
+                     VERIFIER_CHECK_PASSED);
+    assert_int_equal(attributes_of(TDX("\"xfam\":{\"value\":\"0700000000000000\",\"mask\":"
+                                       "\"ff00000000000000\"}"),
+                                   r),
+                     VERIFIER_CHECK_FAILED);
+    assert_int_equal(
+        attributes_of(TDX("\"mrseam\":[\"" M "00112233445566778899aabbccddeeff\"]"), r),
+        VERIFIER_CHECK_FAILED);
+    refuse(TDX("\"sept_ve_disable\":true,\"td_attributes\":{\"value\":\"0000000000000000\","
+               "\"mask\":\"0000001000000000\"}"),
+           "both 0 and 1");
+    refuse(TDX("\"xfam\":{\"value\":\"ff00000000000000\",\"mask\":\"0f00000000000000\"}"),
+           "not in \"mask\"");
+    refuse(TDX("\"xfam\":{\"mask\":\"0f00000000000000\"}"), "missing");
+    refuse(TDX("\"mrseam\":[]"), "at least one");
+}
+
+static void judges_attributes_of_an_enclave(void **state)
+{
+#define SGX(members) "{\"version\":1,\"intel\":{\"sgx\":{" members "}}}"
+    struct verifier_result r = sgx_result();
+
+    r.sgx.attributes[0] = 0x05;
+    r.sgx.attributes[8] = 0x07;
+    r.sgx.misc_select = 1;
+    assert_int_equal(
+        attributes_of(SGX("\"attributes\":{\"value\":\"05000000000000000700000000000000\","
+                          "\"mask\":\"ffffffffffffffffffffffffffffffff\"}"),
+                      r),
+        VERIFIER_CHECK_PASSED);
+    assert_int_equal(
+        attributes_of(SGX("\"attributes\":{\"value\":\"05000000000000000300000000000000\","
+                          "\"mask\":\"ffffffffffffffffffffffffffffffff\"}"),
+                      r),
+        VERIFIER_CHECK_FAILED);
+    assert_int_equal(
+        attributes_of(SGX("\"misc_select\":{\"value\":\"00000000\",\"mask\":\"ffffffff\"}"), r),
+        VERIFIER_CHECK_FAILED);
+}
+
+static void judges_attributes_of_a_guest(void **state)
+{
+#define AMD(members) "{\"version\":1,\"amd\":{" members "}}"
+    struct verifier_result r = { .tee = VERIFIER_TEE_SNP };
+
+    r.snp.product = VERIFIER_SNP_MILAN;
+    r.snp.platform_info = 0x21; /* SMT, alias check */
+    r.snp.policy = 1ull << 24;
+    r.snp.current_mit_vector = 6;
+    r.snp.launch_tcb.snp = 8;
+    assert_int_equal(
+        attributes_of(AMD("\"platform_info\":{\"smt\":true,\"alias_check_complete\":true}"), r),
+        VERIFIER_CHECK_PASSED);
+    assert_int_equal(attributes_of(AMD("\"platform_info\":{\"smt\":false}"), r),
+                     VERIFIER_CHECK_FAILED);
+    assert_int_equal(
+        attributes_of(AMD("\"guest_policy\":{\"ciphertext_hiding\":true,\"cxl\":false}"), r),
+        VERIFIER_CHECK_PASSED);
+    assert_int_equal(attributes_of(AMD("\"guest_policy\":{\"memory_aes_256_xts\":true}"), r),
+                     VERIFIER_CHECK_FAILED);
+    assert_int_equal(attributes_of(AMD("\"mitigations\":\"0600000000000000\""), r),
+                     VERIFIER_CHECK_PASSED);
+    assert_int_equal(attributes_of(AMD("\"mitigations\":\"0100000000000000\""), r),
+                     VERIFIER_CHECK_FAILED);
+    assert_int_equal(state_of(AMD("\"launch_tcb_min\":{\"Milan\":{\"snp\":8}}"), r,
+                              VERIFIER_CHECK_POLICY_TCB_MINIMUM, 1),
+                     VERIFIER_CHECK_PASSED);
+    assert_int_equal(state_of(AMD("\"launch_tcb_min\":{\"Milan\":{\"snp\":9}}"), r,
+                              VERIFIER_CHECK_POLICY_TCB_MINIMUM, 1),
+                     VERIFIER_CHECK_FAILED);
+    assert_int_equal(state_of(AMD("\"committed_tcb_min\":{\"Milan\":{\"snp\":1}}"), r,
+                              VERIFIER_CHECK_POLICY_TCB_MINIMUM, 1),
+                     VERIFIER_CHECK_FAILED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +287,9 @@ int main(void)
         cmocka_unit_test(bounds_its_lists),
         cmocka_unit_test(judges_debug_and_kind),
         cmocka_unit_test(judges_identity),
+        cmocka_unit_test(judges_attributes_of_a_td),
+        cmocka_unit_test(judges_attributes_of_an_enclave),
+        cmocka_unit_test(judges_attributes_of_a_guest),
         cmocka_unit_test(judges_grace_by_the_newest_level),
     };
 
