@@ -9,16 +9,29 @@
 
 #include "cli/cli.h"
 #include "cli/image_check.h"
+#include "cli/inspect_snp.h"
 
-static const char g_usage[] = "usage: cloche inspect [--json] IMAGE\n"
-                              "\n"
-                              "Checks every byte of a sealed image that matters (digests, "
-                              "descriptor, hash tree, measurement,\n"
-                              "signature) and prints its identity, and what the host may set. A "
-                              "changed image is refused with\n"
-                              "exit status 3.\n"
-                              "\n"
-                              "      --json   print it as JSON\n";
+static const char g_usage[] =
+    "usage: cloche inspect [--json] IMAGE\n"
+    "       cloche inspect [--json] --snp FIRMWARE [--vcpus N] [--vcpu MODEL] [--vmm qemu|ec2]\n"
+    "                      [--features N] [--kernel FILE [--initrd FILE] [--append TEXT]]\n"
+    "\n"
+    "Checks every byte of a sealed image that matters (digests, "
+    "descriptor, hash tree, measurement,\n"
+    "signature) and prints its identity, and what the host may set. A "
+    "changed image is refused with\n"
+    "exit status 3.\n"
+    "\n"
+    "With --snp: prints the measurement that a SEV-SNP guest has which is launched with this "
+    "firmware\n"
+    "(OVMF), so that a policy can name it.\n"
+    "\n"
+    "      --json         print it as JSON\n"
+    "      --vcpus N      virtual CPUs (1)\n"
+    "      --vcpu MODEL   EPYC, EPYC-Rome, EPYC-Milan (the default), EPYC-Genoa, or CPUID 1 EAX\n"
+    "      --vmm VMM      the hypervisor, whose reset state is measured: qemu (the default), ec2\n"
+    "      --features N   SEV_FEATURES (1: SNP)\n"
+    "      --kernel FILE  kernel, initrd and command line that the firmware checks\n";
 
 static int show_usage(void)
 {
@@ -202,6 +215,9 @@ int cmd_inspect(int argc, char **argv)
     bool json = false;
     int option;
 
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], "--snp", 5) == 0)
+            return inspect_snp(argc, argv);
     while ((option = getopt_long(argc, argv, "h", g_options, NULL)) != -1) {
         if (option == 'h')
             return show_usage();
