@@ -4,13 +4,14 @@
  * process that was started, where forking is not served. stress-ng has a second fork of that kind, for stressors that may
  * run out of memory: a child does the work and its parent just waits. FIRST_FORK_ALSO=HEX names where in the program that one is
  * called from; it does not fork either, once. Each further fork() is the real one, and the first of those is said, with
- * where it is called from. Tests only.
+ * where it is called from. With FIRST_FORK_REFUSE they answer ENOSYS, on plain Linux too. Tests only.
  *
  * stress-ng's handler of SIGALRM, which ends a worker after its time, asks whether it runs in the process that main()
  * remembered, and then leaves the ending to the workers. So getpid() answers before the first fork what the worker's
  * getppid() answers after it: the process above is the parent.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
@@ -47,6 +48,10 @@ pid_t fork(void)
     if (!said) {
         said = 1;
         dprintf(STDERR_FILENO, "first_fork: forks at %lx\n", caller);
+    }
+    if (getenv("FIRST_FORK_REFUSE")) {
+        errno = ENOSYS;
+        return -1;
     }
     return (pid_t)syscall(SYS_fork);
 }

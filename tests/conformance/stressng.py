@@ -7,7 +7,8 @@ Usage: stressng.py [--build DIR] [--all] [--native | --enclave] [--seconds N] [-
 
 Each stressor runs alone with --verify. stress-ng forks for each of its workers; as a process that is forked is not served,
 first_fork.c is preloaded: the worker runs in the process that was started, natively too, and its own status is what
-counts. Forks of its own are real: served natively, refused in the enclave. It ends in one of these ways:
+counts. Forks of its own are real: served natively, refused in the enclave; one that ends badly there and forks is tried
+natively with its forks refused, and when it ends as badly it is the refusal that counts. It ends in one of these ways:
   pass      the worker ended well and found nothing wrong
   refused   the stressor says itself that the system lacks what it needs, or it wanted to fork processes of its own
   failed    it found something wrong, or gave up for another reason
@@ -53,6 +54,8 @@ NO_RESOURCE, NOT_IMPLEMENTED = 3, 4
 # first_fork.c says so, and where. This stressor's fork is the one of all that may run out of memory.
 FORKS = re.compile(r'^first_fork: forks at ([0-9a-f]+)$', re.M)
 ALSO_IN = 'brk'
+# The library OS ends the process that needs memory when there is none, and says so.
+MEMORY_USED_UP = 'memory is used up'
 FORK_WORDS = re.compile(r'fork|errno=38', re.I)
 GOOD = ('pass', 'refused')
 KINDS = ('pass', 'refused', 'failed', 'crashed', 'stuck')
@@ -76,6 +79,8 @@ def judge(status, output, forks_served):
     failures = [words for level, words in said if level == 'fail' and not FORK_WORDS.search(words)]
     if status is None:
         return 'stuck', 'not done long after its time'
+    if status == 128 + signal.SIGKILL and MEMORY_USED_UP in output:
+        return 'refused', "it takes all memory, and was ended when the enclave's was used up"
     if status < 0 or 128 < status < 128 + signal.NSIG:
         return 'crashed', f'ended by signal {-status if status < 0 else status - 128}'
     if failures:
@@ -123,8 +128,8 @@ class Stress:
         self.variables = [f'LD_PRELOAD={PRELOAD}']
         self.variables.append(f'FIRST_FORK_ALSO={self.find_also()}')
 
-    def command(self, where, argv):
-        argv = ['/usr/bin/env', *self.variables, *argv]
+    def command(self, where, argv, variables=()):
+        argv = ['/usr/bin/env', *self.variables, *variables, *argv]
         if where == 'enclave':
             return [self.cloche, 'run', self.image, *argv]
         return testimage.native_command(self.folder, [*UNDER_INIT, *NATIVE_LIMIT, *argv], None, self.more.name)
@@ -139,9 +144,9 @@ class Stress:
                 found.setdefault(stressor, []).append(name)
         return found
 
-    def stress(self, where, name, seconds):
+    def stress(self, where, name, seconds, variables=()):
         argv = ['/usr/bin/stress-ng', f'--{name}', '1', '--timeout', str(seconds), '--verify', '--temp-path', '/tmp']
-        return run_bounded(self.command(where, argv), seconds + GRACE_S)
+        return run_bounded(self.command(where, argv, variables), seconds + GRACE_S)
 
     def find_also(self):
         """Where stress-ng forks for stressors that may run out of memory, on a machine that may be very busy."""
@@ -153,7 +158,16 @@ class Stress:
 
     def run(self, where, name):
         status, output, seconds = self.stress(where, name, self.seconds)
-        return Ending(*judge(status, output, where == 'native'), seconds, output)
+        ending = Ending(*judge(status, output, where == 'native'), seconds, output)
+        if where == 'enclave' and ending.kind not in GOOD and FORKS.search(output):
+            self.compare_without_forks(name, ending)
+        return ending
+
+    def compare_without_forks(self, name, ending):
+        status, output, _ = self.stress('native', name, self.seconds, ['FIRST_FORK_REFUSE=1'])
+        kind, _ = judge(status, output, True)
+        if kind == ending.kind:
+            ending.kind, ending.why = 'refused', f'forks processes of its own; natively it is {kind} as well when its forks are refused'
 
     def run_both(self, where, name):
         """{native: ending, enclave: ending}, as far as wanted."""

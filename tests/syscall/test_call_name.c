@@ -329,13 +329,26 @@ TEST(call_handles)
         unsigned size;
         int type;
         char bytes[128];
-    } handle = { .size = 0 };
+    } handle = { .size = 0 }, same, other;
     int mount_id;
 
     file_with("f", "");
     /* Some file systems have handles, others not; neither gives one that does not fit. */
     CHECK_EQ(CALL(name_to_handle_at, AT_FDCWD, "f", &handle, &mount_id, 0), -1);
     CHECK(errno == EOVERFLOW || errno == EOPNOTSUPP);
+    if (errno == EOVERFLOW) {
+        same = other = handle;
+        CHECK(handle.size > 0 && handle.size <= sizeof handle.bytes);
+        file_with("g", "");
+        OK(CALL(name_to_handle_at, AT_FDCWD, "f", &handle, &mount_id, 0));
+        OK(CALL(name_to_handle_at, AT_FDCWD, "./f", &same, &mount_id, 0));
+        OK(CALL(name_to_handle_at, AT_FDCWD, "g", &other, &mount_id, 0));
+        CHECK_EQ(memcmp(&handle, &same, sizeof same), 0);
+        CHECK(memcmp(&handle, &other, sizeof other) != 0);
+        same.size = sizeof same.bytes + 1;
+        FAILS(CALL(name_to_handle_at, AT_FDCWD, "f", &same, &mount_id, 0), EINVAL);
+        FAILS(CALL(name_to_handle_at, AT_FDCWD, "f", 8, &mount_id, 0), EFAULT);
+    }
     call_drop_capabilities();
     FAILS(CALL(open_by_handle_at, AT_FDCWD, &handle, O_RDONLY), EPERM);
     call_take_capabilities();

@@ -407,6 +407,25 @@ TEST(mm_many_mappings)
     }
 }
 
+/* However often a mapping is cut up: there is an end, with ENOMEM, and all goes on. */
+TEST(mm_count_of_mappings_is_bounded)
+{
+    enum { COUNT = 70000 };
+    char *p =
+        OK(mmap(NULL, COUNT * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    int i = 0;
+
+    while (i < COUNT && mprotect(p + i * PAGE, PAGE, PROT_READ | PROT_WRITE) == 0) {
+        p[i * PAGE] = 1;
+        i += 2;
+    }
+    CHECK(i < COUNT);
+    CHECK_EQ(errno, ENOMEM);
+    CHECK(i > 20000);
+    CHECK_EQ(p[(i - 2) * PAGE], 1);
+    OK(munmap(p, COUNT * PAGE));
+}
+
 TEST(mm_malloc_heavy)
 {
     enum { COUNT = 2000 };
@@ -455,6 +474,39 @@ TEST(mm_memfd)
     OK(fstat(fd, &st));
     CHECK_EQ(st.st_size, 2 * PAGE);
     CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+}
+
+/* What is cut off a file is gone from private copies too, and stays gone when the file grows again. */
+TEST(mm_private_copy_of_cut_file)
+{
+    int fd = OK(memfd_create("name", 0)), other = OK(memfd_create("other", 0));
+    char *p, *q;
+
+    OK(ftruncate(fd, 3 * PAGE));
+    OK(ftruncate(other, 3 * PAGE));
+    p = OK(mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0));
+    q = OK(mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, other, 0));
+    memset(p, 'p', 3 * PAGE);
+    memset(q, 'q', 3 * PAGE);
+    OK(ftruncate(fd, PAGE + 1));
+    CHECK_EQ(touch(p + 2 * PAGE, false), SIGBUS);
+    OK(ftruncate(fd, 3 * PAGE));
+    CHECK_EQ(p[PAGE - 1], 'p');
+    CHECK_EQ(p[2 * PAGE - 1], 'p'); /* the copy of the page with the end is whole */
+    CHECK_EQ(p[2 * PAGE], 0);
+    CHECK_EQ(p[3 * PAGE - 1], 0);
+    CHECK_EQ(q[3 * PAGE - 1], 'q');
+}
+
+/* No pages: no range that could be wrong. */
+TEST(mm_ranges_of_nothing)
+{
+    OK(syscall(SYS_mincore, NULL, 0, NULL));
+    OK(syscall(SYS_madvise, NULL, 0, MADV_NORMAL));
+    OK(syscall(SYS_madvise, NULL, 0, MADV_DONTNEED));
+    OK(syscall(SYS_msync, NULL, 0, MS_SYNC));
+    OK(syscall(SYS_mlock, NULL, 0));
+    FAILS(syscall(SYS_mincore, 1, 0, NULL), EINVAL);
 }
 
 TEST(mm_mincore)

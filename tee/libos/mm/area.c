@@ -87,11 +87,17 @@ void area_set_prot(struct mm *mm, struct area *a, int prot)
     sum_change(mm, a, 1);
 }
 
+static bool is_copy(const struct area *a)
+{
+    return a->kind == AREA_FILE && !a->image_id;
+}
+
 static void tree_add(struct mm *mm, struct area *a)
 {
     range_tree_add(&mm->areas, &a->node);
     mm->area_count++;
     mm->shared_area_count += a->kind == AREA_FILE_SHARED;
+    mm->copy_area_count += is_copy(a);
 }
 
 static void tree_remove(struct mm *mm, struct area *a)
@@ -99,6 +105,7 @@ static void tree_remove(struct mm *mm, struct area *a)
     range_tree_remove(&mm->areas, &a->node);
     mm->area_count--;
     mm->shared_area_count -= a->kind == AREA_FILE_SHARED;
+    mm->copy_area_count -= is_copy(a);
 }
 
 void area_insert(struct mm *mm, struct area *a)

@@ -91,6 +91,9 @@ MUST_CHECK int mm_remap(struct mm *mm, uintptr_t addr, size_t old_size, size_t n
 /* Gives the pages of private areas in the range back (MADV_DONTNEED): the next access finds fresh ones. -ENOMEM
  * when some of the range is not mapped. */
 MUST_CHECK int mm_discard(struct mm *mm, uintptr_t addr, size_t size);
+/* The file behind inode has been cut to `size` bytes (or grown): private copies of pages past its end go too, as truncate(2)
+ * says of all mappings. Those of other processes stay until they are unmapped. No locks are held; mm may be NULL. */
+void mm_file_cut(struct mm *mm, const struct inode *inode, uint64_t size);
 /*
  * For file systems whose storage a shared mapping is: copies within the page of program memory at addr, whatever
  * permissions its process has given it. dst: from the page; else to it, from src, or zeros when src is NULL. The caller holds the

@@ -79,11 +79,14 @@ struct mm {
     size_t general_claim_size; /* of the next claim for ZONE_GENERAL */
     size_t area_count;
     size_t shared_area_count; /* of AREA_FILE_SHARED */
+    size_t copy_area_count;   /* of AREA_FILE of a file whose content may change */
     size_t total_pages, resident_pages, shared_pages, exec_pages, data_pages, stack_pages;
     uintptr_t brk_start, brk, stack_start;
 };
 
-#define AREA_COUNT_MAX 65530u /* vm.max_map_count of Linux */
+/* Areas of a process; /proc/sys/vm/max_map_count says it. Where permissions differ the host may need a mapping for each area
+ * and for each hole, of the 65530 that Linux gives a process by default: it would fail to take pages back. */
+#define AREA_COUNT_MAX 30000u
 
 static inline struct area *area_of(struct range_node *n)
 {

@@ -164,6 +164,7 @@ void mm_program_set(struct mm *mm, struct file *program)
     mm->vdso = warm->vdso;
     mm->general_claim_size = warm->general_claim_size;
     mm->area_count = warm->area_count;
+    mm->copy_area_count = warm->copy_area_count;
     mm->total_pages = warm->total_pages;
     mm->resident_pages = warm->resident_pages;
     mm->exec_pages = warm->exec_pages;

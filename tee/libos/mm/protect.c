@@ -5,6 +5,7 @@
 
 #include "abi/image.h"
 #include "tee/enclave/alloc.h"
+#include "tee/libos/fs/vfs/vfs.h"
 #include "tee/libos/mm/mm_private.h"
 #include "tee/libos/rewrite/rewrite.h"
 
@@ -113,4 +114,25 @@ int mm_discard(struct mm *mm, uintptr_t addr, size_t size)
     }
     unlock_after_unmap(mm, both);
     return at >= end ? 0 : -ENOMEM;
+}
+
+void mm_file_cut(struct mm *mm, const struct inode *inode, uint64_t size)
+{
+    uint64_t keep = size > UINT64_MAX - PAGE_SIZE ? UINT64_MAX : ALIGN_UP(size, PAGE_SIZE);
+    bool both;
+
+    if (!mm || __atomic_load_n(&mm->copy_area_count, __ATOMIC_RELAXED) == 0)
+        return;
+    both = lock_for_unmap(mm);
+    for (struct area *a = area_find_above(mm, 0); a; a = area_next(a)) {
+        uint64_t area_size = a->node.end - a->node.start;
+        uint64_t rest = keep > a->off ? keep - a->off : 0;
+
+        if (a->kind != AREA_FILE || a->image_id || a->file->inode != inode || rest >= area_size)
+            continue;
+        if (a->was_exec)
+            rewrite_forget(mm, a->node.start + rest, area_size - rest);
+        pages_decommit(mm, a->node.start + rest, a->node.end);
+    }
+    unlock_after_unmap(mm, both);
 }

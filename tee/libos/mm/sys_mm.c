@@ -10,9 +10,13 @@
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/task.h"
 
-/* Size rounded up to pages; false when the range is not one of user memory. */
+/* Size rounded up to pages; false when the range is not one of user memory. A range of nothing may be anywhere. */
 static bool range_decode(uintptr_t addr, size_t size, size_t *ret_size)
 {
+    if (size == 0) {
+        *ret_size = 0;
+        return true;
+    }
     if (size > space_end() || !user_range_ok(addr, ALIGN_UP(size, PAGE_SIZE)))
         return false;
     *ret_size = ALIGN_UP(size, PAGE_SIZE);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * process_vm_readv and process_vm_writev, for the calling process: crash handlers and collectors look at their own memory in
- * this way, since it answers where a load would fault. Others are refused, as to a tracer without permission. Trusted.
+ * process_vm_readv and process_vm_writev, for the calling process and those that share its memory (CLONE_VM): crash handlers
+ * and collectors look at their own memory in this way, since it answers where a load would fault. Others are refused, as to
+ * a tracer without permission. Trusted.
  */
 #include <asm/errno.h>
 
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/string.h"
+#include "tee/libos/mm/mm.h"
 #include "tee/libos/mm/user.h"
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/task.h"
@@ -14,7 +16,8 @@
 static int check_process(int32_t pid)
 {
     struct process *p = process_find(pid);
-    int rc = !p ? -ESRCH : p == process_current() ? 0 : -EPERM;
+    /* Compared only: another process may end or exec at any time. */
+    int rc = !p ? -ESRCH : __atomic_load_n(&p->mm, __ATOMIC_RELAXED) == mm_current() ? 0 : -EPERM;
 
     process_unref(p);
     return rc;

@@ -5,6 +5,7 @@
 #include "tee/libos/fs/notify/notify.h"
 #include "tee/libos/fs/pipe/pipe.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
+#include "tee/libos/mm/mm.h"
 
 #include <linux/errno.h>
 #include <linux/capability.h>
@@ -109,6 +110,8 @@ int vfs_open_dentry(struct dentry *d, const struct vfs_open *how, bool created, 
     notify_file(f, IN_OPEN);
     if ((how->flags & O_TRUNC) != 0 && S_ISREG(inode->mode) && !created) {
         rc = f->ops->truncate ? f->ops->truncate(f, 0) : -EINVAL;
+        if (rc == 0)
+            mm_file_cut(mm_current(), inode, 0);
         permission_drop_privileges(inode);
         notify_file(f, IN_MODIFY);
     }

@@ -2,6 +2,7 @@
 /* System calls on the size and the storage of files: truncate, fallocate, fsync and their families, advice. Trusted. */
 #include "tee/libos/fs/notify/notify.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
+#include "tee/libos/mm/mm.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
 
@@ -44,8 +45,10 @@ SYSCALL_DEFINE(truncate)
             rc = inode_check_text(dentry->inode);
         if (rc == 0)
             rc = vfs_truncate(dentry->inode, b);
-        if (rc == 0)
+        if (rc == 0) {
+            mm_file_cut(mm_current(), dentry->inode, b);
             notify_dentry(dentry, IN_MODIFY);
+        }
         dentry_unref(dentry);
     }
     user_path_done(&path);
@@ -69,8 +72,10 @@ SYSCALL_DEFINE(ftruncate)
         rc = grow_check(r.file->inode, b);
     if (rc == 0)
         rc = r.file->ops->truncate(r.file, b);
-    if (rc == 0 && r.file->inode)
+    if (rc == 0 && r.file->inode) {
+        mm_file_cut(mm_current(), r.file->inode, b);
         permission_drop_privileges(r.file->inode);
+    }
     if (rc == 0)
         notify_file(r.file, IN_MODIFY);
     fd_ref_done(&r);

@@ -114,7 +114,43 @@ SYSCALL_DEFINE(open_tree)
     return rc;
 }
 
-/* Handles would outlive what they name. */
+/* struct file_handle with the identity that tmpfs of Linux gives: inode number and generation. */
+struct handle {
+    uint32_t size; /* of what follows type */
+    int32_t type;
+    uint32_t generation;
+    uint32_t ino[2];
+};
+#define HANDLE_HEADER 8u
+#define HANDLE_SIZE (sizeof(struct handle) - HANDLE_HEADER)
+#define HANDLE_SIZE_MAX 128u /* MAX_HANDLE_SZ */
+#define HANDLE_TYPE 1
+#define HANDLE_TYPE_INVALID 255
+#define HANDLE_MOUNT 1 /* as in /proc/self/fdinfo */
+
+/* What fits of the handle, and the header in any case. */
+static int handle_put(uintptr_t at, uintptr_t mount_id, const struct inode *inode)
+{
+    struct handle h = { 0 };
+    int32_t mount = HANDLE_MOUNT;
+    bool fits;
+    int rc = user_copy_in(&h, at, HANDLE_HEADER);
+
+    if (rc == 0 && h.size > HANDLE_SIZE_MAX)
+        rc = -EINVAL;
+    if (rc < 0)
+        return rc;
+    fits = h.size >= HANDLE_SIZE;
+    h = (struct handle){ .size = HANDLE_SIZE,
+                         .type = fits ? HANDLE_TYPE : HANDLE_TYPE_INVALID,
+                         .ino = { (uint32_t)inode->ino, (uint32_t)(inode->ino >> 32) } };
+    rc = user_copy_out(at, &h, fits ? sizeof h : HANDLE_HEADER);
+    if (rc == 0)
+        rc = user_copy_out(mount_id, &mount, sizeof mount);
+    return rc < 0 ? rc : fits ? 0 : -EOVERFLOW;
+}
+
+/* Handles tell whether two names are one file. They would outlive what they name: none can be opened. */
 SYSCALL_DEFINE(name_to_handle_at)
 {
     uint32_t flags = (uint32_t)e;
@@ -129,8 +165,9 @@ SYSCALL_DEFINE(name_to_handle_at)
                  &dentry);
     if (rc < 0)
         return rc;
+    rc = handle_put(c, d, dentry->inode);
     dentry_unref(dentry);
-    return -EOPNOTSUPP;
+    return rc;
 }
 
 SYSCALL_DEFINE(open_by_handle_at)
