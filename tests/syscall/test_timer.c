@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -16,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -86,6 +88,37 @@ TEST(timer_overrun_is_of_the_signal_that_is_taken)
     CHECK_EQ(timer_getoverrun(timer), info.si_overrun);
     OK(timer_settime(timer, 0, &off, NULL));
     OK(timer_delete(timer));
+}
+
+TEST(timer_set_again_takes_its_signal_back)
+{
+    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 3 };
+    struct itimerspec spec = { { 0, 0 }, { 0, 1000000 } }, off = { { 0, 0 }, { 0, 0 } };
+    sigset_t set = blocked(SIGRTMIN + 3), pending;
+    siginfo_t info;
+    timer_t timer;
+    struct utsname u;
+
+    OK(uname(&u));
+    if (!strstr(u.release, "cloche") && atoi(u.release) < 7 &&
+        (atoi(u.release) < 6 || atoi(strchr(u.release, '.') + 1) < 13))
+        return; /* such a Linux still delivers it */
+    OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
+    for (int deleted = 0; deleted < 2; deleted++) {
+        OK(timer_settime(timer, 0, &spec, NULL));
+        usleep(20000);
+        OK(sigqueue(getpid(), SIGRTMIN + 3, (union sigval){ .sival_int = 5 }));
+        if (deleted)
+            OK(timer_delete(timer));
+        else
+            OK(timer_settime(timer, 0, &off, NULL));
+        /* The other signal of the number stays. */
+        CHECK_EQ(OK(sigtimedwait(&set, &info, &(struct timespec){ 1, 0 })), SIGRTMIN + 3);
+        CHECK_EQ(info.si_code, SI_QUEUE);
+        FAILS(sigtimedwait(&set, &info, &(struct timespec){ 0, 1000000 }), EAGAIN);
+        OK(sigpending(&pending));
+        CHECK(!sigismember(&pending, SIGRTMIN + 3));
+    }
 }
 
 TEST(timer_other_signals_of_its_number_do_not_hold_it_back)

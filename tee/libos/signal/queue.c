@@ -4,6 +4,7 @@
 
 #include <asm/errno.h>
 
+#include <asm/siginfo.h>
 #include <asm/signal.h>
 
 #include "tee/enclave/alloc.h"
@@ -129,6 +130,28 @@ struct sig_entry *sig_queue_drop(struct sig_queue *q, uint64_t mask)
         dropped = e;
     }
     return dropped;
+}
+
+struct sig_entry *sig_queue_take_timer(struct sig_queue *q, int signo, int32_t id)
+{
+    struct sig_entry *prev = NULL, *e = q->first;
+    bool has_other = false;
+
+    for (; e; prev = e, e = e->next) {
+        if (e->info.signo != signo)
+            continue;
+        if (e->info.code == SI_TIMER && ((const int32_t *)e->info.fields)[0] == id)
+            break;
+        has_other = true;
+    }
+    if (!e)
+        return NULL;
+    for (const struct sig_entry *o = e->next; o && !has_other; o = o->next)
+        has_other = o->info.signo == signo;
+    unlink_entry(q, prev, e);
+    if (!has_other)
+        __atomic_and_fetch(&q->mask, ~SIGNAL_BIT(signo), __ATOMIC_SEQ_CST);
+    return e;
 }
 
 enum sig_default sig_default_of(int signo)

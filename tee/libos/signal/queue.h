@@ -54,6 +54,8 @@ int sig_queue_take(struct sig_queue *q, uint64_t wanted, struct siginfo_linux *r
                    struct sig_entry **ret_entry);
 /* Drops all of the signals in `mask`; returns them as a chain to free outside the lock. */
 struct sig_entry *sig_queue_drop(struct sig_queue *q, uint64_t mask);
+/* Takes out the signal that timer `id` sent (timer_create has one in a queue at most); NULL: there is none. */
+struct sig_entry *sig_queue_take_timer(struct sig_queue *q, int signo, int32_t id);
 void sig_entry_free_chain(struct sig_entry *e);
 
 static inline uint64_t sig_queue_mask(const struct sig_queue *q)

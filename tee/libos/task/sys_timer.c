@@ -133,6 +133,22 @@ static void expire(struct timer *timer, void *arg)
 
 /* ---- arming ---- */
 
+/* Of a timer that is set again or deleted no signal is left from before (Linux since 6.13). */
+static void take_back(struct posix_timer *pt)
+{
+    struct sig_queue *q = pt->target ? pt->target->pending : pt->process->pending;
+    struct sig_state *s;
+    struct sig_entry *e;
+
+    if (!pt->is_queued)
+        return;
+    s = sig_state_lock(pt->process);
+    e = sig_queue_take_timer(q, pt->signo, pt->id);
+    spin_unlock(&s->lock);
+    sig_entry_free_chain(e);
+    pt->is_queued = false;
+}
+
 /* value_ns 0: disarms. value_ns counts from now. */
 static int arm(struct posix_timer *pt, uint64_t value_ns, uint64_t interval_ns)
 {
@@ -141,6 +157,7 @@ static int arm(struct posix_timer *pt, uint64_t value_ns, uint64_t interval_ns)
     (void)timer_cancel(&pt->timer);
     uint64_t now_ns = timer_now_ns(pt);
 
+    take_back(pt);
     spin_lock(&pt->lock);
     pt->interval_ns = interval_ns;
     pt->next_ns = value_ns ? now_ns + value_ns : 0;
