@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""configfs-tsm in the enclave: names, permissions and errors as Linux documents them; what it says without a quoting service."""
+"""configfs-tsm in the enclave: names, permissions and errors as Linux documents them; what comes of a quoting service that works,
+lies or is not there."""
 import os
 import shutil
 
 import pytest
 from conftest import BUILD, CLOCHE, finish
+from fake_aesm import COLLATERAL, INIT, KEY_COUNT, KEYS, MRENCLAVE, QUOTE, QUOTE_SIZE, SIZE, FakeAesm
 
-EPERM, ENOENT, ENXIO, EACCES, EBUSY, EEXIST, EINVAL, EFBIG, ENOSPC, ERANGE = 1, 2, 6, 13, 16, 17, 22, 27, 28, 34
+EPERM, ENOENT, EIO, ENXIO, EACCES, EBUSY, EEXIST, EINVAL, EFBIG, ENOSPC, ERANGE = 1, 2, 5, 6, 13, 16, 17, 22, 27, 28, 34
 ROOT = '/sys/kernel/config'
 REPORT = ROOT + '/tsm/report'
 A = REPORT + '/a'
 NONCE = bytes(range(64)).hex()
 ENTRY_COUNT_MAX = 64
+
+SERVICES = ['/run/cloche/emu-quoting.socket', '/var/run/aesmd/aesm.socket']
 
 CONFIG = '''
 entrypoint: [/files]
@@ -121,6 +125,7 @@ def test_no_evidence_before_the_nonce(enclave):
                        f'read {A}/auxblob') == ['0', EINVAL, EINVAL, '63', EINVAL, EINVAL]
 
 
+@pytest.mark.skipif(any(os.path.exists(path) for path in SERVICES), reason='this machine has a quoting service')
 def test_no_service_is_an_error_each_time(enclave):
     assert enclave.ask(f'mkdir {A}', f'write {A}/inblob {NONCE}', f'read {A}/outblob', f'read {A}/auxblob', f'read {A}/outblob') == [
         '0', '64', ENXIO, ENXIO, ENXIO]
@@ -149,3 +154,97 @@ def test_entries_are_bounded_and_listed_in_order(enclave):
 
 def test_names_at_the_limit(enclave):
     assert enclave.ask(f'mkdir {REPORT}/{"x" * 255}', f'list {REPORT}', f'mkdir {REPORT}/{"x" * 256}') == ['0', 'x' * 255, 36]
+
+
+# ---- with a quoting service ----
+
+@pytest.fixture
+def service(tmp_path):
+    def start(**options):
+        return FakeAesm(str(tmp_path / 'aesm'), **options)
+    return start
+
+
+def served(enclave, aesm, *requests, options=()):
+    return enclave.ask(*requests, options=('--quote-socket', aesm.path, *options))
+
+
+def report_data(quote):
+    return quote[48 + 320:48 + 384]
+
+
+def test_evidence(enclave, service):
+    other = 'ff' * 64
+    with service() as aesm:
+        got = served(enclave, aesm, f'mkdir {A}', f'write {A}/inblob {NONCE}', f'read {A}/outblob', f'read {A}/outblob', f'read {A}/generation',
+                     f'write {A}/inblob {other}', f'read {A}/outblob', f'read {A}/auxblob')
+    first, again, second = (bytes.fromhex(got[i]) for i in (2, 3, 6))
+    assert len(first) == QUOTE_SIZE and first == again and first != second
+    assert report_data(first).hex() == NONCE and report_data(second).hex() == other
+    assert got[7] == ''
+    # Two quotes, each asked for in the protocol's order; the reports are this enclave's, complete, over what was written.
+    asked = [KEY_COUNT, KEYS, INIT, SIZE, QUOTE]
+    assert aesm.asked == asked + asked + [COLLATERAL]
+    inspect = finish([CLOCHE, 'inspect', enclave.image]).out.decode()
+    for report, quote in zip(aesm.reports, (first, second)):
+        assert len(report) == 432 and report[:384] == quote[48:432]
+        assert report[64:96].hex() in inspect
+        assert report[416:] != bytes(16)
+    assert MRENCLAVE not in aesm.reports[0]
+
+
+def test_two_entries_have_their_own_evidence(enclave, service):
+    b = REPORT + '/b'
+    with service() as aesm:
+        got = served(enclave, aesm, f'mkdir {A}', f'mkdir {b}', f'write {A}/inblob {NONCE}', f'write {b}/inblob {"ee" * 64}', f'read {A}/outblob',
+                     f'read {b}/outblob', f'read {A}/outblob')
+    assert report_data(bytes.fromhex(got[4])).hex() == NONCE and report_data(bytes.fromhex(got[5])).hex() == 'ee' * 64
+    assert got[4] == got[6]
+
+
+def test_a_reader_in_pieces_sees_one_quote(enclave, service):
+    with service() as aesm:
+        got = served(enclave, aesm, f'mkdir {A}', f'write {A}/inblob {NONCE}', f'open 1 {A}/outblob r', 'get 1 500', f'write {A}/inblob {"ee" * 64}',
+                     f'read {A}/outblob', 'get 1 9999', 'get 1 1', 'seek 1 1999', 'get 1 10')
+    whole = bytes.fromhex(got[3] + got[6])
+    assert len(whole) == QUOTE_SIZE and report_data(whole).hex() == NONCE
+    assert (got[7], got[9]) == ('', '5a')
+
+
+@pytest.mark.parametrize('lie, error', [('reserved target', EIO), ('too large', EIO), ('closes', EIO), ('other enclave', EIO), ('version', EIO),
+                                        ('short', EIO), ('busy', EBUSY)])
+def test_a_service_that_lies(enclave, service, lie, error):
+    with service(lie=lie) as aesm:
+        assert served(enclave, aesm, f'mkdir {A}', f'write {A}/inblob {NONCE}', f'read {A}/outblob', f'read {A}/auxblob', f'rmdir {A}') == [
+            '0', '64', error, error, '0']
+
+
+def test_an_old_quote_is_not_taken_for_a_new_one(enclave, service):
+    with service(lie='old report') as aesm:
+        got = served(enclave, aesm, f'mkdir {A}', f'write {A}/inblob {NONCE}', f'read {A}/outblob', f'write {A}/inblob {"ee" * 64}',
+                     f'read {A}/outblob', f'read {A}/outblob')
+    assert report_data(bytes.fromhex(got[2])).hex() == NONCE
+    assert got[4:] == [EIO, EIO]
+
+
+def test_collateral_of_the_service(enclave, service):
+    blob = os.urandom(200001)
+    with service(collateral=blob) as aesm:
+        got = served(enclave, aesm, f'mkdir {A}', f'write {A}/inblob {NONCE}', f'read {A}/auxblob', f'read {A}/outblob', f'read {A}/auxblob')
+    assert bytes.fromhex(got[2]) == blob == bytes.fromhex(got[4])
+    assert aesm.asked.count(COLLATERAL) == 1 and aesm.asked.count(QUOTE) == 1
+
+
+def test_collateral_of_the_host(enclave, service, tmp_path):
+    path = tmp_path / 'collateral'
+    path.write_bytes(b'{"what": "the host has"}')
+    with service() as aesm:
+        got = served(enclave, aesm, f'mkdir {A}', f'write {A}/inblob {NONCE}', f'read {A}/auxblob', options=('--collateral', str(path)))
+    assert bytes.fromhex(got[2]) == path.read_bytes()
+    assert COLLATERAL not in aesm.asked
+
+
+def test_a_service_that_was_named_and_is_not_there_is_said_at_once(enclave, tmp_path):
+    got = finish([CLOCHE, 'run', '--quote-socket', str(tmp_path / 'none'), enclave.image, 'list', ROOT])
+    assert got.status == 1 and got.out == b''
+    assert b'no quoting service answers at' in got.err

@@ -307,12 +307,14 @@ static void test_collateral_failures(void **state)
     g_service.collateral_error = -EIO;
     assert_int_equal(get(TSM_AUXBLOB, &bytes, &size), -EIO);
     check_quote(1, 1); /* the quote stands */
-    g_service.collateral_error = -ENODATA;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
+        g_service.collateral_error = i < 2 ? -ENODATA : -ENODEV;
+        if (i == 2)
+            set_inblob(2, 64);
         assert_int_equal(get(TSM_AUXBLOB, &bytes, &size), 0);
         assert_true(size == 0 && !bytes);
     }
-    assert_int_equal(g_service.collaterals, 2);
+    assert_int_equal(g_service.collaterals, 3);
 }
 
 /* A host that gives crumbs, or another size each time, ends the transfer. */

@@ -265,7 +265,8 @@ static int auxblob_make(struct tsm_report *r)
         r->auxblob = NULL;
         r->auxblob_size = 0;
     }
-    r->has_auxblob = rc == 0 || rc == -ENODATA;
+    /* There is a quote, so a service: ENODEV says that it knows nothing of collateral. */
+    r->has_auxblob = rc == 0 || rc == -ENODATA || rc == -ENODEV;
     return r->has_auxblob ? 0 : error_of(rc);
 }
 
