@@ -133,6 +133,60 @@ TEST(vfork_child_exits)
     FAILS(waitpid(pid, NULL, 0), ECHILD);
 }
 
+/* ---- a parent that is held and killed ---- */
+
+static char g_held_stack[65536] __attribute__((aligned(16)));
+static char g_inner_stack[65536] __attribute__((aligned(16)));
+static volatile int g_held_pid, g_inner_runs, g_inner_may_end, g_inner_ended;
+
+static int inner_child(void *arg)
+{
+    (void)arg;
+    g_inner_runs = 1;
+    for (int i = 0; i < 2000 && !g_inner_may_end; i++)
+        sleep_ms(5);
+    g_inner_ended = 1;
+    syscall(SYS_exit_group, 0);
+    return 0;
+}
+
+static int held_parent(void *arg)
+{
+    (void)arg;
+    g_held_pid = (int)syscall(SYS_getpid);
+    clone(inner_child, g_inner_stack + sizeof g_inner_stack, CLONE_VM | CLONE_VFORK | SIGCHLD,
+          NULL);
+    syscall(SYS_exit_group, 3);
+    return 0;
+}
+
+static void *start_held(void *arg)
+{
+    pid_t pid = clone(held_parent, g_held_stack + sizeof g_held_stack,
+                      CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+
+    *(int *)arg = pid > 0 ? wait_status(pid) : -1;
+    return NULL;
+}
+
+TEST(vfork_parent_is_ended)
+{
+    pthread_t t;
+    int status = -1;
+
+    g_held_pid = g_inner_runs = g_inner_may_end = g_inner_ended = 0;
+    ZERO(pthread_create(&t, NULL, start_held, &status));
+    while (!g_inner_runs)
+        sleep_ms(1);
+    OK(kill(g_held_pid, SIGTERM)); /* fatal: it does not wait for its child */
+    ZERO(pthread_join(t, NULL));
+    CHECK_EQ(status, SIGTERM);
+    CHECK_EQ(g_inner_ended, 0);
+    g_inner_may_end = 1;
+    while (!g_inner_ended)
+        sleep_ms(1);
+}
+
 TEST(vfork_registers_survive)
 {
     double numbers[8];

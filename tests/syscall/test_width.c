@@ -393,6 +393,30 @@ TEST(path_renameat2)
     FAILS(rename("/proc/version", "x"), EXDEV);
 }
 
+TEST(path_rename_whiteout)
+{
+    struct stat st;
+
+    close(file_with("one", "1"));
+    close(file_with("two", "2"));
+    if (syscall(SYS_renameat2, AT_FDCWD, "one", AT_FDCWD, "three", 4) < 0 && errno == EINVAL)
+        case_skip("not on this file system");
+    OK(stat("three", &st));
+    CHECK_EQ(st.st_size, 1);
+    OK(lstat("one", &st));
+    CHECK_EQ(st.st_mode, S_IFCHR);
+    CHECK_EQ(st.st_rdev, 0);
+    CHECK_EQ(st.st_nlink, 1);
+    FAILS(syscall(SYS_renameat2, AT_FDCWD, "two", AT_FDCWD, "three", 4 | 1), EEXIST);
+    FAILS(syscall(SYS_renameat2, AT_FDCWD, "two", AT_FDCWD, "three", 4 | 2), EINVAL);
+    OK(syscall(SYS_renameat2, AT_FDCWD, "two", AT_FDCWD, "three", 4)); /* over another */
+    OK(lstat("two", &st));
+    CHECK_EQ(st.st_mode, S_IFCHR);
+    OK(unlink("one"));
+    OK(unlink("two"));
+    FAILS(lstat("one", &st), ENOENT);
+}
+
 TEST(path_link)
 {
     int fd = file_with("file", "x"), nameless;

@@ -128,11 +128,46 @@ static bool must_die(const struct thread *t)
            (pending & SIGNAL_BIT(SIGKILL));
 }
 
+/* A signal that ends the process without a dump, as Linux's wait for a vfork child is broken off by those only. */
+static int find_fatal(const struct thread *t)
+{
+    uint64_t pending =
+        (sig_queue_mask(t->pending) | sig_queue_mask(t->process->pending)) & ~t->sig_mask;
+    struct sig_state *s;
+    int found = 0;
+
+    if (!pending || t->process->pid == 1)
+        return 0;
+    s = sig_state_lock(t->process);
+    for (int signo = 1; signo <= SIGNAL_COUNT && !found; signo++)
+        if (pending & SIGNAL_BIT(signo) && s->actions[signo - 1].handler == (uintptr_t)SIG_DFL &&
+            sig_default_of(signo) == SIG_DEFAULT_TERMINATE)
+            found = signo;
+    spin_unlock(&s->lock);
+    return found;
+}
+
+/* Its end is settled here: a handler that another thread installs now must not let it go on beside its child. */
+static void condemn(struct process *p, int signo)
+{
+    mutex_lock(&p->lock);
+    if (!p->exiting) {
+        p->exiting = true;
+        p->exit_status = signo;
+    }
+    for (struct thread *t = p->threads; t; t = t->next)
+        thread_attention(t, TASK_ATTENTION_DIE);
+    mutex_unlock(&p->lock);
+}
+
 void vfork_parents_check(struct thread *t)
 {
     __atomic_and_fetch(&t->attention, ~TASK_ATTENTION_PARENT, __ATOMIC_SEQ_CST);
     for (struct thread *parent; (parent = t->vfork_parent); t = parent) {
-        int slot;
+        int signo = find_fatal(parent), slot;
+
+        if (signo)
+            condemn(parent->process, signo);
 
         /* Without a slot it dies when its child ends or executes a program. */
         if (must_die(parent) && vfork_slot_reserve(t, &slot) == 0 && vfork_release(t, slot) == 0)

@@ -398,6 +398,22 @@ static void rename_notify(struct lookup *from, struct lookup *to, struct inode *
     notify_inode(moved, IN_MOVE_SELF);
 }
 
+/* The name that was left says that nothing is there, to who puts file systems over each other: a device 0:0. */
+static int whiteout_make(struct rename *r)
+{
+    struct inode *dir = r->from.dentry->inode, *inode;
+    struct dentry *d;
+    int rc = dentry_lookup_dir_locked(r->from.dentry, r->from.last, r->from.last_size, &d);
+
+    if (rc < 0)
+        return rc;
+    rc = dir->ops->create(dir, r->from.last, r->from.last_size, S_IFCHR, 0, process_cred(), &inode);
+    if (rc == 0)
+        dentry_instantiate(d, inode);
+    dentry_unref(d);
+    return rc;
+}
+
 static int rename_perform(struct rename *r)
 {
     struct inode *from_dir = r->from.dentry->inode, *to_dir = r->to.dentry->inode;
@@ -409,13 +425,18 @@ static int rename_perform(struct rename *r)
         return 0; /* two links to one file: nothing happens */
     if (!from_dir->ops->rename)
         return from_dir->super->uncached ? -ENOENT : -EPERM;
+    if ((r->flags & RENAME_WHITEOUT) != 0 && !from_dir->ops->create)
+        return -EINVAL;
     rc = dentry_move_prepare(&move, r->moved, r->target);
     if (rc == 0)
         rc = from_dir->ops->rename(from_dir, r->from.last, r->from.last_size, to_dir, r->to.last,
-                                   r->to.last_size, r->moved->inode, r->target->inode, r->flags);
+                                   r->to.last_size, r->moved->inode, r->target->inode,
+                                   r->flags & ~(uint32_t)RENAME_WHITEOUT);
     if (rc == 0)
         dentry_move(&move, r->moved, r->target, exchange);
     dentry_move_done(&move);
+    if (rc == 0 && (r->flags & RENAME_WHITEOUT) != 0)
+        rc = whiteout_make(r);
     if (rc == 0 && notify_is_on()) {
         rename_notify(&r->from, &r->to, r->moved->inode, exchange ? NULL : r->target->inode);
         if (exchange)
@@ -444,8 +465,8 @@ int vfs_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, u
                         .flags = flags };
     int rc;
 
-    if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0 ||
-        flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+    if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) != 0 ||
+        ((flags & RENAME_EXCHANGE) != 0 && flags != RENAME_EXCHANGE))
         return -EINVAL;
     rc = lookup_run(&r.from);
     if (rc == 0)
