@@ -571,7 +571,7 @@ TEST(net_interfaces)
     }
     freeifaddrs(list);
     CHECK(v4 && v6);
-    strcpy(r.ifr_name, "lo");
+    memcpy(r.ifr_name, "lo", 3);
     OK(ioctl(fd, SIOCGIFFLAGS, &r));
     CHECK(r.ifr_flags & IFF_LOOPBACK && r.ifr_flags & IFF_UP);
     OK(ioctl(fd, SIOCGIFADDR, &r));
@@ -584,7 +584,7 @@ TEST(net_interfaces)
     CHECK_EQ(r.ifr_hwaddr.sa_family, 772);
     OK(ioctl(fd, SIOCGIFMTU, &r));
     CHECK_EQ(r.ifr_mtu, 65536);
-    strcpy(r.ifr_name, "none");
+    memcpy(r.ifr_name, "none", 5);
     FAILS(ioctl(fd, SIOCGIFFLAGS, &r), ENODEV);
     FAILS(ioctl(fd, SIOCGIFADDR, &r), ENODEV);
     FAILS(ioctl(fd, SIOCGIFADDR, NULL), EFAULT);
