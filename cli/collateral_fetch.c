@@ -128,6 +128,9 @@ int collateral_job_items_find(struct collateral_job *job, struct err *err)
             rc = err_wrap(err, rc, "%s", job->evidence);
     }
     file_bytes_done(&file);
+    if (rc == 0)
+        collateral_needs_settle(job->store, &job->needs,
+                                job->offline ? COLLATERAL_OFFLINE : COLLATERAL_FETCH);
     if (rc == 0 && job->item_count + job->needs.count > ARRAY_COUNT(job->items))
         rc = err_set(err, -E2BIG, "at most %zu items at a time", ARRAY_COUNT(job->items));
     for (unsigned i = 0; rc == 0 && i < job->needs.count; i++)
@@ -149,20 +152,6 @@ static void get_items(struct collateral_job *job, enum collateral_mode mode, str
             report->rc = -E2BIG;
         collateral_got_done(&got);
     }
-}
-
-/* An old report does not say whose it is: the key server knows the chip under one product only. */
-static void try_product(struct collateral_job *job, enum collateral_mode mode)
-{
-    struct collateral_got got = { 0 };
-    unsigned vcek = job->item_count - 1;
-
-    if (!job->needs.product_guessed || job->items[vcek].kind != COLLATERAL_VCEK)
-        return;
-    if (collateral_get(job->store, &job->items[vcek], mode, &got, NULL) == -ENOENT)
-        for (unsigned i = job->item_count - job->needs.count; i < job->item_count; i++)
-            job->items[i].product = VERIFIER_SNP_GENOA;
-    collateral_got_done(&got);
 }
 
 static int finish(struct report *report, struct collateral_job *job)
@@ -240,7 +229,6 @@ int collateral_job_fetch(struct collateral_job *job, struct err *err)
         json_decref(report.rows);
         return rc;
     }
-    try_product(job, mode);
     get_items(job, mode, &report, job->output ? &set : NULL);
     if (report.rc == 0 && job->output)
         rc = write_folder(job, &set, &report, err);

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/evidence.h"
 #include "verifier/json_read.h"
 
 const char g_collateral_flags_help[] =
@@ -149,20 +150,6 @@ static int find_folder(struct collateral_flags *flags, struct err *err)
     return 0;
 }
 
-static int read_policy(struct collateral_flags *flags, struct err *err)
-{
-    int rc;
-
-    if (!flags->policy_path)
-        return 0;
-    rc = file_bytes_read(flags->policy_path, VERIFIER_POLICY_SIZE_MAX, &flags->policy_text, err);
-    if (rc == 0)
-        rc = verifier_policy_new((const char *)flags->policy_text.data, flags->policy_text.size,
-                                 &flags->policy, err);
-    flags->options.policy = flags->policy;
-    return rc < 0 ? err_wrap(err, rc, "policy %s", flags->policy_path) : 0;
-}
-
 static int64_t given_now_s(void *context)
 {
     const struct collateral_flags *flags = context;
@@ -204,7 +191,8 @@ int collateral_flags_open(struct collateral_flags *flags, struct collateral **re
     int rc = find_folder(flags, err);
 
     if (rc == 0)
-        rc = read_policy(flags, err);
+        rc = flags->policy_path ? policy_file_read(flags->policy_path, &flags->policy, err) : 0;
+    flags->options.policy = flags->policy;
     if (rc == 0)
         rc = set_clock(flags, err);
     if (rc == 0 && !flags->quiet && isatty(STDERR_FILENO)) {
@@ -216,7 +204,6 @@ int collateral_flags_open(struct collateral_flags *flags, struct collateral **re
 
 void collateral_flags_done(struct collateral_flags *flags)
 {
-    file_bytes_done(&flags->policy_text);
     verifier_policy_free(flags->policy);
     flags->policy = NULL;
 }
@@ -224,4 +211,47 @@ void collateral_flags_done(struct collateral_flags *flags)
 int64_t collateral_flags_now(const struct collateral_flags *flags)
 {
     return flags->at ? flags->at_s : time(NULL);
+}
+
+/* ---- for `cloche verify` ---- */
+
+static int fill(struct collateral_flags *flags, struct collateral *store,
+                struct collateral_needs *needs, enum collateral_mode mode,
+                struct collateral_set *set, struct err *err)
+{
+    int rc = 0;
+
+    collateral_needs_settle(store, needs, mode);
+    for (unsigned i = 0; rc == 0 && i < needs->count; i++) {
+        struct collateral_got got = { 0 };
+
+        if (collateral_set_has(set, &needs->items[i]))
+            continue;
+        rc = collateral_get(store, &needs->items[i], mode, &got, err);
+        collateral_progress_clear(flags);
+        if (rc == 0 && got.outcome == COLLATERAL_KEPT)
+            fprintf(stderr, "cloche: %s (what is held is still valid)\n", got.why.text);
+        if (rc == 0)
+            rc = collateral_set_add(set, &got.entry);
+        collateral_got_done(&got);
+    }
+    return rc;
+}
+
+int collateral_set_fill(struct collateral_flags *flags, struct verifier_bytes evidence,
+                        enum collateral_mode mode, struct collateral_set *set, struct err *err)
+{
+    struct collateral_wishes wishes = { .has_vek = set->items.vek.size > 0 };
+    struct collateral_needs needs;
+    struct collateral *store = NULL;
+    int rc = collateral_needs_find(evidence, &wishes, &needs, err);
+
+    if (rc == 0)
+        rc = collateral_flags_open(flags, &store, err);
+    if (rc == 0)
+        rc = fill(flags, store, &needs, mode, set, err);
+    collateral_progress_clear(flags);
+    collateral_close(store);
+    collateral_flags_done(flags);
+    return rc;
 }

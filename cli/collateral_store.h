@@ -11,7 +11,6 @@ struct collateral_flags {
     bool json, quiet;
     /* Below: the command's own. */
     char folder[COLLATERAL_SOURCE_SIZE];
-    struct file_bytes policy_text;
     struct verifier_policy *policy;
     struct collateral_clock clock;
     int64_t at_s;
@@ -31,5 +30,12 @@ MUST_CHECK int collateral_flags_open(struct collateral_flags *flags, struct coll
 void collateral_flags_done(struct collateral_flags *flags);
 /* Clears the line of progress, before something is printed. */
 void collateral_progress_clear(struct collateral_flags *flags);
+/*
+ * Adds to the set what verifying the evidence needs and the set does not have. Says on standard error what could not be asked about and is
+ * held. returns: 0; errors of collateral_get and collateral_needs_find.
+ */
+MUST_CHECK int collateral_set_fill(struct collateral_flags *flags, struct verifier_bytes evidence,
+                                   enum collateral_mode mode, struct collateral_set *set,
+                                   struct err *err);
 /* What time it is for the store. */
 int64_t collateral_flags_now(const struct collateral_flags *flags);

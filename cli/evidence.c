@@ -8,7 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "cli/file.h"
 #include "verifier/json_read.h"
 
 #define ITEM(name, member)                                                                         \
@@ -42,24 +41,26 @@ bool collateral_folder_has_name(const char *name)
     return false;
 }
 
-static int read_files(const char *folder, struct file_bytes *files,
-                      struct verifier_collateral_items *items, struct err *err)
+_Static_assert(ARRAY_COUNT(g_items) == COLLATERAL_FILE_COUNT, "files of a collateral folder");
+
+int collateral_files_read(const char *folder, struct collateral_files *files, struct err *err)
 {
     char path[4096];
     int count = 0;
 
     for (unsigned i = 0; i < ARRAY_COUNT(g_items); i++) {
-        struct verifier_bytes *bytes = (struct verifier_bytes *)((char *)items + g_items[i].off);
+        struct verifier_bytes *bytes =
+            (struct verifier_bytes *)((char *)&files->items + g_items[i].off);
         int rc;
 
         if (snprintf(path, sizeof path, "%s/%s", folder, g_items[i].name) >= (int)sizeof path)
             return err_set(err, -ENAMETOOLONG, "%s: the name is too long", folder);
-        rc = file_bytes_read(path, VERIFIER_COLLATERAL_ITEM_SIZE_MAX, &files[i], err);
+        rc = file_bytes_read(path, VERIFIER_COLLATERAL_ITEM_SIZE_MAX, &files->files[i], err);
         if (rc == -ENOENT)
             continue;
         if (rc < 0)
             return rc;
-        *bytes = (struct verifier_bytes){ files[i].data, files[i].size };
+        *bytes = (struct verifier_bytes){ files->files[i].data, files->files[i].size };
         count++;
     }
     return count > 0
@@ -68,16 +69,21 @@ static int read_files(const char *folder, struct file_bytes *files,
                          "%s holds none of the files that `cloche verify --help` lists", folder);
 }
 
+void collateral_files_done(struct collateral_files *files)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(files->files); i++)
+        file_bytes_done(&files->files[i]);
+    files->items = (struct verifier_collateral_items){ 0 };
+}
+
 int collateral_folder_read(const char *folder, struct verifier_collateral **ret, struct err *err)
 {
-    struct file_bytes files[ARRAY_COUNT(g_items)] = { 0 };
-    struct verifier_collateral_items items = { 0 };
-    int rc = read_files(folder, files, &items, err);
+    struct collateral_files files = { 0 };
+    int rc = collateral_files_read(folder, &files, err);
 
     if (rc == 0)
-        rc = verifier_collateral_new(&items, ret, err);
-    for (unsigned i = 0; i < ARRAY_COUNT(files); i++)
-        file_bytes_done(&files[i]);
+        rc = verifier_collateral_new(&files.items, ret, err);
+    collateral_files_done(&files);
     return rc;
 }
 

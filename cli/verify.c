@@ -7,18 +7,22 @@
 #include <time.h>
 
 #include "cli/cli.h"
+#include "cli/collateral_store.h"
 #include "cli/evidence.h"
-#include "cli/file.h"
 #include "verifier/json_read.h"
 #include "verifier/verifier.h"
 
 static const char g_usage[] =
-    "usage: cloche verify [--collateral DIR] [--policy FILE] [--at TIME] [--report-data HEX]\n"
-    "                     [--explain] [--json] EVIDENCE\n"
+    "usage: cloche verify [--collateral DIR] [--fetch | --cached] [--policy FILE] [--at TIME]\n"
+    "                     [--report-data HEX] [--explain] [--json] EVIDENCE\n"
     "\n"
     "  EVIDENCE       a file: an SGX or TDX quote, or a SEV-SNP report\n"
     "  --collateral   folder with what the platform's maker publishes, as `cloche help verify` "
     "lists below\n"
+    "  --fetch        get what DIR does not have through the cache of `cloche collateral`; its "
+    "options\n"
+    "                 for servers, TLS and time limits are taken here too\n"
+    "  --cached       the same, offline: only what the cache holds\n"
     "  --policy       what you accept (docs/policy.md); without it: the makers' roots, no debug "
     "mode,\n"
     "                 platforms that are UpToDate or SWHardeningNeeded, and any program\n"
@@ -37,8 +41,20 @@ static const char g_usage[] =
 
 struct options {
     const char *collateral, *policy, *at, *report_data, *evidence;
-    bool explain, json;
+    bool explain, json, fetch, cached;
+    struct collateral_flags flags; /* --fetch, --cached */
 };
+
+static bool take_switch(struct options *o, const char *name)
+{
+    bool *places[] = { &o->explain, &o->json, &o->fetch, &o->cached };
+    static const char *const names[] = { "--explain", "--json", "--fetch", "--cached" };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++)
+        if (strcmp(names[i], name) == 0)
+            return *places[i] = true;
+    return false;
+}
 
 static bool take_value(struct options *o, const char *name, const char *value)
 {
@@ -56,20 +72,33 @@ static bool take_value(struct options *o, const char *name, const char *value)
 /* returns: CLI_EXIT_OK to go on; else the exit status. */
 static int parse_options(int argc, char **argv, struct options *o)
 {
+    struct err err = { 0 };
+
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--explain") == 0)
-            o->explain = true;
-        else if (strcmp(argv[i], "--json") == 0)
-            o->json = true;
-        else if (argv[i][0] != '-' && !o->evidence)
+        int rc;
+
+        if (take_switch(o, argv[i]))
+            continue;
+        if (argv[i][0] != '-' && !o->evidence) {
             o->evidence = argv[i];
-        else if (argv[i][0] != '-')
+            continue;
+        }
+        if (argv[i][0] != '-')
             return cli_usage("verify", "one piece of evidence at a time: %s", argv[i]);
-        else if (i + 1 < argc && take_value(o, argv[i], argv[i + 1]))
+        if (i + 1 < argc && take_value(o, argv[i], argv[i + 1])) {
             i++;
-        else
+            continue;
+        }
+        rc = collateral_flag_take(&o->flags, argc, argv, &i, &err);
+        if (rc < 0)
+            return cli_usage("verify", "%s", err.text);
+        if (rc == 0)
             return cli_usage("verify", "unknown option, or no value: %s", argv[i]);
     }
+    if (o->fetch && o->cached)
+        return cli_usage("verify", "--fetch or --cached");
+    o->flags.policy_path = o->policy;
+    o->flags.at = o->at;
     return o->evidence ? CLI_EXIT_OK : cli_usage("verify", "no evidence given");
 }
 
@@ -77,6 +106,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 
 struct inputs {
     struct file_bytes evidence;
+    struct collateral_files files; /* of --collateral */
+    struct collateral_set set;     /* these, and what the cache gives */
     struct verifier_collateral *collateral;
     struct verifier_policy *policy;
     uint8_t report_data[64];
@@ -85,8 +116,23 @@ struct inputs {
 static void inputs_done(struct inputs *in)
 {
     file_bytes_done(&in->evidence);
+    collateral_files_done(&in->files);
+    collateral_set_done(&in->set);
     verifier_collateral_free(in->collateral);
     verifier_policy_free(in->policy);
+}
+
+/* From the folder, then what it does not have from the cache. */
+static int get_collateral(struct options *o, struct inputs *in, struct err *err)
+{
+    int rc = o->collateral ? collateral_files_read(o->collateral, &in->files, err) : 0;
+
+    in->set.items = in->files.items;
+    if (rc == 0 && (o->fetch || o->cached))
+        rc = collateral_set_fill(&o->flags,
+                                 (struct verifier_bytes){ in->evidence.data, in->evidence.size },
+                                 o->fetch ? COLLATERAL_FETCH : COLLATERAL_OFFLINE, &in->set, err);
+    return rc < 0 ? rc : verifier_collateral_new(&in->set.items, &in->collateral, err);
 }
 
 static int parse_report_data(const char *text, uint8_t ret[64], struct err *err)
@@ -104,15 +150,15 @@ static int parse_report_data(const char *text, uint8_t ret[64], struct err *err)
     return len == 128 ? 0 : err_set(err, -EINVAL, "--report-data: 128 digits, not %zu", len);
 }
 
-static int read_inputs(const struct options *o, struct inputs *in, struct verifier_request *request,
+static int read_inputs(struct options *o, struct inputs *in, struct verifier_request *request,
                        struct err *err)
 {
     int rc = file_bytes_read(o->evidence, VERIFIER_EVIDENCE_SIZE_MAX, &in->evidence, err);
 
     if (rc == 0 && in->evidence.size == 0)
         rc = err_set(err, -EINVAL, "%s is empty", o->evidence);
-    if (rc == 0 && o->collateral)
-        rc = collateral_folder_read(o->collateral, &in->collateral, err);
+    if (rc == 0 && (o->collateral || o->fetch || o->cached))
+        rc = get_collateral(o, in, err);
     if (rc == 0 && o->policy)
         rc = policy_file_read(o->policy, &in->policy, err);
     if (rc == 0 && o->report_data)

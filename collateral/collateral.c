@@ -306,6 +306,21 @@ int collateral_get(struct collateral *store, const struct collateral_item_id *id
     return 0;
 }
 
+void collateral_needs_settle(struct collateral *store, struct collateral_needs *needs,
+                             enum collateral_mode mode)
+{
+    struct collateral_got got = { 0 };
+    const struct collateral_item_id *vcek = &needs->items[MAX(needs->count, 1u) - 1];
+
+    if (!needs->product_guessed || vcek->kind != COLLATERAL_VCEK)
+        return;
+    if (collateral_get(store, vcek, mode, &got, NULL) == -ENOENT)
+        for (unsigned i = 0; i < needs->count; i++)
+            needs->items[i].product = VERIFIER_SNP_GENOA;
+    collateral_got_done(&got);
+    needs->product_guessed = false;
+}
+
 /* ---- looking after it ---- */
 
 const char *collateral_state_name(enum collateral_state state)

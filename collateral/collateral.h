@@ -181,6 +181,13 @@ MUST_CHECK int collateral_get(struct collateral *store, const struct collateral_
                               enum collateral_mode mode, struct collateral_got *ret,
                               struct err *err);
 
+/*
+ * Settles the guess of a report that does not name its product: the key server knows its chip under one only. Makes no request when
+ * there is nothing to settle.
+ */
+void collateral_needs_settle(struct collateral *store, struct collateral_needs *needs,
+                             enum collateral_mode mode);
+
 /* ---- looking after the cache ---- */
 
 enum collateral_state {
@@ -224,7 +231,7 @@ MUST_CHECK int collateral_import(struct collateral *store, const char *json, siz
 
 /* ---- for the verifier ---- */
 
-/* Entries of all needs, for one verification. items points into it. */
+/* Entries of all needs, for one verification. items points into it; what the caller puts there before (a VLEK, an ID block) stays. */
 struct collateral_set {
     unsigned count;
     struct collateral_entry entries[COLLATERAL_NEED_COUNT_MAX];
@@ -233,6 +240,8 @@ struct collateral_set {
 void collateral_set_done(struct collateral_set *set);
 /* Takes the entry over, and adds it to items. returns: 0; -E2BIG. */
 MUST_CHECK int collateral_set_add(struct collateral_set *set, struct collateral_entry *entry);
+/* Whether items has it already. */
+bool collateral_set_has(const struct collateral_set *set, const struct collateral_item_id *id);
 /*
  * Writes the set as the files that `cloche verify --collateral` reads. The folder is made when it is missing; files of another fetch are
  * removed from it, files of other names stay. returns: 0; errno of the folder.

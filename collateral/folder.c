@@ -69,6 +69,13 @@ int collateral_set_add(struct collateral_set *set, struct collateral_entry *entr
     return 0;
 }
 
+bool collateral_set_has(const struct collateral_set *set, const struct collateral_item_id *id)
+{
+    const uint8_t *items = (const uint8_t *)&set->items;
+
+    return ((const struct verifier_bytes *)(items + find_place(id->kind)->body_offset))->size > 0;
+}
+
 /* The bytes of the set that belong into this file; size 0: none. */
 static struct verifier_bytes find_bytes(const struct collateral_set *set, const char *file)
 {

@@ -7,6 +7,7 @@ import shutil
 import ssl
 import subprocess
 import threading
+import warnings
 from collections import namedtuple
 
 import pytest
@@ -33,7 +34,8 @@ class Client:
         self.cache = os.path.join(folder, 'cache')
 
     def options(self):
-        return ['--cache', self.cache, '--at', self.at, '--retry-wait', '1', '--rate-limit-wait', '2', '--pcs', self.service.url,
+        at = ['--at', self.at] if self.at else []
+        return ['--cache', self.cache, *at, '--retry-wait', '1', '--rate-limit-wait', '2', '--pcs', self.service.url,
                 '--kds', self.service.url, '--root-crl', self.service.url + '/IntelSGXRootCA.der', '--allow-http']
 
     def __call__(self, *words, options=None, env=None):
@@ -302,27 +304,90 @@ def test_an_expired_entry_is_asked_for_without_conditions(client, service):
     assert offline.status == REFUSED and 'it expired at' in offline.err
 
 
-def test_older_collateral_is_a_replay(client, service):
-    """Both are signed and, at this time, valid; only one is the newest that was seen."""
-    path = '/tdx/certification/v4/tcb?fmspc=00806F050000&update=standard'
-    name = 'tdx-tcb-00806f050000'
-    sets = {}
-    for folder in ('teepot-tdx-00806f050000', 'automata-dcaprs-00806f050000', 'oe-tdx-00806f050000-eval21'):
-        folder = os.path.join(VECTORS, 'collateral', folder)
-        info = json.loads(file_of(folder, 'tcb_info.json'))['tcbInfo']
-        sets[info['issueDate']] = folder, info['nextUpdate']
-    dates = sorted(sets)
-    pairs = [(a, b) for a in dates for b in dates if a < b <= sets[a][1]]
-    if not pairs:
-        pytest.skip('no two sets of the vectors are valid at one time')
-    old, new = pairs[0]
-    client.at = new
-    service.serve(path, intel_answer(sets[new][0], 'tcb_info.json'))
-    client.get(name)
-    service.serve(path, intel_answer(sets[old][0], 'tcb_info.json'))
-    done = client('refresh', name)
+class Maker:
+    """An emulated Intel, whose collateral the service serves."""
+
+    def __init__(self, folder, service):
+        self.folder, self.service, self.policy = folder, service, os.path.join(folder, 'policy.json')
+        self('init', '--fmspc', '00606a000000')
+
+    def __call__(self, action, *words):
+        subprocess.run([CLOCHE, 'emu', 'pki', action, *words, self.folder], check=True, capture_output=True, timeout=50)
+        serve_intel(self.service, os.path.join(self.folder, 'collateral'), '00606a000000', 'sgx', 'platform')
+        for answer in self.service.answers.values():
+            answer.headers.pop('ETag', None)
+
+    def options(self):
+        return ['--policy', self.policy]
+
+
+@pytest.fixture
+def maker(tmp_path, service, client):
+    client.at = None
+    return Maker(str(tmp_path / 'maker'), service)
+
+
+def test_another_root_is_trusted_only_by_policy(client, maker):
+    name = 'sgx-tcb-00606a000000'
+    row = client.get(name, status=REFUSED)
+    assert 'root that is not trusted' in row['problem'] and '--policy' in row['problem']
+    assert client.get(name, *maker.options())['outcome'] == 'new'
+    # Nor from the cache.
+    assert client('fetch', name, '--offline').status == REFUSED
+    assert client('fetch', name, '--offline', *maker.options()).status == OK
+
+
+def test_older_collateral_is_a_replay(client, service, maker):
+    """Both are signed and valid; only one is the newest that was seen."""
+    name, path = 'sgx-tcb-00606a000000', '/sgx/certification/v4/tcb?fmspc=00606A000000&update=standard'
+    old = intel_answer(os.path.join(maker.folder, 'collateral'), 'tcb_info.json')
+    client.get(name, *maker.options())
+    maker('tcb', '--status', 'OutOfDate')
+    done = client('refresh', name, '--json', *maker.options())
+    assert json.loads(done.out)['items'][0]['outcome'] == 'new', done
+    new = client('show', name, '--body', *maker.options()).out
+    assert new != old.body.decode()
+    service.serve(path, old)
+    done = client('refresh', name, *maker.options())
     assert done.status == REFUSED and 'older than what is held' in done.err
-    assert client.body(name) == file_of(sets[new][0], 'tcb_info.json').decode()
+    bundle = os.path.join(client.folder, 'bundle')
+    away = Client(os.path.join(client.folder, 'away'), service)
+    away.at = None
+    assert away.get(name, *maker.options())['outcome'] == 'new'
+    assert away('export', '-o', bundle, *maker.options()).status == OK
+    assert json.loads(client('import', bundle, '--json', *maker.options()).out) == {'new': 0, 'held': 1, 'expired': 0}
+    assert client('show', name, '--body', *maker.options()).out == new
+
+
+def test_expired_collateral_is_refused_until_it_is_renewed(client, maker):
+    maker('expire', 'all')
+    done = client('fetch', 'sgx-tcb-00606a000000', 'sgx-qe-identity', 'pck-crl-platform', 'intel-root-crl', *maker.options())
+    assert done.status == REFUSED and done.err.count('it expired at') == 4
+    maker('renew', 'all')
+    done = client('fetch', 'sgx-tcb-00606a000000', 'sgx-qe-identity', 'pck-crl-platform', 'intel-root-crl', *maker.options())
+    assert done.status == OK and done.out.count('new') == 4
+
+
+def test_verify_fetches_for_itself(client, service, tmp_path):
+    def run(*words):
+        command = [CLOCHE, 'verify', *words, '--json', *client.options(), QUOTE]
+        done = subprocess.run(command, capture_output=True, timeout=50, env={**os.environ, 'no_proxy': '*'})
+        return done.returncode, done.stderr.decode()
+
+    assert run()[0] == REFUSED  # no collateral
+    code, err = run('--cached')
+    assert code == FAILED and 'cloche collateral fetch' in err
+    assert run('--fetch') == (OK, '') and len(service.seen) == 4
+    assert run('--cached') == (OK, '') and len(service.seen) == 4
+    # A folder goes before the cache; what it does not have is fetched.
+    folder = tmp_path / 'partial'
+    folder.mkdir()
+    for name in ('tcb_info.json', 'tcb_info_issuer_chain.pem'):
+        shutil.copy(os.path.join(FOLDER, name), folder)
+    client('prune', '--all')
+    assert run('--fetch', '--collateral', str(folder))[0] == OK
+    assert not any('tcb?' in path for path in service.paths()[4:])
+    assert run('--fetch', '--cached')[0] == USAGE
 
 
 # ---- who is asked ----
@@ -390,7 +455,9 @@ def test_tls_with_a_ca_of_ones_own(client, certificates):
 def test_old_tls_is_refused(client, certificates):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers('ALL:@SECLEVEL=0')
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     old = Service(str(certificates / 'both.pem'), context)
     try:
         old.serve(TCB, intel_answer(FOLDER, 'tcb_info.json'))
