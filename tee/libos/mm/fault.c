@@ -283,11 +283,22 @@ static int fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret
     return rc;
 }
 
+/* Gives back what nobody uses at the moment. returns: false when there was nothing. */
+static bool reclaim(struct mm *mm)
+{
+    bool had;
+
+    mutex_lock(&mm->lock);
+    had = keep_unmapped_drop(mm);
+    mutex_unlock(&mm->lock);
+    return park_clear() || had;
+}
+
 int mm_fault(struct mm *mm, uintptr_t addr, uint32_t pf_error_code, int *ret_si_code)
 {
     int rc = fault(mm, addr, pf_error_code, ret_si_code);
 
-    return rc == -ENOMEM && park_clear() ? fault(mm, addr, pf_error_code, ret_si_code) : rc;
+    return rc == -ENOMEM && reclaim(mm) ? fault(mm, addr, pf_error_code, ret_si_code) : rc;
 }
 
 void mm_populate(struct mm *mm, uintptr_t addr, size_t size)

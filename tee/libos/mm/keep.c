@@ -4,7 +4,8 @@
  * is much cheaper than giving a page back and adding it again. Trusted; mm->lock guards all of it.
  *
  * A kept page is either equal to a page of the verified image (program text, with rewritten system calls) and never
- * was writable, or holds anything and is zeroed or filled before an area gets it.
+ * was writable, or holds anything and is zeroed or filled before an area gets it. While a process runs that has unmapped a
+ * page, the page has no permissions: an access faults as it must.
  */
 #include <linux/mman.h>
 
@@ -18,6 +19,7 @@ struct kept {
     struct range_node node;
     uint64_t image_id; /* 0: content is of no use */
     uint64_t off;      /* of start in that file */
+    bool is_unmapped;  /* the program gave it back: no permissions, mm->unmapped_pages counts it */
 };
 
 static struct kept *kept_of(struct range_node *n)
@@ -43,17 +45,19 @@ static bool is_clean(const struct area *a)
            a->file->ops->image_id(a->file) == a->image_id;
 }
 
-static bool add(struct mm *mm, uintptr_t start, uintptr_t end, uint64_t image_id, uint64_t off)
+/* returns: NULL: no memory. */
+static struct kept *add(struct mm *mm, uintptr_t start, uintptr_t end, uint64_t image_id,
+                        uint64_t off)
 {
     struct kept *k = mem_zalloc(sizeof *k);
 
     if (!k)
-        return false;
+        return NULL;
     *k = (struct kept){ .node = { .start = start, .end = end }, .image_id = image_id, .off = off };
     range_tree_add(&mm->kept, &k->node);
     mm->resident_pages -= count_present(start, end);
     mm->kept_pages += count_present(start, end);
-    return true;
+    return k;
 }
 
 /* Run by run: under a loader's first mapping there are pages of both kinds. */
@@ -175,12 +179,17 @@ static void cut(struct mm *mm, struct kept *k, uintptr_t start, uintptr_t end)
 {
     struct kept *rest = NULL;
 
+    if (k->is_unmapped)
+        mm->unmapped_pages -= (end - start) >> PAGE_SHIFT;
     if (k->node.start < start && end < k->node.end) {
         rest = mem_zalloc(sizeof *rest);
         if (!rest) { /* the upper part goes with it */
             give_back(mm, end, k->node.end);
+            if (k->is_unmapped)
+                mm->unmapped_pages -= (k->node.end - end) >> PAGE_SHIFT;
         } else {
             *rest = (struct kept){ .image_id = k->image_id,
+                                   .is_unmapped = k->is_unmapped,
                                    .off = k->off + (end - k->node.start),
                                    .node = { .start = end, .end = k->node.end } };
         }
@@ -246,4 +255,47 @@ void keep_drop(struct mm *mm, uintptr_t start, uintptr_t end)
         give_back(mm, from, to);
         cut(mm, k, from, to);
     }
+}
+
+bool keep_unmapped_drop(struct mm *mm)
+{
+    struct kept *k = kept_of(range_tree_first(&mm->kept)), *next;
+    bool had = mm->unmapped_pages > 0;
+
+    for (; mm->unmapped_pages > 0 && k; k = next) {
+        next = kept_of(range_tree_next(&k->node));
+        if (k->is_unmapped) {
+            give_back(mm, k->node.start, k->node.end);
+            cut(mm, k, k->node.start, k->node.end);
+        }
+    }
+    return had;
+}
+
+bool keep_unmapped(struct mm *mm, const struct area *a)
+{
+    const uint8_t want = PAGE_PRESENT | PAGE_READ | PAGE_WRITE;
+    size_t used = enclave_pages_used(), limit = enclave_pages_limit(), count;
+    uintptr_t start, end, rest, rest_end;
+    struct kept *k;
+    uint8_t state;
+
+    if (a->kind != AREA_ANON || a->was_exec || a->prot != (PROT_READ | PROT_WRITE) ||
+        !page_run_next(a->node.start, a->node.end, &start, &end, &state) || state != want ||
+        page_run_next(end, a->node.end, &rest, &rest_end, &state))
+        return false;
+    count = (end - start) >> PAGE_SHIFT;
+    if (count > UNMAPPED_PAGES_MAX || limit - MIN(used, limit) < limit / UNMAPPED_MEMORY_PART)
+        return false;
+    if (mm->unmapped_pages + count > UNMAPPED_PAGES_MAX)
+        (void)keep_unmapped_drop(mm);
+    if (enclave_protect(start, count, PAGE_READ | PAGE_WRITE, 0) < 0)
+        return false;
+    page_state_set(start, count, PAGE_PRESENT);
+    k = add(mm, start, end, 0, 0);
+    if (!k)
+        return false;
+    k->is_unmapped = true;
+    mm->unmapped_pages += count;
+    return true;
 }

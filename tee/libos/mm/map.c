@@ -153,12 +153,18 @@ void unlock_after_unmap(struct mm *mm, bool both)
         mutex_unlock(&mm->share_lock);
 }
 
+enum keep {
+    KEEP_NONE,
+    KEEP_REPLACED, /* another area comes there now, which may use the pages */
+    KEEP_UNMAPPED, /* another one may come there soon; until then nobody may touch them */
+};
+
 /*
- * Takes the areas of [start, end) out of the tree and gives their pages back; their addresses stay
- * taken. Drops mm->lock for pages of shared files. *doomed gets the areas. keep: another area comes there now, which
- * may use the pages.
+ * Takes the areas of [start, end) out of the tree and gives their pages back, or keeps them; their addresses stay
+ * taken. Drops mm->lock for pages of shared files. *doomed gets the areas.
  */
-static int detach(struct mm *mm, uintptr_t start, uintptr_t end, bool keep, struct area **doomed)
+static int detach(struct mm *mm, uintptr_t start, uintptr_t end, enum keep keep,
+                  struct area **doomed)
 {
     struct area *a, *next, *list = NULL;
     bool has_shared = false;
@@ -173,9 +179,9 @@ static int detach(struct mm *mm, uintptr_t start, uintptr_t end, bool keep, stru
         area_remove(mm, a);
         if (a->kind == AREA_FILE_SHARED) {
             has_shared = true;
-        } else if (keep) {
+        } else if (keep == KEEP_REPLACED) {
             keep_area(mm, a, a->node.start, a->node.end);
-        } else {
+        } else if (keep != KEEP_UNMAPPED || !keep_unmapped(mm, a)) {
             if (a->was_exec)
                 rewrite_forget(mm, a->node.start, a->node.end - a->node.start);
             pages_decommit(mm, a->node.start, a->node.end);
@@ -198,18 +204,23 @@ static int detach(struct mm *mm, uintptr_t start, uintptr_t end, bool keep, stru
 
 int unmap_private_locked(struct mm *mm, uintptr_t start, uintptr_t end, struct area **doomed)
 {
-    return detach(mm, start, end, false, doomed);
+    return detach(mm, start, end, KEEP_NONE, doomed);
 }
 
-int unmap_range(struct mm *mm, uintptr_t start, uintptr_t end)
+static int unmap(struct mm *mm, uintptr_t start, uintptr_t end, enum keep keep)
 {
     struct area *doomed = NULL;
     bool both = lock_for_unmap(mm);
-    int rc = detach(mm, start, end, false, &doomed);
+    int rc = detach(mm, start, end, keep, &doomed);
 
     unlock_after_unmap(mm, both);
     area_free_doomed(doomed);
     return rc;
+}
+
+int unmap_range(struct mm *mm, uintptr_t start, uintptr_t end)
+{
+    return unmap(mm, start, end, KEEP_NONE);
 }
 
 static bool is_beyond_limits(struct mm *mm, size_t size, int prot, int flags)
@@ -240,7 +251,7 @@ static int insert_locked(struct mm *mm, struct area *a, uintptr_t addr, size_t s
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         rc = space_claim_at(mm, addr, addr + size, ZONE_FIXED);
         if (rc == 0 && !(flags & MAP_FIXED_NOREPLACE) && !free_is_range(mm, addr, addr + size))
-            rc = detach(mm, addr, addr + size, true, doomed);
+            rc = detach(mm, addr, addr + size, KEEP_REPLACED, doomed);
         if (rc == 0)
             rc = free_take_at(mm, addr, addr + size, &zone);
         if (rc == -EEXIST && !(flags & MAP_FIXED_NOREPLACE))
@@ -390,7 +401,7 @@ int mm_unmap(struct mm *mm, uintptr_t addr, size_t size)
     if (size == 0 || !IS_ALIGNED(addr, PAGE_SIZE) || size > space_end() ||
         addr > space_end() - ALIGN_UP(size, PAGE_SIZE))
         return -EINVAL;
-    return unmap_range(mm, addr, addr + ALIGN_UP(size, PAGE_SIZE));
+    return unmap(mm, addr, addr + ALIGN_UP(size, PAGE_SIZE), KEEP_UNMAPPED);
 }
 
 int mm_map_named(struct mm *mm, uintptr_t *addr, size_t size, int prot, int flags,

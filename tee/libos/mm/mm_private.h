@@ -75,6 +75,7 @@ struct mm {
     uint64_t program_id;    /* image_id of the program that was loaded, 0: cannot be parked */
     struct range_tree kept; /* pages of no area: keep.c */
     size_t kept_pages;
+    size_t unmapped_pages; /* of these, by munmap: keep_unmapped */
     struct mm *next_parked;
     size_t general_claim_size; /* of the next claim for ZONE_GENERAL */
     size_t area_count;
@@ -155,11 +156,20 @@ void area_free_doomed(struct area *doomed);
 
 /* ---- keep.c: pages that stay committed while no area has them, to be used again at their address ---- */
 
-#define KEEP_PAGES_MAX 64u /* pages that differ from their file: of one area */
+#define KEEP_PAGES_MAX 64u       /* pages that differ from their file: of one area */
+#define UNMAPPED_PAGES_MAX 64u   /* of one process */
+#define UNMAPPED_MEMORY_PART 16u /* of the enclave's memory must be free */
 
 /* The pages of a, which is leaving, in [start, end) become kept: as they are when they equal the image's; else when they are few and
  * writable. Gives back what is not worth it. mm->lock held. */
 void keep_area(struct mm *mm, struct area *a, uintptr_t start, uintptr_t end);
+/*
+ * The program unmaps a, which is out of the tree: its pages become kept, with no permissions, when they are few, in one run, and
+ * memory is not short. returns: false when they are left as they were. mm->lock held.
+ */
+bool keep_unmapped(struct mm *mm, const struct area *a);
+/* Gives those back. returns: false when there were none. mm->lock held. */
+bool keep_unmapped_drop(struct mm *mm);
 /*
  * a is fresh and covers [start, end): takes over the kept pages that fit, zeroed or equal to the file's; gives the others back.
  * returns: true when some are PAGE_STALE: keep_fill() then, without mm->lock. mm->lock held.

@@ -158,6 +158,7 @@ void mm_program_set(struct mm *mm, struct file *program)
         mm->free[i] = warm->free[i];
     mm->kept = warm->kept;
     mm->kept_pages = warm->kept_pages;
+    mm->unmapped_pages = warm->unmapped_pages;
     mm->image_first = warm->image_first;
     mm->image_next = warm->image_next;
     mm->image_end = warm->image_end;

@@ -200,6 +200,8 @@ static void test_anon(void **state)
     assert_int_equal(stats.resident_pages, 100);
     assert_int_equal(stats.total_pages, 100);
     assert_int_equal(mm_unmap(g_mm, (uintptr_t)p + 10 * PAGE_SIZE, 20 * PAGE_SIZE), 0);
+    assert_true(keep_unmapped_drop(g_mm));
+    assert_false(keep_unmapped_drop(g_mm));
     assert_int_equal(enclave_pages_used(), 80);
     fault_read(p + 10 * PAGE_SIZE, -EFAULT);
     assert_int_equal(p[9 * PAGE_SIZE], 1);
@@ -208,6 +210,43 @@ static void test_anon(void **state)
     fault_read(p, 0);
     assert_int_equal(p[0], 0);
     assert_int_equal(mm_discard(g_mm, (uintptr_t)p, 20 * PAGE_SIZE), -ENOMEM);
+}
+
+/* What the program unmaps stays committed for a while: out of reach, zero when it is mapped again, and bounded. */
+static void test_unmapped_is_kept(void **state)
+{
+    size_t size = 16 * PAGE_SIZE, used = enclave_pages_used();
+    uintptr_t addr = 0, more[12];
+    uint8_t byte;
+
+    assert_int_equal(
+        mm_map(g_mm, &addr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0), 0);
+    assert_int_equal(user_prefault(addr, size, true), 0);
+    memset((void *)addr, 0x5a, size);
+    assert_int_equal(mm_unmap(g_mm, addr, size), 0);
+    assert_int_equal(enclave_pages_used(), used + 16);
+    assert_int_equal(page_state(addr) & (PAGE_READ | PAGE_WRITE | PAGE_EXEC), 0);
+    assert_int_equal(user_copy_in(&byte, addr, 1), -EFAULT);
+    /* A part of it. */
+    addr += 4 * PAGE_SIZE;
+    assert_int_equal(mm_map(g_mm, &addr, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, NULL, 0),
+                     0);
+    for (size_t i = 0; i < 4 * PAGE_SIZE; i++)
+        assert_int_equal(((uint8_t *)addr)[i], 0);
+    assert_int_equal(user_copy_in(&byte, addr - 1, 1), -EFAULT);
+    assert_int_equal(user_copy_in(&byte, addr + 4 * PAGE_SIZE, 1), -EFAULT);
+    assert_int_equal(mm_unmap(g_mm, addr, 4 * PAGE_SIZE), 0);
+    for (size_t i = 0; i < ARRAY_COUNT(more); i++) {
+        more[i] = 0;
+        assert_int_equal(mm_map(g_mm, &more[i], size, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0),
+                         0);
+        assert_int_equal(user_prefault(more[i], size, true), 0);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(more); i++)
+        assert_int_equal(mm_unmap(g_mm, more[i], size), 0);
+    assert_true(enclave_pages_used() <= used + UNMAPPED_PAGES_MAX);
 }
 
 static void test_fixed(void **state)
@@ -295,6 +334,7 @@ static void test_fixed_over(void **state)
     fault_read(p + 11 * PAGE_SIZE, 0);
     assert_int_equal(p[11 * PAGE_SIZE], 0);
     assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 12 * PAGE_SIZE), 0);
+    (void)keep_unmapped_drop(g_mm);
     assert_int_equal(enclave_pages_used(), 0);
 }
 
@@ -892,6 +932,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tree_random),
         TEST(test_anon),
+        TEST(test_unmapped_is_kept),
         TEST(test_fixed),
         TEST(test_fixed_over),
         TEST(test_park),
