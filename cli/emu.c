@@ -8,12 +8,16 @@
 #include "cli/cli.h"
 
 static const char g_usage[] =
-    "usage: cloche emu pki ACTION ... DIR   an emulated Intel PKI: certificates and collateral\n";
+    "usage: cloche emu pki ACTION ... DIR       an emulated Intel PKI: certificates and "
+    "collateral\n"
+    "       cloche emu quoting --pki DIR ...    the quoting service of the emulated platform\n";
 
 int cmd_emu(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "pki") == 0)
         return cmd_emu_pki(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "quoting") == 0)
+        return cmd_emu_quoting(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "--help") == 0) {
         fputs(g_usage, stdout);
         return CLI_EXIT_OK;

@@ -4,3 +4,5 @@
 
 /* An emulated Intel PKI. */
 int cmd_emu_pki(int argc, char **argv);
+/* The quoting service of the emulated platform. */
+int cmd_emu_quoting(int argc, char **argv);

@@ -22,7 +22,7 @@ static const struct {
       "policy check|diff|try ...  appraisal policies: check, compare, try out" },
     { "doctor", cmd_doctor,
       "doctor [--json]            what this machine can do, and what is missing" },
-    { "emu", cmd_emu, "emu pki ...                an emulated Intel, for tests" },
+    { "emu", cmd_emu, "emu pki|quoting ...        the world around an emulated platform" },
 };
 
 static void print_usage(FILE *out)

@@ -400,6 +400,25 @@ int emu_pki_qe_set(struct emu_pki *pki, const struct emu_pki_qe *qe, struct err 
     return emu_pki_renew(pki, "qe-identity", err);
 }
 
+bool emu_pki_qe_is(const struct emu_pki *pki, const struct emu_pki_qe *qe)
+{
+    const json_t *identity = json_object_get(pki->state, "enclaveIdentity");
+    const json_t *level = json_array_get(json_object_get(identity, "tcbLevels"), 0);
+    uint8_t mrsigner[32];
+
+    return get_hex(json_object_get(identity, "mrsigner"), mrsigner, sizeof mrsigner) &&
+           memcmp(mrsigner, qe->mrsigner, sizeof mrsigner) == 0 &&
+           json_integer_value(json_object_get(identity, "isvprodid")) == qe->isv_prod_id &&
+           json_integer_value(json_object_get(json_object_get(level, "tcb"), "isvsvn")) ==
+               qe->isv_svn;
+}
+
+uint16_t emu_pki_pce_svn(const struct emu_pki *pki)
+{
+    return (uint16_t)json_integer_value(
+        json_object_get(json_object_get(pki->state, "platform"), "pcesvn"));
+}
+
 int emu_pki_qe_status_set(struct emu_pki *pki, const struct emu_pki_tcb_change *change,
                           struct err *err)
 {

@@ -72,6 +72,8 @@ struct emu_pki_qe {
     uint16_t isv_prod_id, isv_svn;
 };
 MUST_CHECK int emu_pki_qe_set(struct emu_pki *pki, const struct emu_pki_qe *qe, struct err *err);
+/* Whether it is described so already. */
+bool emu_pki_qe_is(const struct emu_pki *pki, const struct emu_pki_qe *qe);
 /* Status of the quoting enclave's level, as emu_pki_tcb_set. */
 MUST_CHECK int emu_pki_qe_status_set(struct emu_pki *pki, const struct emu_pki_tcb_change *change,
                                      struct err *err);
@@ -93,6 +95,7 @@ MUST_CHECK int emu_pki_state_text(const struct emu_pki *pki, char **ret);
 /* What the provisioning certification enclave does on a real platform: signs with the PCK (SHA-256, ECDSA P-256). */
 MUST_CHECK int emu_pki_pck_sign(struct emu_pki *pki, const void *data, size_t size,
                                 uint8_t ret[EMU_PKI_SIGNATURE_SIZE], struct err *err);
+uint16_t emu_pki_pce_svn(const struct emu_pki *pki);
 /* The file DIR/collateral/name, NUL-ended, for free(). returns: 0; -errno. */
 MUST_CHECK int emu_pki_collateral_read(const struct emu_pki *pki, const char *name, char **ret,
                                        size_t *ret_size, struct err *err);
