@@ -5,7 +5,7 @@
 Usage: run.py [--build DIR] [--rounds N] [--transition NS[,NS...]] [--write FILE] [--only PART[,PART...]] [--no-gvisor]
 
 Each figure is the median of the rounds. A ratio is the enclave's time over the native time (1.00 is native speed, less is
-faster). PART: micro, spawn, start, read, memory, python, runtimes, servers (requests a second, so more is faster). --load WORD: some of micro and servers.
+faster). PART: micro, spawn, start, read, memory, python, runtimes, servers (requests a second, so more is faster), verifier. --load WORD: some of micro and servers.
 """
 import argparse
 import os
@@ -22,6 +22,7 @@ import gvisor  # noqa: E402
 import runtimes  # noqa: E402
 import server_loads  # noqa: E402
 import testimage  # noqa: E402
+import verifier_speed  # noqa: E402
 
 IMAGE = 'demo'
 DATA_MIB = 48
@@ -263,7 +264,8 @@ def servers(runner, rounds):
     server_loads.measure_all(runner.build, rounds, runner.environment, runner.load, runner.worlds)
 
 
-PARTS = {'micro': micro, 'spawn': spawn, 'start': start, 'read': first_read, 'memory': memory, 'python': python, 'runtimes': runtimes.measure, 'servers': servers}
+PARTS = {'micro': micro, 'spawn': spawn, 'start': start, 'read': first_read, 'memory': memory, 'python': python, 'runtimes': runtimes.measure, 'servers': servers,
+         'verifier': verifier_speed.measure}
 
 
 def machine():
@@ -289,7 +291,7 @@ class Tee:
 
 def worlds_of(args):
     """The worlds that can be measured here; says what cannot."""
-    if args.no_gvisor:
+    if args.no_gvisor or args.only == 'verifier':
         return ['native', 'enclave']
     reason = gvisor.why_missing(testimage.debian_folder(IMAGE))
     if reason:

@@ -12,12 +12,12 @@
 #include "cli/policy_try.h"
 
 static const char g_usage[] =
-    "usage: cloche policy check [--json] FILE\n"
+    "usage: cloche policy check [--json] FILE...\n"
     "       cloche policy diff [--json] OLD NEW\n"
     "       cloche policy try [--against OLD] [--collateral DIR] [--at TIME] [--json] POLICY "
     "EVIDENCE|FOLDER...\n"
     "\n"
-    "  check   whether FILE is a policy; if not, where and why\n"
+    "  check   whether each FILE is a policy; if not, where and why\n"
     "  diff    what NEW accepts that OLD refuses, and the other way round, member by member\n"
     "  try     judge evidence under POLICY without any consequence: a line for each piece, with "
     "the check\n"
@@ -34,34 +34,48 @@ static const char g_usage[] =
 
 /* ---- check ---- */
 
-static int check(int argc, char **argv)
+/* Prints, or with a list adds, whether one file is a policy. returns: exit status. */
+static int check_one(const char *path, json_t *list)
 {
     struct verifier_policy *policy = NULL;
     struct err err = { 0 };
-    bool json = argc == 3 && strcmp(argv[1], "--json") == 0;
-    const char *path = argv[argc - 1];
-    int rc;
+    int rc = policy_file_read(path, &policy, &err);
 
-    if (argc != 2 && !json)
-        return cli_usage("policy", "one FILE is expected");
-    rc = policy_file_read(path, &policy, &err);
+    verifier_policy_free(policy);
     if (rc < 0 && rc != -EINVAL && rc != -E2BIG)
         return cli_fail(&err, rc == -EBADMSG ? -EIO : rc);
-    if (json) {
-        json_t *o =
-            rc == 0 ? json_pack("{s:s, s:b}", "policy", path, "valid", 1)
-                    : json_pack("{s:s, s:b, s:s}", "policy", path, "valid", 0, "error", err.text);
-
-        json_dumpf(o, stdout, JSON_INDENT(2));
-        putchar('\n');
-        json_decref(o);
-    } else if (rc == 0) {
+    if (list)
+        json_array_append_new(list, rc == 0 ? json_pack("{s:s, s:b}", "policy", path, "valid", 1)
+                                            : json_pack("{s:s, s:b, s:s}", "policy", path, "valid",
+                                                        0, "error", err.text));
+    else if (rc == 0)
         printf("%s is a policy\n", path);
-    } else {
+    else
         fprintf(stderr, "cloche: refused: %s\n", err.text);
-    }
-    verifier_policy_free(policy);
     return rc == 0 ? CLI_EXIT_OK : CLI_EXIT_REFUSED;
+}
+
+static int check(int argc, char **argv)
+{
+    json_t *list = argc > 1 && strcmp(argv[1], "--json") == 0 ? json_array() : NULL;
+    int first = list ? 2 : 1, status = CLI_EXIT_OK;
+
+    if (first >= argc || argv[first][0] == '-') {
+        json_decref(list);
+        return cli_usage("policy", "check needs a FILE");
+    }
+    for (int i = first; i < argc && status != CLI_EXIT_FAILED; i++) {
+        int one = check_one(argv[i], list);
+
+        if (one != CLI_EXIT_OK)
+            status = one;
+    }
+    if (list) {
+        json_dumpf(list, stdout, JSON_INDENT(2));
+        putchar('\n');
+        json_decref(list);
+    }
+    return status;
 }
 
 /* ---- diff ---- */
