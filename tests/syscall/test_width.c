@@ -393,6 +393,35 @@ TEST(path_renameat2)
     FAILS(rename("/proc/version", "x"), EXDEV);
 }
 
+TEST(proc_self_mem)
+{
+    static char text[] = "hello world";
+    char bytes[16] = "";
+    int fd = OK(open("/proc/self/mem", O_RDWR));
+    char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct stat st;
+
+    CHECK(map != MAP_FAILED);
+    OK(fstat(fd, &st));
+    CHECK_EQ(st.st_mode, S_IFREG | 0600);
+    CHECK_EQ(pread(fd, bytes, 5, (long)text), 5);
+    CHECK(memcmp(bytes, "hello", 5) == 0);
+    CHECK_EQ(pwrite(fd, "HELLO", 5, (long)text), 5);
+    CHECK(memcmp(text, "HELLO world", 11) == 0);
+    CHECK_EQ(lseek(fd, (long)text + 6, SEEK_SET), (long)text + 6);
+    CHECK_EQ(read(fd, bytes, 5), 5);
+    CHECK(memcmp(bytes, "world", 5) == 0);
+    CHECK_EQ(lseek(fd, 0, SEEK_CUR), (long)text + 11);
+    FAILS(lseek(fd, 0, SEEK_END), EINVAL);
+    FAILS(pread(fd, bytes, 1, 0), EIO);
+    OK(munmap(map + 4096, 4096));
+    CHECK_EQ(pread(fd, bytes, 16, (long)map + 4088), 8); /* up to what is not there */
+    CHECK_EQ(pwrite(fd, bytes, 16, (long)map + 4088), 8);
+    FAILS(pread(fd, bytes, 1, (long)map + 4096), EIO);
+    FAILS(pread(fd, NULL, 5, (long)text), EFAULT);
+    OK(munmap(map, 4096));
+}
+
 TEST(path_rename_whiteout)
 {
     struct stat st;

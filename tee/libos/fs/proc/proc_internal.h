@@ -40,6 +40,10 @@ int proc_auxv_show(struct text *t, const struct pseudo_key *k);
 int proc_environ_show(struct text *t, const struct pseudo_key *k);
 int proc_cmdline_show(struct text *t, const struct pseudo_key *k);
 
+/* proc_self_mem.c */
+int proc_mem_may(const struct pseudo_key *k);
+int proc_mem_open(const struct pseudo_key *k, struct file *f);
+
 /* proc_fd.c */
 MUST_CHECK int proc_fd_lookup(const struct pseudo_key *k, const char *name, size_t name_size,
                               struct pseudo_child *ret);

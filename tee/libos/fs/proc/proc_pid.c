@@ -219,6 +219,7 @@ static int task_list(const struct pseudo_key *k, uint64_t from,
           .mode = S_IFREG | 0444,                                                                  \
           .show = proc_smaps_rollup_show,                                                          \
           .may = proc_may_read_memory },                                                           \
+        { .name = "mem", .mode = S_IFREG | 0600, .open = proc_mem_open, .may = proc_mem_may },     \
         { .name = "auxv",                                                                          \
           .mode = S_IFREG | 0400,                                                                  \
           .show = proc_auxv_show,                                                                  \

@@ -391,6 +391,8 @@ static int file_open_op(struct inode *inode, struct file *f)
 
     if (rc < 0)
         return rc;
+    if (node_of(inode)->entry->open)
+        return node_of(inode)->entry->open(&node_of(inode)->key, f);
     f->private_data = mem_zalloc(sizeof(struct content));
     if (!f->private_data)
         return -ENOMEM;

@@ -40,6 +40,8 @@ struct pseudo_entry {
     int (*show)(struct text *t, const struct pseudo_key *k);
     /* Regular files: a whole value was written; NUL-ended, without the newline. NULL: -EACCES. */
     int (*store)(const struct pseudo_key *k, const char *value, size_t size);
+    /* Regular files that are no text: sets ops and private_data of f. */
+    int (*open)(const struct pseudo_key *k, struct file *f);
     /* Folders: fixed entries, then dynamic ones. */
     const struct pseudo_entry *children;
     int (*lookup)(const struct pseudo_key *k, const char *name, size_t name_size,

@@ -153,6 +153,8 @@ static int64_t set_flags(struct file *f, uint32_t flags)
     if ((flags & O_NOATIME & ~f->flags) != 0 && f->inode &&
         !permission_is_owner(f->inode, process_cred()))
         return -EPERM;
+    if ((flags & FASYNC & ~f->flags) != 0 && !f->inode)
+        syscall_unsupported("fcntl: O_ASYNC", "no SIGIO is sent: use poll or epoll instead");
     __atomic_store_n(&f->flags, (f->flags & ~SETFL_FLAGS) | (flags & SETFL_FLAGS),
                      __ATOMIC_RELAXED);
     return 0;
