@@ -24,6 +24,8 @@ int cmd_verify(int argc, char **argv);
 int cmd_collateral(int argc, char **argv);
 /* Checks, compares and tries out appraisal policies. */
 int cmd_policy(int argc, char **argv);
+/* Attested TLS: server's front, proxy, client. */
+int cmd_attest(int argc, char **argv);
 /* What this machine can do, what is missing, how to fix it. */
 int cmd_doctor(int argc, char **argv);
 /* The world around an emulated platform. */

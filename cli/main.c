@@ -20,6 +20,7 @@ static const struct {
       "collateral fetch|list|...  what the makers publish about their platforms" },
     { "policy", cmd_policy,
       "policy check|diff|try ...  appraisal policies: check, compare, try out" },
+    { "attest", cmd_attest, "attest serve|proxy|connect  TLS whose server proves what it is" },
     { "doctor", cmd_doctor,
       "doctor [--json]            what this machine can do, and what is missing" },
     { "emu", cmd_emu, "emu pki|quoting ...        the world around an emulated platform" },
