@@ -421,6 +421,7 @@ static int check_arguments(enum verb verb, struct attest_arguments *a)
         return cli_usage("attest", "--policy is needed: without it, anyone would be accepted");
     if (verb != VERB_CERT && a->evidence)
         return cli_usage("attest", "--evidence is for cert");
+    a->has_default_policy = verb == VERB_CERT;
     if (verb == VERB_SERVE && !a->tsm)
         a->tsm = ATTEST_TSM_FOLDER;
     return CLI_EXIT_OK;

@@ -22,7 +22,8 @@ struct attest_arguments {
     const char *operand;
     unsigned lifetime_s, connection_max, idle_timeout_s;
     bool json;
-    char **workload; /* after "--"; NULL: none */
+    bool has_default_policy; /* without --policy: the makers' roots, no debug, any program */
+    char **workload;         /* after "--"; NULL: none */
 };
 
 /* ---- attest_inputs.c: what is read from files ---- */

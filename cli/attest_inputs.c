@@ -7,6 +7,8 @@
 #include "attest/collateral.h"
 #include "cli/attest.h"
 
+static const char g_default_policy[] = "{\"version\":1}";
+
 static int read_collateral(const char *folder, struct attest_inputs *in, struct err *err)
 {
     struct verifier_collateral_items items = { 0 };
@@ -52,6 +54,8 @@ int attest_inputs_read(const struct attest_arguments *args, struct attest_inputs
 
     if (args->policy)
         rc = read_policy(args->policy, in, err);
+    else if (args->has_default_policy)
+        rc = verifier_policy_new(g_default_policy, sizeof g_default_policy - 1, &in->policy, err);
     if (rc == 0 && args->collateral)
         rc = read_collateral(args->collateral, in, err);
     if (rc < 0)

@@ -20,6 +20,8 @@
 #include "cli/attest_stream.h"
 #include "cli/cli.h"
 
+#define ANSWER_MS 2000 /* so long is a request waited for that will be refused */
+#define WHY_SIZE 768u
 #define RETRY_MS 100 /* the workload does not listen yet */
 
 static int g_signal_pipe[2] = { -1,
@@ -52,7 +54,8 @@ int attest_relay_signals_begin(void)
 
 /* ---- connections ---- */
 
-enum phase { PHASE_CONNECT, PHASE_HANDSHAKE, PHASE_OPEN };
+/* ANSWER: there is no connection, and the client's request is waited for, to tell it why. */
+enum phase { PHASE_CONNECT, PHASE_HANDSHAKE, PHASE_OPEN, PHASE_ANSWER };
 
 struct connection {
     bool is_used;
@@ -62,6 +65,7 @@ struct connection {
     int64_t retry_ms;              /* connect again then; 0: no */
     const struct addrinfo *target; /* that is tried */
     char peer[ATTEST_ADDRESS_SIZE];
+    char why[WHY_SIZE]; /* PHASE_ANSWER */
 };
 
 struct loop {
@@ -88,10 +92,18 @@ static void connection_fail(struct loop *loop, struct connection *c, const char 
 
     attest_log_verdict(loop->relay->json, loop->relay->serves ? "client" : "server", c->peer, peer,
                        why);
-    if (!loop->relay->serves)
-        attest_stream_answer(&c->stream, peer && peer->rc < 0 ? peer->reason : why);
-    connection_close(loop, c);
+    if (loop->relay->serves) {
+        connection_close(loop, c);
+        return;
+    }
+    snprintf(c->why, sizeof c->why, "%.*s", (int)sizeof c->why - 1,
+             peer && peer->rc < 0 ? peer->reason : why);
+    attest_stream_tls_close(&c->stream);
+    c->phase = PHASE_ANSWER;
+    c->until_ms = attest_clock_ms() + ANSWER_MS;
 }
+
+static void step_handshake(struct loop *loop, struct connection *c);
 
 static void handshake_begin(struct loop *loop, struct connection *c)
 {
@@ -99,6 +111,8 @@ static void handshake_begin(struct loop *loop, struct connection *c)
     c->until_ms = attest_clock_ms() + ATTEST_HANDSHAKE_TIMEOUT_MS;
     if (attest_stream_tls(&c->stream, loop->relay->ssl_ctx, loop->relay->serves) < 0)
         connection_fail(loop, c, "no memory");
+    else
+        step_handshake(loop, c); /* a client speaks first */
 }
 
 static void connect_next(struct loop *loop, struct connection *c, int error)
@@ -219,6 +233,11 @@ static void step(struct loop *loop, struct connection *c)
         step_connect(loop, c);
         return;
     }
+    if (c->phase == PHASE_ANSWER) {
+        attest_stream_answer(&c->stream, c->why);
+        connection_close(loop, c);
+        return;
+    }
     if (c->phase == PHASE_HANDSHAKE)
         step_handshake(loop, c);
     if (!c->is_used || c->phase != PHASE_OPEN)
@@ -235,9 +254,11 @@ static void expire(struct loop *loop, int64_t now_ms)
     for (unsigned i = 0; i < loop->relay->connection_max; i++) {
         struct connection *c = &loop->connections[i];
 
-        if (c->is_used && c->phase != PHASE_OPEN && now_ms >= c->until_ms)
+        if (!c->is_used || now_ms < c->until_ms)
+            continue;
+        if (c->phase == PHASE_CONNECT || c->phase == PHASE_HANDSHAKE)
             connection_fail(loop, c, "it took too long");
-        else if (c->is_used && now_ms >= c->until_ms)
+        else
             connection_close(loop, c);
     }
 }
@@ -316,10 +337,20 @@ static bool is_over(const struct loop *loop, int64_t now_ms)
     return now_ms >= loop->drain_ms || (has_ended && loop->used == 0);
 }
 
-static int loop_turn(struct loop *loop)
+/* Places up to the last one that is used. */
+static unsigned place_count(const struct loop *loop)
 {
     unsigned count = loop->relay->connection_max;
-    bool accepts = !loop->is_closing && loop->used < count;
+
+    while (count > 0 && !loop->connections[count - 1].is_used)
+        count--;
+    return count;
+}
+
+static int loop_turn(struct loop *loop)
+{
+    unsigned count = place_count(loop);
+    bool accepts = !loop->is_closing && loop->used < loop->relay->connection_max;
     int64_t now_ms;
 
     loop->polls[0] = (struct pollfd){ .fd = g_signal_pipe[0], .events = POLLIN };

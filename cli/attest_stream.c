@@ -22,6 +22,15 @@ void attest_stream_init(struct attest_stream *s)
     *s = (struct attest_stream){ .plain_fd = -1, .tls_fd = -1 };
 }
 
+void attest_stream_tls_close(struct attest_stream *s)
+{
+    SSL_free(s->ssl);
+    s->ssl = NULL;
+    if (s->tls_fd >= 0)
+        close(s->tls_fd);
+    s->tls_fd = -1;
+}
+
 void attest_stream_close(struct attest_stream *s)
 {
     struct linger reset = { .l_onoff = 1, .l_linger = 0 };
@@ -30,11 +39,9 @@ void attest_stream_close(struct attest_stream *s)
         setsockopt(s->plain_fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) < 0) {
         /* It is no socket, or already gone. */
     }
-    SSL_free(s->ssl);
+    attest_stream_tls_close(s);
     if (s->plain_fd >= 0)
         close(s->plain_fd);
-    if (s->tls_fd >= 0)
-        close(s->tls_fd);
     free(s->to_tls.data);
     free(s->to_plain.data);
     attest_stream_init(s);

@@ -27,6 +27,8 @@ struct attest_stream {
 
 void attest_stream_init(struct attest_stream *s);
 void attest_stream_close(struct attest_stream *s);
+/* The TLS end alone. */
+void attest_stream_tls_close(struct attest_stream *s);
 /* Starts TLS on tls_fd. returns: 0; -ENOMEM. */
 MUST_CHECK int attest_stream_tls(struct attest_stream *s, SSL_CTX *ssl_ctx, bool accepts);
 /* returns: 0 done; -EAGAIN; -EPROTO. */
