@@ -282,7 +282,8 @@ static int make_room(struct cache *cache, const char *name, size_t size)
 
     if (rc < 0)
         return rc;
-    qsort(files.list, files.count, sizeof *files.list, compare_written);
+    if (files.count)
+        qsort(files.list, files.count, sizeof *files.list, compare_written);
     for (unsigned i = 0; i < files.count; i++)
         if (strcmp(files.list[i].name, name) != 0) {
             total += files.list[i].size;
