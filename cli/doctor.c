@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "host/quote/aesm.h"
+#include "host/quote/quote.h"
 #include "host/sgx/backend.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
@@ -83,11 +85,36 @@ static void look_at_devices(struct report *r)
     } else {
         add(r, "device", FINDING_OK, "/dev/sgx_enclave can be opened", NULL);
     }
-    if (access("/var/run/aesmd/aesm.socket", F_OK) == 0)
-        add(r, "aesm", FINDING_OK, "the quoting service (AESM) is there", NULL);
-    else
-        add(r, "aesm", FINDING_NOTE,
-            "no quoting service (AESM): no remote evidence from this machine", NULL);
+}
+
+/* Whether somebody listens: 0, or why not. */
+static int probe_service(const char *path)
+{
+    struct sockaddr_un address;
+    int rc = aesm_address_set(path, &address);
+
+    return rc < 0 ? rc : aesm_probe(&address);
+}
+
+static void look_at_services(struct report *r)
+{
+    const char *named = getenv(QUOTE_SOCKET_ENV);
+    const char *path = named && *named ? named : QUOTE_SOCKET_DEFAULT;
+    int rc = probe_service(path);
+    struct finding *f;
+
+    if (rc == 0) {
+        f = add(r, "quoting", FINDING_OK, "", NULL);
+        snprintf(f->text, sizeof f->text, "the quoting service answers at %s", path);
+    } else {
+        f = add(r, "quoting", FINDING_NOTE, "",
+                "install and start the platform's AESM with its ECDSA quoting plug-in");
+        snprintf(f->text, sizeof f->text, "no quoting service, no evidence for others: %s: %s",
+                 path, strerror(-rc));
+    }
+    if (!(named && *named) && probe_service(QUOTE_SOCKET_EMULATED) == 0)
+        add(r, "quoting-emulated", FINDING_NOTE,
+            "an emulated quoting service answers: its quotes protect nothing", NULL);
 }
 
 static void look_at_kernel(struct report *r)
@@ -182,6 +209,7 @@ int cmd_doctor(int argc, char **argv)
     }
     look_at_cpu(&report);
     look_at_devices(&report);
+    look_at_services(&report);
     look_at_kernel(&report);
     backend = sgx_backend_choose(&why);
     if (argc == 2)

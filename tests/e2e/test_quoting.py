@@ -257,3 +257,10 @@ def test_without_the_service_there_is_no_quote(world):
     world.start()  # another attestation key, the same platform
     status, text = world.verify(world.quote()[0])
     assert status == 0, text
+
+
+def test_doctor_says_whether_there_is_a_service(world):
+    there = cloche('doctor', env={**os.environ, 'CLOCHE_QUOTE_SOCKET': world.socket}).out.decode()
+    assert f'ok       quoting          the quoting service answers at {world.socket}' in there
+    gone = cloche('doctor', env={**os.environ, 'CLOCHE_QUOTE_SOCKET': world.socket + '-'}).out.decode()
+    assert 'note     quoting          no quoting service' in gone
