@@ -5,7 +5,7 @@
 Usage: run.py [--build DIR] [--rounds N] [--transition NS[,NS...]] [--write FILE] [--only PART[,PART...]] [--no-gvisor]
 
 Each figure is the median of the rounds. A ratio is the enclave's time over the native time (1.00 is native speed, less is
-faster). PART: micro, spawn, start, read, memory, python, runtimes, servers (requests a second, so more is faster), verifier. --load WORD: some of micro and servers.
+faster). PART: micro, spawn, start, read, memory, python, runtimes, servers (requests a second, so more is faster), verifier, evidence. --load WORD: some of micro and servers.
 """
 import argparse
 import os
@@ -18,6 +18,7 @@ import time
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'tools'))
+import evidence  # noqa: E402
 import gvisor  # noqa: E402
 import runtimes  # noqa: E402
 import server_loads  # noqa: E402
@@ -265,7 +266,7 @@ def servers(runner, rounds):
 
 
 PARTS = {'micro': micro, 'spawn': spawn, 'start': start, 'read': first_read, 'memory': memory, 'python': python, 'runtimes': runtimes.measure, 'servers': servers,
-         'verifier': verifier_speed.measure}
+         'verifier': verifier_speed.measure, 'evidence': evidence.measure}
 
 
 def machine():
@@ -315,7 +316,7 @@ def main():
     if args.write:
         sys.stdout = Tee(args.write)
     print(f'# Results\n\nMeasured on {machine()}; median of {args.rounds} rounds, the worlds in turn; load at the start {os.getloadavg()[0]:.1f}.')
-    worlds = worlds_of(args)
+    worlds = worlds_of(args) if args.only != 'evidence' else ['enclave']
     for number, cost in enumerate(costs):
         print(f'\n## Transition cost {cost} ns')
         # What a transition costs changes nothing for gVisor: once is enough.

@@ -24,20 +24,22 @@ int sgx_report_create(const struct sgx_targetinfo *target, const uint8_t data[64
     return 0;
 }
 
-void sgx_targetinfo_get(struct sgx_targetinfo *ret)
+int sgx_targetinfo_get(struct sgx_targetinfo *ret)
 {
     static const struct sgx_targetinfo nobody;
     static const uint8_t no_data[64];
     struct sgx_report report;
+    int rc = sgx_report_create(&nobody, no_data, &report);
 
-    if (sgx_report_create(&nobody, no_data, &report) < 0)
-        enclave_panic("EREPORT failed");
+    if (rc < 0)
+        return rc;
     *ret = (struct sgx_targetinfo){ .attributes = report.body.attributes,
                                     .cet_attributes = report.body.cet_attributes,
                                     .config_svn = report.body.config_svn,
                                     .misc_select = report.body.misc_select };
     memcpy(ret->mrenclave, report.body.mrenclave, sizeof ret->mrenclave);
     memcpy(ret->config_id, report.body.config_id, sizeof ret->config_id);
+    return 0;
 }
 
 /* SDM vol. 3D, section 38.4, EREPORT: the MAC is AES-CMAC over the body under the target's report key. */

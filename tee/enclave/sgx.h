@@ -8,8 +8,9 @@
  * returns: 0; -EINVAL the CPU takes no such TARGETINFO (reserved bytes that are not zero). */
 MUST_CHECK int sgx_report_create(const struct sgx_targetinfo *target, const uint8_t data[64],
                                  struct sgx_report *ret);
-/* What others need for reports that this enclave can verify. */
-void sgx_targetinfo_get(struct sgx_targetinfo *ret);
+/* What others need for reports that this enclave can verify. returns: 0; -EINVAL there is no EREPORT: an emulator
+ * without its key file. */
+MUST_CHECK int sgx_targetinfo_get(struct sgx_targetinfo *ret);
 /* returns: 0 the report was made on this CPU for this enclave; -EBADMSG it was not. */
 MUST_CHECK int sgx_report_verify(const struct sgx_report *report);
 /* A key that only this CPU gives, only to enclaves that the request's policy lets have it.

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from conftest import BUILD, CLOCHE, finish
 
-EBADMSG, EFAULT, EINVAL, ENOTTY = 74, 14, 22, 25
+EBADMSG, EFAULT, EINVAL, EIO, ENOTTY = 74, 14, 22, 5, 25
 MRENCLAVE, MRSIGNER = 1, 2
 ISV_SVN, CPU_SVN = 1, 2
 BODY = {'mrenclave': (64, 96), 'mrsigner': (128, 160), 'isv_prod_id': (256, 258), 'isv_svn': (258, 260),
@@ -35,9 +35,9 @@ class Enclave:
                                                                                             'XDG_CONFIG_HOME': folder})
         assert built.status == 0, built.err.decode()
 
-    def ask(self, *requests):
+    def ask(self, *requests, env=None):
         """The answers: bytes, or a number: the error."""
-        got = finish([CLOCHE, 'run', self.image, *[str(word) for request in requests for word in request]])
+        got = finish([CLOCHE, 'run', self.image, *[str(word) for request in requests for word in request]], env={**os.environ, **(env or {})})
         assert got.status == 0, got.err.decode()
         lines = got.out.decode().splitlines()
         assert len(lines) == len(requests)
@@ -186,3 +186,16 @@ def test_debug_enclaves_have_other_keys(folder, first):
                    env={**os.environ, 'HOME': folder, 'XDG_CONFIG_HOME': folder})
     assert built.status == 0, built.err.decode()
     assert value(debug.ask(key(MRSIGNER))[0]) != value(first.ask(key(MRSIGNER))[0])
+
+
+def test_another_machine_has_other_keys(first, tmp_path):
+    """Another file in place of the CPU's fuses is another CPU; none at all, or one too short, is an error, not a weak key."""
+    other = {'CLOCHE_EMU_FUSE': str(tmp_path / 'fuse')}
+    assert value(first.ask(key(MRENCLAVE), env=other)[0]) != value(first.ask(key(MRENCLAVE))[0])
+    target, = first.ask(['targetinfo'])
+    report, = first.ask(('report', target.hex(), 'aa'))
+    assert first.ask(('verify', report.hex()), env=other) == [EBADMSG]
+    short = tmp_path / 'short'
+    short.write_bytes(bytes(31))
+    for path in '/proc/none/fuse', str(short):
+        assert first.ask(['targetinfo'], key(MRENCLAVE), ('verify', report.hex()), env={'CLOCHE_EMU_FUSE': path}) == [EIO, EIO, EBADMSG]

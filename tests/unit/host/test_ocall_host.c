@@ -414,6 +414,35 @@ static void test_seccomp_arguments(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* With a quoting service: its kind of socket, and nothing else that was refused without. */
+static int seccomp_quote_child(void)
+{
+    struct ocall_seccomp_options options = g_options;
+
+    options.has_quote = true;
+    if (ocall_seccomp_enforce(&options) < 0)
+        return 77;
+    ALLOWED(syscall(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    DENIED(syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, NULL));
+    DENIED(syscall(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    DENIED(syscall(SYS_socket, AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    return seccomp_files();
+}
+
+static void test_seccomp_with_quoting_service(void **state)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(seccomp_quote_child());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* Each call of the list is in a row; calls with paths only where the image has host folders. */
 static void test_seccomp_list(void **state)
 {
@@ -466,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_sets_end_with_wakes),
         cmocka_unit_test(test_seccomp_list),
         cmocka_unit_test(test_seccomp_arguments),
+        cmocka_unit_test(test_seccomp_with_quoting_service),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

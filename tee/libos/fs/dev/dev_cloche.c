@@ -22,9 +22,9 @@
 static int64_t ioctl_targetinfo(uintptr_t arg)
 {
     struct sgx_targetinfo target;
+    int rc = sgx_targetinfo_get(&target);
 
-    sgx_targetinfo_get(&target);
-    return USER_PUT(arg, &target);
+    return rc < 0 ? -EIO : USER_PUT(arg, &target);
 }
 
 static int64_t ioctl_report(uintptr_t arg)
@@ -80,10 +80,9 @@ static int svn_fill(struct evidence_key_request *r)
     static const struct sgx_targetinfo nobody;
     static const uint8_t no_data[EVIDENCE_REPORT_DATA_SIZE];
     struct sgx_report report;
-    int rc = sgx_report_create(&nobody, no_data, &report);
 
-    if (rc < 0)
-        return rc;
+    if (sgx_report_create(&nobody, no_data, &report) < 0)
+        return -EIO;
     if (!(r->flags & EVIDENCE_KEY_ISV_SVN))
         r->isv_svn = report.body.isv_svn;
     if (!(r->flags & EVIDENCE_KEY_CPU_SVN))
