@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quotes from end to end: configfs-tsm in an enclave, the emulated quoting enclave, the emulated PKI, the production verifier."""
 import base64
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -150,6 +151,15 @@ def test_collateral_comes_with_the_quote(world):
 def test_each_quote_is_of_its_own_report(world):
     for nonce in bytes(64), b'\xff' * 64:
         quote, _ = world.quote(nonce)
+        status, text = world.verify(quote, nonce=nonce)
+        assert status == 0, text
+
+
+def test_many_enclaves_have_quotes_at_once(world):
+    nonces = [bytes([n]) * 64 for n in range(6)]
+    with concurrent.futures.ThreadPoolExecutor(len(nonces)) as pool:
+        quotes = list(pool.map(lambda nonce: world.quote(nonce)[0], nonces))
+    for nonce, quote in zip(nonces, quotes):
         status, text = world.verify(quote, nonce=nonce)
         assert status == 0, text
 

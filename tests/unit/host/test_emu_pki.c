@@ -264,6 +264,32 @@ static void accepts_what_it_issues(void **state)
     assert_int_equal(r.intel.tcb_evaluation_data_number, 17);
 }
 
+static void issues_for_the_processor_ca(void **state)
+{
+    struct emu_pki_platform platform = { .is_processor_ca = true,
+                                         .has_fmspc = true,
+                                         .fmspc = { 1, 2, 3, 4, 5, 0xff } };
+    struct emu_pki_qe qe = { .isv_prod_id = 1, .isv_svn = 2 };
+    struct verifier_result r;
+    struct emu_pki *pki;
+    struct err err = { 0 };
+
+    remove_world(state);
+    assert_int_equal(emu_pki_init(g_folder, &platform, &err), 0);
+    memset(qe.mrsigner, MRSIGNER, sizeof qe.mrsigner);
+    pki = pki_open();
+    assert_false(emu_pki_qe_is(pki, &qe));
+    assert_int_equal(emu_pki_qe_set(pki, &qe, &err), 0);
+    assert_true(emu_pki_qe_is(pki, &qe));
+    publish(pki);
+    judge(true, &r);
+    is_accepted(&r);
+    assert_false(r.intel.is_platform_ca);
+    assert_false(r.intel.has_platform_instance_id);
+    assert_int_equal(r.intel.sgx_type, 0);
+    assert_memory_equal(r.intel.fmspc, platform.fmspc, sizeof platform.fmspc);
+}
+
 static void names_the_unknown_root(void **state)
 {
     struct verifier_result r;
@@ -428,11 +454,17 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make_world, remove_world)
     const struct CMUnitTest tests[] = {
-        CASE(accepts_what_it_issues),     CASE(names_the_unknown_root),
-        CASE(moves_a_level_out_of_date),  CASE(says_software_must_be_hardened),
-        CASE(judges_the_quoting_enclave), CASE(revokes),
-        CASE(replaces_a_revoked_pck),     CASE(lets_each_item_expire),
-        CASE(refuses_what_it_cannot_do),  cmocka_unit_test(encodes_the_processor_ca),
+        CASE(accepts_what_it_issues),
+        CASE(issues_for_the_processor_ca),
+        CASE(names_the_unknown_root),
+        CASE(moves_a_level_out_of_date),
+        CASE(says_software_must_be_hardened),
+        CASE(judges_the_quoting_enclave),
+        CASE(revokes),
+        CASE(replaces_a_revoked_pck),
+        CASE(lets_each_item_expire),
+        CASE(refuses_what_it_cannot_do),
+        cmocka_unit_test(encodes_the_processor_ca),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
