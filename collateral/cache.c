@@ -109,7 +109,7 @@ void cache_close(struct cache *cache)
     close(cache->folder_fd);
 }
 
-static int lock(struct cache *cache, struct err *err)
+int cache_lock(struct cache *cache, struct err *err)
 {
     int rc = cache->lock_fd < 0 ? -EROFS : 0;
 
@@ -118,7 +118,7 @@ static int lock(struct cache *cache, struct err *err)
     return rc < 0 ? err_set_errno(err, rc, "cannot write to the cache %s", cache->folder) : 0;
 }
 
-static void unlock(struct cache *cache)
+void cache_unlock(struct cache *cache)
 {
     flock(cache->lock_fd, LOCK_UN);
 }
@@ -307,27 +307,23 @@ int cache_write(struct cache *cache, const char *name, const char *text, size_t 
                 struct err *err)
 {
     char file[FILE_NAME_SIZE];
-    int rc = lock(cache, err);
+    int rc = make_room(cache, name, size);
 
-    if (rc < 0)
-        return rc;
-    rc = make_room(cache, name, size);
     if (rc == 0)
         rc = folder_file_replace(cache->folder_fd, file_name(name, file), text, size);
-    unlock(cache);
     return rc < 0 ? err_set_errno(err, rc, "cannot write %s/%s" SUFFIX, cache->folder, name) : 0;
 }
 
 int cache_remove(struct cache *cache, const char *name, struct err *err)
 {
     char file[FILE_NAME_SIZE];
-    int rc = lock(cache, err);
+    int rc = cache_lock(cache, err);
 
     if (rc < 0)
         return rc;
     if (unlinkat(cache->folder_fd, file_name(name, file), 0) < 0)
         rc = -errno;
-    unlock(cache);
+    cache_unlock(cache);
     return rc < 0 ? err_set_errno(err, rc, "cannot remove %s/%s", cache->folder, file) : 0;
 }
 

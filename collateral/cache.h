@@ -19,8 +19,11 @@ void cache_close(struct cache *cache);
 /* The text of an entry, NUL-ended, for free(). returns: 0; -ENOENT; -EBADMSG longer than an entry can be; errno. */
 MUST_CHECK int cache_read(struct cache *cache, const char *name, char **ret, size_t *ret_size,
                           struct err *err);
+/* One writer at a time, of all processes. returns: 0; errno, -EROFS when the folder may only be read. */
+MUST_CHECK int cache_lock(struct cache *cache, struct err *err);
+void cache_unlock(struct cache *cache);
 /*
- * Replaces the entry; after a crash the old one or the new one is there. Makes room by removing those that were written longest ago.
+ * Replaces the entry, with the lock held; after a crash the old one or the new one is there. Makes room by removing those that were written longest ago.
  * returns: 0; errno of the folder.
  */
 MUST_CHECK int cache_write(struct cache *cache, const char *name, const char *text, size_t size,

@@ -166,15 +166,34 @@ int store_load(struct collateral *store, const struct collateral_item_id *id,
     return 0;
 }
 
+/* With the lock held: another process may have been faster, and must not be taken back. */
+static int replace(struct collateral *store, const struct collateral_entry *entry, const char *text,
+                   struct err *err)
+{
+    struct collateral_entry held = { 0 };
+    char name[COLLATERAL_NAME_SIZE];
+    bool is_older = store_load(store, &entry->id, &held, NULL) == 0 && check_is_older(entry, &held);
+
+    collateral_entry_done(&held);
+    if (is_older)
+        return err_set(err, -EBADMSG,
+                       "%s: it is older than what another process has put into the cache",
+                       entry->source);
+    return cache_write(&store->cache, collateral_item_name(&entry->id, name), text, strlen(text),
+                       err);
+}
+
 int store_save(struct collateral *store, const struct collateral_entry *entry, struct err *err)
 {
-    char name[COLLATERAL_NAME_SIZE];
     json_t *json = entry_encode(entry);
     char *text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
-    int rc = text ? cache_write(&store->cache, collateral_item_name(&entry->id, name), text,
-                                strlen(text), err)
-                  : err_set_errno(err, -ENOMEM, "cannot hold an entry");
+    int rc =
+        text ? cache_lock(&store->cache, err) : err_set_errno(err, -ENOMEM, "cannot hold an entry");
 
+    if (rc == 0) {
+        rc = replace(store, entry, text, err);
+        cache_unlock(&store->cache);
+    }
     free(text);
     json_decref(json);
     return rc;

@@ -145,7 +145,7 @@ static int request_again(struct job *j)
         collateral_response_done(&j->response);
         if (wait_ms < 0)
             return give_up(j, wait_ms, attempt);
-        tell(j, "%s: %s; again in %.1f s", j->url, j->err->text, (double)wait_ms / 1000);
+        tell(j, "%s; again in %.1f s: %s", j->err->text, (double)wait_ms / 1000, j->url);
         rules->clock->sleep_ms(rules->clock->context, (uint64_t)wait_ms);
     }
 }

@@ -14,7 +14,8 @@ class Answer:
     """What is served under one path, whatever the query's order."""
 
     def __init__(self, body, content_type='application/octet-stream', **headers):
-        self.body, self.status, self.length, self.delay = body, 200, len(body), None
+        self.body, self.status, self.length = body, 200, len(body)
+        self.delay = self.arrived = None  # events: answer after the first, tell by the second that it was asked for
         self.headers = {'Content-Type': content_type, **{name.replace('_', '-'): value for name, value in headers.items()}}
 
 
@@ -38,6 +39,8 @@ class Handler(BaseHTTPRequestHandler):
         etag = answer.headers.get('ETag')
         if answer.status == 200 and etag and self.headers.get('If-None-Match') == etag:
             answer = status(304, **{name: value for name, value in answer.headers.items() if name in ('ETag', 'Cache-Control')})
+        if answer.arrived:
+            answer.arrived.set()
         if answer.delay:
             answer.delay.wait(20)
         self.send_response(answer.status)

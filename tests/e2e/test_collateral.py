@@ -141,6 +141,16 @@ def test_what_has_not_changed_is_not_sent_again(client, service):
     assert client.get()['outcome'] == 'held' and len(service.seen) == 2
 
 
+def test_a_date_serves_where_there_is_no_tag(client, service):
+    date = 'Thu, 19 Jun 2025 10:16:03 GMT'
+    service.serve(TCB, intel_answer(FOLDER, 'tcb_info.json', Last_Modified=date))
+    client.get()
+    service.plan(TCB, status(304))
+    done = client('refresh', TCB_NAME, '--json')
+    assert json.loads(done.out)['items'][0]['outcome'] == 'unchanged'
+    assert service.seen[-1][1]['If-Modified-Since'] == date and 'If-None-Match' not in service.seen[-1][1]
+
+
 # ---- servers that fail ----
 
 def test_failing_servers_are_asked_again(client, service):
@@ -357,6 +367,24 @@ def test_older_collateral_is_a_replay(client, service, maker):
     assert away('export', '-o', bundle, *maker.options()).status == OK
     assert json.loads(client('import', bundle, '--json', *maker.options()).out) == {'new': 0, 'held': 1, 'expired': 0}
     assert client('show', name, '--body', *maker.options()).out == new
+
+
+def test_a_slow_answer_does_not_replace_a_newer_one(client, service, maker):
+    """Two processes: one waits for an old answer, while the other gets the new one."""
+    name, path = 'sgx-tcb-00606a000000', '/sgx/certification/v4/tcb?fmspc=00606A000000&update=standard'
+    old = intel_answer(os.path.join(maker.folder, 'collateral'), 'tcb_info.json')
+    old.delay, old.arrived = threading.Event(), threading.Event()
+    service.plan(path, old)
+    slow = subprocess.Popen([CLOCHE, 'collateral', 'fetch', name, *client.options(), *maker.options()], stderr=subprocess.PIPE,
+                            env={**os.environ, 'no_proxy': '*'})
+    assert old.arrived.wait(30)
+    maker('tcb', '--status', 'OutOfDate')
+    client.get(name, *maker.options())
+    new = client('show', name, '--body', *maker.options()).out
+    old.delay.set()
+    err = slow.communicate(timeout=50)[1].decode()
+    assert slow.returncode == REFUSED and 'another process' in err
+    assert client('show', name, '--body', *maker.options()).out == new != old.body.decode()
 
 
 def test_expired_collateral_is_refused_until_it_is_renewed(client, maker):

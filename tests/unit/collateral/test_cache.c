@@ -73,14 +73,25 @@ static unsigned count_names(void)
     return names.count;
 }
 
+static int put(const char *name, const char *text)
+{
+    int rc = cache_lock(&g_cache, NULL);
+
+    if (rc == 0) {
+        rc = cache_write(&g_cache, name, text, strlen(text), NULL);
+        cache_unlock(&g_cache);
+    }
+    return rc;
+}
+
 static void what_is_written_is_read(void **state)
 {
     char *text;
     size_t size;
 
     assert_int_equal(cache_read(&g_cache, "intel-root-crl", &text, &size, NULL), -ENOENT);
-    assert_int_equal(cache_write(&g_cache, "intel-root-crl", "first", 5, NULL), 0);
-    assert_int_equal(cache_write(&g_cache, "intel-root-crl", "second", 6, NULL), 0);
+    assert_int_equal(put("intel-root-crl", "first"), 0);
+    assert_int_equal(put("intel-root-crl", "second"), 0);
     assert_int_equal(cache_read(&g_cache, "intel-root-crl", &text, &size, NULL), 0);
     assert_string_equal(text, "second");
     assert_int_equal(size, 6);
@@ -100,7 +111,7 @@ static void other_files_are_passed_over(void **state)
         make_file(others[i], 10, 0);
     assert_int_equal(count_names(), 0);
     /* A crash while writing left ".new": it does not stop the next writer. */
-    assert_int_equal(cache_write(&g_cache, "intel-root-crl", "text", 4, NULL), 0);
+    assert_int_equal(put("intel-root-crl", "text"), 0);
     assert_int_equal(count_names(), 1);
     assert_false(is_there(".new"));
     for (unsigned i = 0; i + 1 < ARRAY_COUNT(others); i++)
@@ -125,12 +136,12 @@ static void one_entry_too_many_removes_the_oldest(void **state)
         snprintf(name, sizeof name, "sgx-tcb-%012x.json", i);
         make_file(name, 1, i == 77 ? 0 : 1000 + (time_t)i);
     }
-    assert_int_equal(cache_write(&g_cache, "intel-root-crl", "text", 4, NULL), 0);
+    assert_int_equal(put("intel-root-crl", "text"), 0);
     assert_int_equal(count_names(), COLLATERAL_ENTRY_COUNT_MAX);
     /* What is there is replaced without that. */
-    assert_int_equal(cache_write(&g_cache, "intel-root-crl", "again", 5, NULL), 0);
+    assert_int_equal(put("intel-root-crl", "again"), 0);
     assert_true(is_there("sgx-tcb-00000000004d.json"));
-    assert_int_equal(cache_write(&g_cache, "pck-crl-platform", "text", 4, NULL), 0);
+    assert_int_equal(put("pck-crl-platform", "text"), 0);
     assert_int_equal(count_names(), COLLATERAL_ENTRY_COUNT_MAX);
     assert_false(is_there("sgx-tcb-00000000004d.json"));
     assert_true(is_there("sgx-tcb-000000000000.json") && is_there("pck-crl-platform.json"));
@@ -145,9 +156,9 @@ static void one_byte_too_many_removes_the_oldest(void **state)
         snprintf(name, sizeof name, "sgx-tcb-%012x.json", i);
         make_file(name, ENTRY_TEXT_SIZE_MAX - (i == 0 ? 4 : 0), (time_t)(count - i));
     }
-    assert_int_equal(cache_write(&g_cache, "intel-root-crl", "text", 4, NULL), 0);
+    assert_int_equal(put("intel-root-crl", "text"), 0);
     assert_int_equal(count_names(), count + 1);
-    assert_int_equal(cache_write(&g_cache, "intel-root-crl", "longer", 6, NULL), 0);
+    assert_int_equal(put("intel-root-crl", "longer"), 0);
     assert_int_equal(count_names(), count);
     snprintf(name, sizeof name, "sgx-tcb-%012x.json", count - 1);
     assert_false(is_there(name));
