@@ -18,20 +18,20 @@ ENTRY_COUNT_MAX = 64
 SERVICES = ['/run/cloche/emu-quoting.socket', '/var/run/aesmd/aesm.socket']
 
 CONFIG = '''
-entrypoint: [/files]
-args: {from_host: true}
-limits: {memory: 96M, threads: 16}
+entrypoint: [{entry}]
+args: {{from_host: true}}
+limits: {{memory: 96M, threads: 16}}
 '''
 
 
 class Enclave:
-    def __init__(self, folder):
+    def __init__(self, folder, program='files'):
         root = os.path.join(folder, 'root')
         os.makedirs(root)
-        shutil.copy(os.path.join(BUILD, 'tests', 'e2e', 'files'), root)
+        shutil.copy(os.path.join(BUILD, 'tests', 'e2e', program), root)
         config, self.image = os.path.join(folder, 'cloche.yaml'), os.path.join(folder, 'image')
         with open(config, 'w') as file:
-            file.write(CONFIG)
+            file.write(CONFIG.format(entry='/' + program))
         built = finish([CLOCHE, 'build', '-f', config, root, '-o', self.image],
                        env={**os.environ, 'HOME': folder, 'XDG_CONFIG_HOME': folder})
         assert built.status == 0, built.err.decode()
@@ -248,3 +248,29 @@ def test_a_service_that_was_named_and_is_not_there_is_said_at_once(enclave, tmp_
     got = finish([CLOCHE, 'run', '--quote-socket', str(tmp_path / 'none'), enclave.image, 'list', ROOT])
     assert got.status == 1 and got.out == b''
     assert b'no quoting service answers at' in got.err
+
+
+# ---- as the agent reads it ----
+
+@pytest.fixture(scope='module')
+def agent(tmp_path_factory):
+    return Enclave(str(tmp_path_factory.mktemp('agent')), program='agent_evidence')
+
+
+def agent_reads(agent, aesm):
+    got = finish([CLOCHE, 'run', '--quote-socket', aesm.path, agent.image, 'x'])
+    assert got.status == 0, got.err.decode()
+    return got.out.decode().splitlines()
+
+
+def test_the_agents_code_reads_evidence(agent, service):
+    with service(collateral=b'collateral') as aesm:
+        provider, outblob, auxblob = agent_reads(agent, aesm)
+    assert provider == 'cloche_sgx' and bytes.fromhex(auxblob) == b'collateral'
+    assert report_data(bytes.fromhex(outblob)) == b'x' * 64 == aesm.reports[0][320:384]
+    assert len(aesm.reports) == 1
+
+
+def test_the_agents_code_gives_up_on_a_lying_service(agent, service):
+    with service(lie='other enclave') as aesm:
+        assert agent_reads(agent, aesm) == [f'error {EIO}']
