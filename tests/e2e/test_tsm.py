@@ -274,3 +274,11 @@ def test_the_agents_code_reads_evidence(agent, service):
 def test_the_agents_code_gives_up_on_a_lying_service(agent, service):
     with service(lie='other enclave') as aesm:
         assert agent_reads(agent, aesm) == [f'error {EIO}']
+
+
+def test_threads_that_share_entries(tmp_path_factory, service):
+    racers = Enclave(str(tmp_path_factory.mktemp('race')), program='tsm_race')
+    with service() as aesm:
+        got = finish([CLOCHE, 'run', '--quote-socket', aesm.path, racers.image])
+    assert (got.status, got.out) == (0, b'done with quotes\n'), got.err.decode()
+    assert not got.err, got.err.decode()
