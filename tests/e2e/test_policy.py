@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Appraisal policies: the schema and the verifier know the same members and bounds; `cloche policy check`, `diff` and `try`."""
+import importlib.util
 import json
 import os
 import re
@@ -144,6 +145,19 @@ def right_values(node):
     yield from (node[bound] for bound in ('maximum', 'minimum') if bound in node)
 
 
+def test_policies_of_the_vectors_fit(tmp_path):
+    spec = importlib.util.spec_from_file_location('vectors_run', os.path.join(VECTORS, '..', 'run.py'))
+    vectors_run = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(vectors_run)
+    runner, seen = vectors_run.Runner(VECTORS, CLOCHE, None), set()
+    for entry in MANIFEST.values():
+        with open(runner.write_policy(entry, str(tmp_path)), encoding='ascii') as file:
+            seen.add(file.read())
+    assert len(seen) > 1
+    for text in seen:
+        VALIDATOR.validate(json.loads(text))
+
+
 @pytest.mark.parametrize('path, node', LEAVES, ids=['.'.join(str(step) for step in path) for path, _ in LEAVES])
 def test_member_is_known_to_both(write, path, node):
     policies = [(policy_with(path, value), True) for value in right_values(node)]
@@ -223,6 +237,9 @@ def test_diff_sees_each_member(write, path, node):
     back = json.loads(cloche('diff', '--json', write(is_, 'was'), write(was, 'is')).out)
     assert there and back
     turned = {'accepts': 'refuses', 'refuses': 'accepts', 'other': 'other'}
+    # A change is named by the member that made it; masks by the field that they are of.
+    written = '.'.join(step for step in path if not isinstance(step, int) and step not in ('value', 'mask'))
+    assert path[0] == 'identities' or all(c['member'].split(' ')[0].startswith(written.split('.tcb_status')[0]) for c in there)
     assert sorted((c['member'], turned[c['effect']]) for c in there) == sorted((c['member'], c['effect']) for c in back)
     assert cloche('diff', write(is_, 'was'), write(is_, 'is')).out == b'both policies accept the same\n'
 

@@ -106,6 +106,52 @@ static void compare_bits(const struct diff *d, const char *member, const struct 
             is->value & changed, was->value & changed);
 }
 
+/* A bit that the policy has a name for. */
+struct bit_name {
+    unsigned bit;
+    const char *member;
+};
+
+static const char *bit_text(uint64_t value)
+{
+    return value ? "true" : "false";
+}
+
+static void compare_bit(const struct diff *d, const struct bit_name *name,
+                        const struct policy_bits *was, const struct policy_bits *is)
+{
+    uint64_t bit = 1ull << name->bit;
+
+    if ((is->mask & ~was->mask) & bit)
+        add(d, name->member, VERIFIER_CHANGE_ACCEPTS_LESS, "anything but %s",
+            bit_text(is->value & bit));
+    else if ((was->mask & ~is->mask) & bit)
+        add(d, name->member, VERIFIER_CHANGE_ACCEPTS_MORE, "any; before: %s",
+            bit_text(was->value & bit));
+    else if ((was->value ^ is->value) & bit)
+        add(d, name->member, VERIFIER_CHANGE_ACCEPTS_OTHER, "%s; before: %s",
+            bit_text(is->value & bit), bit_text(was->value & bit));
+}
+
+/* Those with a name one by one, the others by their mask. */
+static void compare_named_bits(const struct diff *d, const char *member,
+                               const struct bit_name *names, unsigned count,
+                               const struct policy_bits *was, const struct policy_bits *is)
+{
+    struct policy_bits was_rest = *was, is_rest = *is;
+
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t bit = 1ull << names[i].bit;
+
+        compare_bit(d, &names[i], was, is);
+        was_rest.mask &= ~bit;
+        was_rest.value &= ~bit;
+        is_rest.mask &= ~bit;
+        is_rest.value &= ~bit;
+    }
+    compare_bits(d, member, &was_rest, &is_rest);
+}
+
 static void print_hex(const uint8_t *bytes, size_t size, char dst[129])
 {
     dst[0] = 0;
@@ -178,6 +224,12 @@ static void diff_identities(const struct diff *d, const struct verifier_policy *
 }
 
 /* ---- Intel ---- */
+
+static const struct bit_name g_td_attributes[] = { { 28, "intel.tdx.sept_ve_disable" },
+                                                   { 29, "intel.tdx.migratable" },
+                                                   { 30, "intel.tdx.protection_keys" },
+                                                   { 31, "intel.tdx.key_locker" },
+                                                   { 63, "intel.tdx.perfmon" } };
 
 static const char *print_days(unsigned grace_days, char dst[32])
 {
@@ -287,12 +339,26 @@ static void diff_intel(const struct diff *d, const struct verifier_policy *was,
     compare_bits(d, "intel.sgx.attributes", &was->sgx_attributes[0], &is->sgx_attributes[0]);
     compare_bits(d, "intel.sgx.attributes (XFRM)", &was->sgx_attributes[1], &is->sgx_attributes[1]);
     compare_bits(d, "intel.sgx.misc_select", &was->sgx_misc_select, &is->sgx_misc_select);
-    compare_bits(d, "intel.tdx.td_attributes", &was->td_attributes, &is->td_attributes);
+    compare_named_bits(d, "intel.tdx.td_attributes", g_td_attributes, ARRAY_COUNT(g_td_attributes),
+                       &was->td_attributes, &is->td_attributes);
     compare_bits(d, "intel.tdx.xfam", &was->xfam, &is->xfam);
     diff_seams(d, was, is);
 }
 
 /* ---- AMD ---- */
+
+static const struct bit_name g_guest_policy[] = { { 21, "amd.guest_policy.cxl" },
+                                                  { 22, "amd.guest_policy.memory_aes_256_xts" },
+                                                  { 23, "amd.guest_policy.rapl_disabled" },
+                                                  { 24, "amd.guest_policy.ciphertext_hiding" },
+                                                  { 25, "amd.guest_policy.page_swap_disabled" } };
+static const struct bit_name g_platform_info[] = { { 0, "amd.platform_info.smt" },
+                                                   { 1, "amd.platform_info.tsme" },
+                                                   { 2, "amd.platform_info.ecc" },
+                                                   { 3, "amd.platform_info.rapl_disabled" },
+                                                   { 4, "amd.platform_info.ciphertext_hiding" },
+                                                   { 5,
+                                                     "amd.platform_info.alias_check_complete" } };
 
 static void diff_tcb(const struct diff *d, const char *member, unsigned product,
                      const struct verifier_snp_tcb *was, const struct verifier_snp_tcb *is)
@@ -358,8 +424,10 @@ static void diff_amd(const struct diff *d, const struct verifier_policy *was,
                      "guests that may have a migration agent");
     compare_accepted(d, "amd.single_socket", !was->single_socket_required,
                      !is->single_socket_required, "guests that may run on several sockets");
-    compare_bits(d, "amd.guest_policy", &was->guest_policy, &is->guest_policy);
-    compare_bits(d, "amd.platform_info", &was->platform_info, &is->platform_info);
+    compare_named_bits(d, "amd.guest_policy", g_guest_policy, ARRAY_COUNT(g_guest_policy),
+                       &was->guest_policy, &is->guest_policy);
+    compare_named_bits(d, "amd.platform_info", g_platform_info, ARRAY_COUNT(g_platform_info),
+                       &was->platform_info, &is->platform_info);
     compare_bits(d, "amd.mitigations", &was_mitigations, &is_mitigations);
 }
 
