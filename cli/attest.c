@@ -24,6 +24,7 @@ extern char **environ;
 #define CONNECTIONS_MAX 4096u
 #define IDLE_DEFAULT_S 600u
 #define IDLE_MAX_S 86400u
+#define LISTEN_ENV "CLOCHE_ATTEST_LISTEN"
 #define COPY_SIZE 16384u
 
 static const char g_usage[] =
@@ -45,6 +46,8 @@ static const char g_usage[] =
     "  connect       connects standard input and output\n"
     "  cert          shows and judges the evidence in a certificate (PEM or DER)\n"
     "\n"
+    "  --listen      serve: or " LISTEN_ENV
+    " in the environment, which an image can leave to the host\n"
     "  --policy      what the other end must be (docs/policy.md); for serve: clients need evidence "
     "too\n"
     "  --collateral  a folder as `cloche verify` takes it; without it: what the other end staples\n"
@@ -409,6 +412,8 @@ static int check_arguments(enum verb verb, struct attest_arguments *a)
 {
     bool relays = verb == VERB_SERVE || verb == VERB_PROXY;
 
+    if (verb == VERB_SERVE && !a->listen)
+        a->listen = getenv(LISTEN_ENV);
     if (relays && (!a->listen || !a->to))
         return cli_usage("attest", "--listen and --to are needed");
     if (relays && a->operand)

@@ -9,7 +9,7 @@
     GET    /api/reservations/ID
     DELETE /api/reservations/ID
 
-Environment: HOTEL_NAME, HOTEL_PORT (8443), HOTEL_DATABASE (/data/hotel.db), HOTEL_TLS (a PEM file with key and
+Environment: HOTEL_NAME, HOTEL_ADDRESS (0.0.0.0), HOTEL_PORT (8443), HOTEL_DATABASE (/data/hotel.db), HOTEL_TLS (a PEM file with key and
 certificate; without it, plain HTTP).
 """
 import contextlib
@@ -238,7 +238,8 @@ def main():
     port = int(os.environ.get('HOTEL_PORT', '8443'))
     database = os.environ.get('HOTEL_DATABASE', '/data/hotel.db')
     tls = os.environ.get('HOTEL_TLS')
-    server = Server(('0.0.0.0', port), Hotel(database), os.environ.get('HOTEL_NAME', 'Hotel'), tls)
+    address = os.environ.get('HOTEL_ADDRESS', '0.0.0.0')
+    server = Server((address, port), Hotel(database), os.environ.get('HOTEL_NAME', 'Hotel'), tls)
     # shutdown() waits for the loop to end, so it must not run on the loop's own thread.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f'hotel: {"https" if tls else "http"} on port {server.server_address[1]}', flush=True)

@@ -48,7 +48,7 @@ def client(request, image, tmp_path_factory):
     values = {'HOTEL_NAME': 'Grand & Hotel', 'HOTEL_PORT': str(port)}
     if request.param == 'native':
         command = ['/usr/bin/python3', os.path.join(HOTEL, 'hotel.py')]
-        environment = {**os.environ, **values, 'HOTEL_TLS': os.path.join(WORK, 'files/opt/hotel/tls.pem'),
+        environment = {**os.environ, **values, 'HOTEL_TLS': os.path.join(WORK, 'tls/files/opt/hotel/tls.pem'),
                        'HOTEL_DATABASE': str(tmp_path_factory.mktemp('hotel') / 'hotel.db')}
     else:
         command = [CLOCHE, 'run', *(word for name, value in values.items() for word in ('--env', f'{name}={value}')), image]
