@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, CLOCHE, finish
+from conftest import BUILD, CLOCHE, ROOT, Server, finish
 
 ATTEST = os.path.join(BUILD, 'bin', 'cloche-attest')
 FAKE_TSM = os.path.join(BUILD, 'tests', 'unit', 'attest', 'fake_tsm')
@@ -283,3 +283,77 @@ def test_no_evidence_here():
     """Outside of any TEE a server says so, and does not start its workload."""
     got = finish([ATTEST, 'serve', '--listen', '127.0.0.1:0', '--to', '127.0.0.1:1', '--tsm', '/no/such/folder', '--', '/bin/echo', 'started'])
     assert got.status == 1 and b'this is no enclave' in got.err and got.out == b'', got
+
+
+# ---- the same in the enclave: examples/hotel, the emulated quoting enclave, the emulated PKI ----
+
+class Hotel:
+    """The hotel behind attested TLS in the enclave, its platform, and what its publisher tells the guests."""
+
+    def __init__(self, folder):
+        self.pki, self.folder = str(folder / 'pki'), folder
+        done = finish([os.path.join(ROOT, 'examples', 'hotel', 'build.sh'), 'attested'], timeout=300, env={**os.environ, 'BUILD': BUILD})
+        assert done.status == 0, done.err
+        self.image = done.out.decode().split()[-1]
+        self.mrenclave = json.loads(finish([CLOCHE, 'inspect', '--json', self.image]).out)['mrenclave']
+        sock = str(folder / 'socket')
+        self.quoting = Server([CLOCHE, 'emu', 'quoting', '--pki', self.pki, '--socket', sock], b'protects nothing')
+        self.policy = write_policy(self.pki, folder / 'policy.json', self.mrenclave)
+        self.run = Process([CLOCHE, 'run', '--quote-socket', sock, '--collateral', self.pki + '/collateral',
+                            '--env', 'CLOCHE_ATTEST_LISTEN=127.0.0.1:0', '--env', 'HOTEL_NAME=Grand', self.image])
+        self.address = self.run.wait_for('listening: ')
+
+    def end(self):
+        status = self.run.end()
+        assert self.quoting.stop() == 0, self.quoting.err
+        assert status == 0, self.run.text
+
+
+@pytest.fixture(scope='module')
+def hotel(tmp_path_factory):
+    hotel = Hotel(tmp_path_factory.mktemp('hotel'))
+    yield hotel
+    hotel.end()
+
+
+def test_guests_of_the_hotel(hotel):
+    """curl on the host books a room in the enclave, and each connection has seen whom it talks to."""
+    process = Process([CLOCHE, 'attest', 'proxy', '--json', '--listen', '127.0.0.1:0', '--to', hotel.address, '--policy', hotel.policy])
+    base = 'http://' + json.loads('{"detail' + process.wait_for('{"detail'))['detail']
+    assert b'<h1>Grand</h1>' in curl(base).out
+    made = curl('-H', 'Content-Type: application/json', base + '/api/reservations',
+                '-d', '{"room": 3, "guest": "Grace", "from": "2031-03-01", "to": "2031-03-04"}')
+    found = curl(base + '/api/reservations/' + json.loads(made.out)['id'])
+    assert json.loads(found.out)['guest'] == 'Grace' and found.out == made.out
+    assert process.end() == 0
+    verdicts = [line for line in map(json.loads, process.text.decode().splitlines()) if line['event'] == 'verdict']
+    assert len(verdicts) == 4 and all(line['accepted'] and line['mrenclave'] == hotel.mrenclave for line in verdicts), verdicts
+    assert 'protects nothing' in verdicts[0]['root']
+
+
+def test_another_image_is_refused(hotel, tmp_path):
+    """One bit of the identity is another image."""
+    other = f'{int(hotel.mrenclave, 16) ^ 1:064x}'
+    path = write_policy(hotel.pki, tmp_path / 'policy.json', other)
+    got = finish([CLOCHE, 'attest', 'proxy', '--listen', '127.0.0.1:0', '--to', hotel.address, '--policy', path])
+    assert got.status == 3 and b'POLICY_IDENTITY' in got.err, got
+
+
+def test_emulated_platform_is_not_trusted_unasked(hotel, tmp_path):
+    (tmp_path / 'policy.json').write_text('{"version": 1}')
+    got = finish([CLOCHE, 'attest', 'connect', hotel.address, '--policy', str(tmp_path / 'policy.json')], stdin=b'secret')
+    assert got.status == 3 and b'UNTRUSTED_ROOT' in got.err, got
+
+
+def test_platform_out_of_date_is_refused(hotel, tmp_path):
+    copy = str(tmp_path / 'pki')
+    subprocess.run(['cp', '-r', hotel.pki, copy], check=True)
+    assert finish([CLOCHE, 'emu', 'pki', 'tcb', '--status', 'OutOfDate', copy]).status == 0
+    got = finish([CLOCHE, 'attest', 'connect', hotel.address, '--policy', hotel.policy, '--collateral', copy + '/collateral'])
+    assert got.status == 3 and b'POLICY_TCB_STATUS' in got.err, got
+
+
+def test_without_a_quoting_service(hotel):
+    """No evidence, no listening: the enclave ends and says why."""
+    got = finish([CLOCHE, 'run', '--quote-socket', '/no/such/socket', '--env', 'CLOCHE_ATTEST_LISTEN=127.0.0.1:0', hotel.image])
+    assert got.status == 1 and got.out == b'' and b'listening' not in got.err, got
