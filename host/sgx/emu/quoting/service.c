@@ -237,6 +237,11 @@ const struct sgx_targetinfo *quoting_target(const struct quoting *q)
     return &q->identity.targetinfo;
 }
 
+const uint8_t *quoting_mrsigner(const struct quoting *q)
+{
+    return q->identity.report.mrsigner;
+}
+
 int64_t quoting_quote_size(struct quoting *q, struct err *err)
 {
     /* Header, report, key, signatures, the quoting enclave's report and sizes: below 2 KiB; then the chain. */

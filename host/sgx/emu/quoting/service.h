@@ -42,6 +42,18 @@ MUST_CHECK int64_t quoting_quote(struct quoting *q, const struct sgx_report *rep
 MUST_CHECK int quoting_collateral(struct quoting *q, uint8_t **ret, size_t *ret_size,
                                   struct err *err);
 
+/* 32 bytes: who signed the quoting enclave. */
+const uint8_t *quoting_mrsigner(const struct quoting *q);
+
+/* ---- answer.c ---- */
+
+/*
+ * The answer to one request, which may be hostile, with its size in front, for free(). What went wrong inside is part of the answer; err says it
+ * for the operator. returns: 0; -EINVAL it is no request; -ENOMEM.
+ */
+MUST_CHECK int quoting_answer(struct quoting *q, const uint8_t *request, size_t size, uint8_t **ret,
+                              size_t *ret_size, struct err *err);
+
 /* ---- serve.c ---- */
 
 /* Answers one client until it closes, and closes fd. */
