@@ -272,8 +272,11 @@ int64_t quoting_quote(struct quoting *q, const struct sgx_report *report, uint8_
 
 int quoting_collateral(struct quoting *q, uint8_t **ret, size_t *ret_size, struct err *err)
 {
+    CLEANUP(emu_pki_freep)
+    struct emu_pki *pki = NULL; /* its lock: nobody publishes meanwhile */
     char folder[4096];
+    int rc = emu_pki_open(q->options->pki, &pki, err);
 
     snprintf(folder, sizeof folder, "%s/collateral", q->options->pki);
-    return collateral_read(folder, ret, ret_size, err);
+    return rc < 0 ? rc : collateral_read(folder, ret, ret_size, err);
 }
