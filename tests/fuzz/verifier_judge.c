@@ -11,8 +11,6 @@
 static void check_result(const struct verifier_result *r)
 {
     unsigned first = VERIFIER_CHECK_COUNT;
-    char *text, *json;
-    json_t *parsed;
 
     for (unsigned i = VERIFIER_CHECK_COUNT; i-- > 0;)
         if (r->checks[i].state == VERIFIER_CHECK_FAILED)
@@ -26,6 +24,13 @@ static void check_result(const struct verifier_result *r)
     }
     if (r->tee != VERIFIER_TEE_SNP && r->verdict == VERIFIER_AFFIRMING)
         assert(r->intel.tcb_status == VERIFIER_TCB_UP_TO_DATE);
+}
+
+static void check_texts(const struct verifier_result *r)
+{
+    char *text, *json;
+    json_t *parsed;
+
     assert(verifier_result_json(r, PKI_NOW_S, &json) == 0);
     parsed = json_loads(json, 0, NULL);
     assert(parsed && json_object_get(parsed, "submods"));
@@ -43,16 +48,24 @@ void verifier_judge(struct verifier_bytes evidence, const struct verifier_collat
     struct verifier_request request = {
         .evidence = evidence, .collateral = collateral, .policy = pki_policy(), .now_s = PKI_NOW_S
     };
+    static unsigned count;
+    bool is_long =
+        count++ % 4 ==
+        0; /* the first is: an input that was found takes this way when it is run alone */
     int rc;
 
     if (!cache)
         assert(verifier_cache_new(8, &cache) == 0);
-    request.cache = evidence.size % 4 ? cache : NULL; /* parsing a chain is most of the time */
+    /* Parsing a chain and writing the result are most of the time. */
+    request.cache = is_long ? NULL : cache;
     rc = verifier_verify(&request, ret);
     assert(rc == (evidence.size == 0 ? -22 : 0));
     if (rc < 0)
         return;
     check_result(ret);
+    if (!is_long)
+        return;
+    check_texts(ret);
     request.cache = cache;
     assert(verifier_verify(&request, &again) == 0);
     assert(again.verdict == ret->verdict && again.primary == ret->primary);
