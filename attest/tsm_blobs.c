@@ -52,7 +52,18 @@ static struct verifier_bytes table_find(const uint8_t *table, size_t size, const
     return (struct verifier_bytes){ NULL, 0 };
 }
 
-static int add_snp_table(struct cmw *cmw, int parent, const uint8_t *table, size_t size)
+/* The collection, when there is anything for it. */
+static int add_items(struct cmw *cmw, const struct verifier_collateral_items *items)
+{
+    int parent;
+
+    if (collateral_is_empty(items))
+        return 0;
+    parent = cmw_add_collection(cmw, 0, COLLATERAL_LABEL, NULL);
+    return parent < 0 ? parent : collateral_add_to_cmw(cmw, parent, items);
+}
+
+static int add_snp_table(struct cmw *cmw, const uint8_t *table, size_t size)
 {
     struct verifier_bytes vek = table_find(table, size, g_guid_vcek);
     struct verifier_bytes ask = table_find(table, size, g_guid_ask);
@@ -68,13 +79,13 @@ static int add_snp_table(struct cmw *cmw, int parent, const uint8_t *table, size
     buffer_add(&chain, ark.data, ark.size);
     items.vek = vek;
     items.vek_chain = (struct verifier_bytes){ chain.data, chain.size };
-    rc = chain.rc < 0 ? chain.rc : collateral_add_to_cmw(cmw, parent, &items);
+    rc = chain.rc < 0 ? chain.rc : add_items(cmw, &items);
     buffer_done(&chain);
     return rc;
 }
 
 /* Collateral of an Intel platform: itself a CMW, the collection or one that has it. */
-static int add_cmw(struct cmw *cmw, int parent, const uint8_t *data, size_t size)
+static int add_cmw(struct cmw *cmw, const uint8_t *data, size_t size)
 {
     CLEANUP(cmw_freep)
     struct cmw *aux = NULL;
@@ -85,7 +96,7 @@ static int add_cmw(struct cmw *cmw, int parent, const uint8_t *data, size_t size
         return rc == -ENOMEM ? rc : 0;
     index = cmw_item_find(aux, 0, COLLATERAL_LABEL);
     collateral_from_cmw(aux, index >= 0 ? index : 0, &items);
-    return collateral_add_to_cmw(cmw, parent, &items);
+    return add_items(cmw, &items);
 }
 
 /* Quotes of Intel's come from TDX guests and from enclaves. */
@@ -104,7 +115,7 @@ int tsm_blobs_wrap(const struct tsm_blobs *blobs, struct cmw **ret, struct err *
     CLEANUP(cmw_freep)
     struct cmw *cmw = NULL;
     const char *type = type_of_provider(blobs->provider);
-    int rc, collateral;
+    int rc;
 
     if (!type)
         return err_set(err, -ENOTSUP, "evidence of the provider \"%s\" is not known",
@@ -117,13 +128,10 @@ int tsm_blobs_wrap(const struct tsm_blobs *blobs, struct cmw **ret, struct err *
     if (rc >= 0)
         rc = cmw_add_record(cmw, 0, CERT_LABEL_EVIDENCE, type, CMW_EVIDENCE, blobs->out,
                             blobs->out_size);
-    if (rc >= 0 && blobs->aux_size > 0) {
-        rc = collateral = cmw_add_collection(cmw, 0, COLLATERAL_LABEL, NULL);
-        if (rc >= 0)
-            rc = strcmp(type, CMW_TYPE_SNP_REPORT) == 0
-                     ? add_snp_table(cmw, collateral, blobs->aux, blobs->aux_size)
-                     : add_cmw(cmw, collateral, blobs->aux, blobs->aux_size);
-    }
+    if (rc >= 0 && blobs->aux_size > 0)
+        rc = strcmp(type, CMW_TYPE_SNP_REPORT) == 0
+                 ? add_snp_table(cmw, blobs->aux, blobs->aux_size)
+                 : add_cmw(cmw, blobs->aux, blobs->aux_size);
     if (rc < 0)
         return rc;
     *ret = TAKE_PTR(cmw);
