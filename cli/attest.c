@@ -46,6 +46,7 @@ static const char g_usage[] =
     "  connect       connects standard input and output\n"
     "  cert          shows and judges the evidence in a certificate (PEM or DER)\n"
     "\n"
+    "  --to          serve: also unix:/path, a socket that only the enclave reaches\n"
     "  --listen      serve: or " LISTEN_ENV
     " in the environment, which an image can leave to the host\n"
     "  --policy      what the other end must be (docs/policy.md); for serve: clients need evidence "
@@ -216,7 +217,7 @@ static int serve_or_proxy(const struct attest_arguments *a, struct attest_inputs
         rc = probe(to, ssl_ctx, a->json, err);
     if (rc == 0)
         rc = relay_run(a, &relay, err);
-    freeaddrinfo(to);
+    attest_address_free(to);
     return rc;
 }
 
@@ -308,7 +309,7 @@ static int connect_one(const struct attest_arguments *a, struct attest_inputs *i
     if (rc < 0)
         return rc;
     rc = attest_dial(to, ssl_ctx, a->json, &ssl, err);
-    freeaddrinfo(to);
+    attest_address_free(to);
     if (rc < 0)
         return rc;
     fd = SSL_get_fd(ssl);

@@ -51,9 +51,10 @@ void attest_log_event(bool json, const char *event, const char *detail);
 
 /* ---- attest_net.c: addresses and sockets ---- */
 
-/* "host:port", "[v6]:port", ":port" (any address, to listen on alone). *ret is for freeaddrinfo. returns: 0; -EINVAL, -ENOENT with err. */
+/* "host:port", "[v6]:port", ":port" (any address, to listen on alone), "unix:/path" (to connect to alone). *ret is for attest_address_free. returns: 0; -EINVAL, -ENOENT with err. */
 MUST_CHECK int attest_address_parse(const char *text, bool listens, struct addrinfo **ret,
                                     struct err *err);
+void attest_address_free(struct addrinfo *address); /* NULL allowed */
 void attest_address_print(const struct sockaddr *address, socklen_t size,
                           char ret[ATTEST_ADDRESS_SIZE]);
 /* Non-blocking, close-on-exec. returns: a descriptor; -errno. */

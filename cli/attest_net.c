@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #define HOST_SIZE 256u
 #define PORT_SIZE 8u
 #define BACKLOG 64
+#define UNIX_PREFIX "unix:"
 
 int64_t attest_clock_ms(void)
 {
@@ -45,12 +47,45 @@ static int split(const char *text, char host[HOST_SIZE], char port[PORT_SIZE])
     return 0;
 }
 
+/* "unix:/path": such a socket is reached from inside the enclave alone. */
+static int parse_unix(const char *path, struct addrinfo **ret, struct err *err)
+{
+    struct {
+        struct addrinfo info;
+        struct sockaddr_un address;
+    } * both;
+
+    if (path[0] != '/' || strlen(path) >= sizeof both->address.sun_path)
+        return err_set(err, -EINVAL, "%s is no path of a socket", path);
+    both = calloc(1, sizeof *both);
+    if (!both)
+        return -ENOMEM;
+    both->address.sun_family = AF_UNIX;
+    memcpy(both->address.sun_path, path, strlen(path) + 1);
+    both->info = (struct addrinfo){ .ai_family = AF_UNIX,
+                                    .ai_socktype = SOCK_STREAM,
+                                    .ai_addr = (struct sockaddr *)&both->address,
+                                    .ai_addrlen = sizeof both->address };
+    *ret = &both->info;
+    return 0;
+}
+
+void attest_address_free(struct addrinfo *address)
+{
+    if (address && address->ai_family == AF_UNIX)
+        free(address); /* parse_unix: the first member of one block */
+    else if (address)
+        freeaddrinfo(address);
+}
+
 int attest_address_parse(const char *text, bool listens, struct addrinfo **ret, struct err *err)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
     char host[HOST_SIZE], port[PORT_SIZE];
     int rc;
 
+    if (!listens && strncmp(text, UNIX_PREFIX, sizeof UNIX_PREFIX - 1) == 0)
+        return parse_unix(text + sizeof UNIX_PREFIX - 1, ret, err);
     if (split(text, host, port) < 0 || (!listens && host[0] == '\0'))
         return err_set(err, -EINVAL, "%s is no address: write host:port, or [::1]:port", text);
     if (listens)
@@ -89,7 +124,7 @@ int attest_listen(const char *text, char ret_name[ATTEST_ADDRESS_SIZE], struct e
         if (fd >= 0)
             close(fd);
     }
-    freeaddrinfo(address);
+    attest_address_free(address);
     if (rc < 0)
         return rc;
     attest_address_print((struct sockaddr *)&bound, size, ret_name);
@@ -103,7 +138,8 @@ int attest_connect_begin(const struct addrinfo *address)
     if (fd < 0)
         return -errno;
     /* A request is often smaller than a segment. */
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+    if ((address->ai_family != AF_UNIX &&
+         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0) ||
         (connect(fd, address->ai_addr, address->ai_addrlen) < 0 && errno != EINPROGRESS)) {
         int rc = -errno;
 

@@ -115,6 +115,12 @@ static void handshake_begin(struct loop *loop, struct connection *c)
         step_handshake(loop, c); /* a client speaks first */
 }
 
+/* The workload has not started to listen, or is behind with accepting. */
+static bool is_not_yet(int error)
+{
+    return error == -ECONNREFUSED || error == -ENOENT || error == -EAGAIN;
+}
+
 static void connect_next(struct loop *loop, struct connection *c, int error)
 {
     int *fd = loop->relay->serves ? &c->stream.plain_fd : &c->stream.tls_fd;
@@ -127,7 +133,7 @@ static void connect_next(struct loop *loop, struct connection *c, int error)
         error = *fd;
     }
     *fd = -1;
-    if (loop->relay->serves && error == -ECONNREFUSED && loop->relay->workload &&
+    if (loop->relay->serves && is_not_yet(error) && loop->relay->workload &&
         attest_clock_ms() + RETRY_MS < c->until_ms) {
         c->retry_ms = attest_clock_ms() + RETRY_MS;
         return;

@@ -257,6 +257,24 @@ def test_both_ends(fake_tsm, policy, other_policy):
     assert b'client 127.0.0.1:' in serve.text and b'accepted: affirming sgx: the site' in serve.text
 
 
+def test_workload_on_a_unix_socket(fake_tsm, policy, tmp_path):
+    site = r'''
+import socketserver, sys
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.wfile.write(self.rfile.readline()[::-1])
+socketserver.UnixStreamServer(sys.argv[1], Handler).serve_forever()
+'''
+    path = str(tmp_path / 'site')
+    serve = Process([ATTEST, 'serve', '--listen', '127.0.0.1:0', '--to', 'unix:' + path, '--tsm', fake_tsm, '--', '/usr/bin/python3', '-c', site, path])
+    address = serve.wait_for('listening: ')
+    got = finish([CLOCHE, 'attest', 'connect', address, '--policy', policy], stdin=b'abc\n')
+    assert got.status == 0 and got.out == b'\ncba', got
+    assert serve.end() == 128 + signal.SIGTERM
+    got = finish([ATTEST, 'serve', '--listen', '127.0.0.1:0', '--to', 'unix:relative', '--tsm', fake_tsm])
+    assert got.status == 1 and b'no path' in got.err, got
+
+
 def test_certificate_is_shown(server, policy, tmp_path):
     shown = subprocess.run(['openssl', 's_client', '-connect', server[1]], input=b'', capture_output=True)
     pem = shown.stdout[shown.stdout.index(b'-----BEGIN'):shown.stdout.index(b'-----END CERTIFICATE-----') + 26]
