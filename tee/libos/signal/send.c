@@ -221,13 +221,13 @@ void libos_host_signal(int signo)
     __atomic_store_n(&t->wake_token, 1, __ATOMIC_SEQ_CST);
 }
 
-void signal_host_drain(void)
+bool signal_host_drain(void)
 {
     struct process *init;
     uint64_t signals;
 
     if (LIKELY(!__atomic_load_n(&g_host_signals, __ATOMIC_RELAXED)))
-        return;
+        return false;
     signals = __atomic_exchange_n(&g_host_signals, 0, __ATOMIC_SEQ_CST);
     if (signals & SIGNAL_BIT(SIGWINCH) && console_resize())
         signals &= ~SIGNAL_BIT(SIGWINCH); /* the console tells whom it concerns */
@@ -238,4 +238,5 @@ void signal_host_drain(void)
         (void)signal_send_process(init, __builtin_ctzll(signals) + 1, &info);
     }
     process_unref(init);
+    return true;
 }

@@ -26,7 +26,7 @@ int signal_send_process(struct process *p, int signo, const struct siginfo_linux
 /* A fault of the calling thread: delivered even when blocked or ignored (then it kills). */
 void signal_force(int signo, int code, uintptr_t address);
 /* Host signals that libos_host_signal() noted become signals of process 1. One load when there are none. */
-void signal_host_drain(void);
+bool signal_host_drain(void);
 /* True when an unblocked signal (or death) waits for the calling thread. */
 bool signal_pending(void);
 /* Takes a pending signal of `wanted` off the queues of the calling thread and process (signalfd, sigtimedwait).

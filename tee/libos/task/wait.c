@@ -306,23 +306,32 @@ static int sleep_events(struct thread *t, struct wait_events *e, uint64_t deadli
 int wait_sleep_events(struct wait_events *e, uint64_t deadline_ns)
 {
     struct thread *t = current();
+    bool came;
 
-    signal_host_drain();
+    came = signal_host_drain();
     if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE) && (thread_must_die() || signal_pending()))
         return -ERESTARTSYS;
+    if (UNLIKELY(came)) {
+        e->count = 0;
+        return 0;
+    }
     return sleep_events(t, e, deadline_ns);
 }
 
 int wait_sleep(struct wait_host *hosts, unsigned count, uint64_t deadline_ns, bool interruptible)
 {
     struct thread *t = current();
+    bool came;
 
     for (unsigned i = 0; i < count; i++)
         hosts[i].revents = 0;
-    signal_host_drain();
+    came = signal_host_drain();
     if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE) &&
         (thread_must_die() || (interruptible && signal_pending())))
         return -ERESTARTSYS;
+    if (UNLIKELY(
+            came)) /* maybe what this thread waits for: nobody wakes it for what it did itself */
+        return 0;
     if (count)
         return sleep_hosts(t, hosts, MIN(count, OCALL_POLL_COUNT_MAX), deadline_ns);
     if (take_token(t))

@@ -149,8 +149,9 @@ bool signal_pending(void)
     return false;
 }
 
-void signal_host_drain(void)
+bool signal_host_drain(void)
 {
+    return false;
 }
 
 int signal_send_thread(struct thread *t, int signo, const struct siginfo_linux *info)

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tee/enclave/clock.h"
 #include "tee/libos/signal/frame.h"
 #include "tests/unit/libos/fake_task.h"
 
@@ -324,16 +325,31 @@ static void test_signal_interrupts_sleep(void **state)
     assert_int_equal(g_result, -ERESTART_RESTARTBLOCK);
 }
 
+/* A host signal that this thread itself hands to its process ends the sleep it is about to begin: nobody else wakes it. */
+static void test_host_signal_before_sleep(void **state)
+{
+    uint64_t set = SIGNAL_BIT(SIGTERM);
+    struct __kernel_timespec ts = { 30, 0 };
+    uint64_t began_ns = clock_monotonic_ns();
+
+    set_mask(set);
+    libos_host_signal(SIGTERM);
+    ((struct thread *)current())->wake_token = 0; /* as another wake has taken it */
+    assert_int_equal(SYS(rt_sigtimedwait, &set, 0, &ts, 8), SIGTERM);
+    assert_true(clock_monotonic_ns() - began_ns < 20ull * 1000000000);
+    set_mask(0);
+}
+
 static void test_host_signals(void **state)
 {
     set_action(SIGTERM, 0x4000, 0);
     libos_host_signal(SIGKILL); /* not the host's to send */
     libos_host_signal(0);
     libos_host_signal(99);
-    signal_host_drain();
-    assert_false(signal_pending());
+    assert_false(signal_host_drain() && signal_pending());
+    assert_false(signal_host_drain());
     libos_host_signal(SIGTERM);
-    signal_host_drain();
+    assert_true(signal_host_drain());
     assert_true(signal_pending());
     struct regs regs = program_regs();
 
@@ -374,12 +390,19 @@ static int init(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_queue_order),          cmocka_unit_test(test_queue_is_bounded),
-        cmocka_unit_test(test_blocked_signals_pend), cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_frame_and_back),       cmocka_unit_test(test_bad_frames_are_refused),
-        cmocka_unit_test(test_alternate_stack),      cmocka_unit_test(test_restarts),
-        cmocka_unit_test(test_sigtimedwait),         cmocka_unit_test(test_signal_interrupts_sleep),
-        cmocka_unit_test(test_host_signals),         cmocka_unit_test(test_fault_kills),
+        cmocka_unit_test(test_queue_order),
+        cmocka_unit_test(test_queue_is_bounded),
+        cmocka_unit_test(test_blocked_signals_pend),
+        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_frame_and_back),
+        cmocka_unit_test(test_bad_frames_are_refused),
+        cmocka_unit_test(test_alternate_stack),
+        cmocka_unit_test(test_restarts),
+        cmocka_unit_test(test_host_signal_before_sleep),
+        cmocka_unit_test(test_sigtimedwait),
+        cmocka_unit_test(test_signal_interrupts_sleep),
+        cmocka_unit_test(test_host_signals),
+        cmocka_unit_test(test_fault_kills),
     };
 
     return cmocka_run_group_tests(tests, init, NULL);
