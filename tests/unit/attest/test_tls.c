@@ -418,7 +418,12 @@ static void certificates_that_are_refused(void **state)
     assert_judged(cert, -EBADMSG, "not signed by its own key");
     X509_free(cert);
     cert = cert_make(key, key, key);
-    X509_delete_ext(cert, X509_get_ext_by_OBJ(cert, OBJ_txt2obj(CERT_OID_EVIDENCE, 1), -1));
+    {
+        ASN1_OBJECT *object = OBJ_txt2obj(CERT_OID_EVIDENCE, 1);
+
+        X509_EXTENSION_free(X509_delete_ext(cert, X509_get_ext_by_OBJ(cert, object, -1)));
+        ASN1_OBJECT_free(object);
+    }
     X509_sign(cert, key, EVP_sha256());
     assert_judged(cert, -ENOENT, "no evidence");
     X509_free(cert);
