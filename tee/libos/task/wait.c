@@ -329,8 +329,7 @@ int wait_sleep(struct wait_host *hosts, unsigned count, uint64_t deadline_ns, bo
     if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE) &&
         (thread_must_die() || (interruptible && signal_pending())))
         return -ERESTARTSYS;
-    if (UNLIKELY(
-            came)) /* maybe what this thread waits for: nobody wakes it for what it did itself */
+    if (came) /* maybe what this thread waits for: nobody wakes it for what it did itself */
         return 0;
     if (count)
         return sleep_hosts(t, hosts, MIN(count, OCALL_POLL_COUNT_MAX), deadline_ns);
