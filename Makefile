@@ -13,7 +13,7 @@ deps:
 ## demo          seal a Debian image with Python, run it in an enclave, compare, tamper, refuse
 demo: all
 	@BUILD=$(BUILD) $(PYTHON) tools/demo/demo.py
-## test          build, then run the tests and the checks of `lint`; about 10 minutes on two cores
+## test          build, then run the tests and the checks of `lint`; about 12 minutes on two cores
 test: all
 	@$(PYTHON) tools/run_tests.py --build $(BUILD)
 ## conformance   all of tests/conformance: CPython's own suite and stress-ng, native and in the enclave
