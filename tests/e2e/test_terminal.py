@@ -36,6 +36,19 @@ class Terminal:
     def send(self, text):
         os.write(self.master, text)
 
+    def send_until(self, key, text, times=4, wait_s=5):
+        """Presses a key, and again as a person would, until `text` is there."""
+        for _ in range(times - 1):
+            self.send(key)
+            end = time.monotonic() + wait_s
+            while text not in self.seen and select.select([self.master], [], [], max(0, end - time.monotonic()))[0]:
+                self.seen += os.read(self.master, 4096)
+            if text in self.seen:
+                break
+        else:
+            self.send(key)
+        self.until(text)
+
     def until(self, text):
         """Reads until `text` is there; gives all up to its end."""
         end = time.monotonic() + TIMEOUT_S
@@ -271,8 +284,7 @@ def test_shell_builtins(debian, terminal):
     one.until(b'<abc>')
     one.until(b'# ')
     one.send(b'half a line')
-    one.until(b'half a line')  # bash itself can miss the signal while it still reads
-    one.send(b'\x03')
-    one.until(b'# ')
+    one.until(b'half a line')
+    one.send_until(b'\x03', b'# ')  # natively, too, bash now and then misses the key or shows no prompt
     one.send(b'exit 3\r')
     assert one.end()[0] == 3
