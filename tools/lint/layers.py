@@ -17,7 +17,8 @@ ALLOWED = {
     'collateral': SHARED | {'collateral', 'verifier'},
     'builder': SHARED | {'builder'},
     'server': SHARED | {'server', 'attest', 'verifier', 'builder', 'collateral'},
-    'cli': SHARED | {'cli', 'attest', 'builder', 'collateral', 'verifier', 'host'},
+    'client': SHARED | {'client', 'attest', 'verifier'},
+    'cli': SHARED | {'cli', 'attest', 'builder', 'collateral', 'verifier', 'host', 'client'},
 }
 # What measured code may take from the compiler and from outside: types and instructions, no library.
 TEE_SYSTEM = re.compile(r'^(std(int|def|bool|arg|atomic|align|noreturn)|limits|\w*intrin|cpuid|'

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A client of the control plane's API: what `cloche app`, `cloche node` and so on speak through. Relying party; the server's answers are parsed as hostile. Knows contexts: server URL, CA, token, organisation,
+ * kept in ~/.config/cloche/contexts.json (0600; CLOCHE_CONFIG names another). One thread at a time.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "lib/defs.h"
+#include "lib/err.h"
+
+#define CLIENT_ANSWER_SIZE_MAX (16u << 20)
+
+struct client;
+/* name: of a context; NULL: the current one. returns: 0; -ENOENT there is none: err says to log in; -EBADMSG the file is malformed; errno. */
+MUST_CHECK int client_open(const char *name, struct client **ret, struct err *err);
+void client_close(struct client *client); /* NULL allowed */
+
+struct client_answer {
+    int status;
+    json_t *body; /* NULL: none; the answer's */
+    char etag[64];
+};
+void client_answer_done(struct client_answer *answer);
+/*
+ * One request; body NULL: none, borrowed. Writes carry an Idempotency-Key and are repeated with back-off when no answer came (connection, 503, 429 with Retry-After).
+ * if_match: ETag or NULL. returns: 0 with a 2xx answer; -EPROTO a problem document: err has its title, detail, what was expected, the fix; -EACCES not logged in or not allowed;
+ * -EIO no server; -EBADMSG what came is not JSON of the API.
+ */
+MUST_CHECK int client_call(struct client *client, const char *method, const char *path,
+                           const json_t *body, const char *if_match, struct client_answer *ret,
+                           struct err *err);
+/* All pages of a list, as one array; *ret for json_decref. */
+MUST_CHECK int client_list(struct client *client, const char *path, json_t **ret, struct err *err);
+/* Server-sent events until fn returns non-zero or the server ends; reconnects with Last-Event-ID. returns: what fn returned; errors as client_call. */
+typedef int client_event_fn(void *arg, const char *kind, const json_t *event);
+MUST_CHECK int client_events(struct client *client, const char *path, client_event_fn *fn,
+                             void *arg, struct err *err);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What cloched is told: a YAML file (docs/server.md), overridden by options. Relying party. Immutable once read; reload makes a new one for what may change. */
+#pragma once
+
+#include "lib/defs.h"
+#include "lib/err.h"
+#include "server/crypto/keys.h"
+
+#define CONFIG_NAMES_MAX 16u
+
+struct server_config {
+    const char *store_url; /* "sqlite:/var/lib/cloche/cloche.db" */
+    struct keys_source root_key;
+    const char *listen; /* "127.0.0.1:8443"; "[::]:8443" */
+    const char *tls_certificate,
+        *tls_key; /* PEM files; NULL: the server's CA issues its own, for `names` */
+    const char *names[CONFIG_NAMES_MAX]; /* DNS names and addresses that clients use */
+    unsigned name_count;
+    const char *urls[CONFIG_NAMES_MAX]; /* of all servers of this control plane, told to agents */
+    unsigned url_count;
+    const char *trust_domain;                            /* of SPIFFE IDs */
+    const char *collateral_folder;                       /* cache (collateral/collateral.h) */
+    const char *collateral_pcs_url, *collateral_kds_url; /* NULL: the makers' own; "" never fetch */
+    uint32_t collateral_refresh_s;
+    const char *
+        emulator_root; /* PEM of an emulator root that policies may name; NULL: emulated platforms are refused */
+    const char
+        *oidc_issuers_file; /* JSON: issuer, audience, JWKS file or URL, claims to roles; or NULL */
+    bool
+        plain_http; /* on loopback addresses and UNIX sockets only: behind a proxy on the same host, and in tests */
+    uint32_t thread_count, connections_max,
+        rate_per_minute; /* rate: requests per token; 0: default */
+};
+/* *ret is for config_free. returns: 0; -EINVAL file, line and member in err; errno. */
+MUST_CHECK int config_read(const char *path, struct server_config **ret, struct err *err);
+void config_free(struct server_config *config); /* NULL allowed */

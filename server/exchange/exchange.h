@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The exchange's server side (docs/exchange.md): nonces, appraisal, lease, answer; orders to instances. Relying party; all that comes is hostile. Thread-safe. */
+#pragma once
+
+#include "server/server.h"
+#include "server/store/store.h"
+
+MUST_CHECK int exchange_open(struct server *server, struct exchange **ret, struct err *err);
+void exchange_close(struct exchange *exchange); /* NULL allowed; answers those who wait */
+
+/* Tells the instance, in the transaction of what it is about; sent after the commit by whichever server the instance waits at. kind: "stop", "revoke", "renew". */
+MUST_CHECK int exchange_order(struct store_tx *tx, const char *instance_id, const char *kind,
+                              const char *reason, struct err *err);
+
+/* Judges stored evidence again under what holds now: collateral, policy, build. *ret_ear: EAR JSON for free(). returns: 0 accepted; -EACCES not any more, reason in err; -EIO. */
+MUST_CHECK int exchange_reappraise(struct server *server, struct store_tx *tx,
+                                   const char *instance_id, int64_t now_ms, char **ret_ear,
+                                   struct err *err);
