@@ -17,6 +17,7 @@ struct server {
     struct exchange *exchange;          /* server/exchange/exchange.h */
     struct fleet *fleet;                /* server/fleet/fleet.h */
     struct metrics *metrics;            /* server/api/metrics.h */
+    struct model *model;                /* server/model/model.h */
 };
 
 /* Milliseconds and seconds since 1970. */

@@ -32,3 +32,18 @@ MUST_CHECK int build_find(struct server *server, struct store_tx *tx, const uint
  */
 MUST_CHECK int build_check(struct server *server, struct store_tx *tx,
                            const struct build_row *build, int64_t now_ms, struct err *err);
+
+/*
+ * For good; in the caller's transaction, which appends audit and event. returns: 0 (also when it is already); -ENOENT not of this organisation; -EBADMSG forged; -EIO.
+ * The caller stops instances (exchange_order) and writes the row of `revocations`.
+ */
+MUST_CHECK int app_revoke(struct server *server, struct store_tx *tx, const char *org_id,
+                          const char *app_id, struct err *err);
+MUST_CHECK int build_revoke(struct server *server, struct store_tx *tx, const char *org_id,
+                            const char *build_id, struct err *err);
+/* One build of the organisation. returns: 0; -ENOENT; -EBADMSG; -EIO. */
+MUST_CHECK int build_read(struct server *server, struct store_tx *tx, const char *org_id,
+                          const char *build_id, struct build_row *ret, struct err *err);
+/* The app's next fencing token, in a writing transaction. returns: 0; -ENOENT; -EIO. */
+MUST_CHECK int app_fence_next(struct store_tx *tx, const char *org_id, const char *app_id,
+                              int64_t *ret, struct err *err);

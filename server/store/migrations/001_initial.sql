@@ -9,7 +9,8 @@ CREATE TABLE wrapped_keys (org_id TEXT NOT NULL, purpose TEXT NOT NULL, sealed B
 
 -- ---- organisations, people, tokens ----
 CREATE TABLE orgs (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_ms BIGINT NOT NULL, settings TEXT NOT NULL,
-    approvals_needed BIGINT NOT NULL, roster_version BIGINT NOT NULL, mac BLOB NOT NULL); -- approvals: m of the roster's n keys
+    approvals_needed BIGINT NOT NULL, roster_version BIGINT NOT NULL, roster_sha256 BLOB NOT NULL, default_policy_id TEXT, mac BLOB NOT NULL);
+    -- made and changed by server/model/org.h alone; approvals: of m of the roster's approvers; roster_sha256: over the approver keys that are or were in the roster
 CREATE TABLE users (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT NOT NULL, email TEXT, roles BIGINT NOT NULL,
     password TEXT, totp_sealed BLOB, totp_step BIGINT NOT NULL DEFAULT 0, oidc_issuer TEXT, oidc_subject TEXT, disabled_ms BIGINT,
     failures BIGINT NOT NULL DEFAULT 0, locked_until_ms BIGINT NOT NULL DEFAULT 0, created_ms BIGINT NOT NULL, version BIGINT NOT NULL DEFAULT 1, mac BLOB NOT NULL,
@@ -18,11 +19,16 @@ CREATE TABLE tokens (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(i
     roles BIGINT NOT NULL, created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL, used_ms BIGINT, revoked_ms BIGINT, mac BLOB NOT NULL);
     -- kind: 'session', 'api', 'node', 'join'; owner_id: user or node; hash: SHA-256 of the token's text
 CREATE TABLE approver_keys (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), user_id TEXT NOT NULL REFERENCES users(id), name TEXT NOT NULL,
-    public_key BLOB NOT NULL, created_ms BIGINT NOT NULL, revoked_ms BIGINT, mac BLOB NOT NULL, UNIQUE (org_id, public_key)); -- Ed25519, 32 bytes
+    public_key BLOB NOT NULL, state TEXT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL, UNIQUE (org_id, public_key));
+    -- Ed25519, 32 bytes; state: 'proposed', 'active', 'retired' (what it signed holds), 'revoked' (nothing that it signed holds), 'dropped' (never was in the roster)
+CREATE TABLE roster_changes (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), action TEXT NOT NULL, key_id TEXT REFERENCES approver_keys(id), approvals_needed BIGINT,
+    roster_version BIGINT NOT NULL, state TEXT NOT NULL, created_by TEXT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL);
+    -- action: 'add-key', 'retire-key', 'revoke-key', 'set-needed'; roster_version: the one that it changes; state: 'open', 'done', 'stale'
 
 -- ---- apps and builds ----
 CREATE TABLE apps (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT NOT NULL, settings TEXT NOT NULL, is_single BIGINT NOT NULL, fence BIGINT NOT NULL DEFAULT 0,
-    lease_s BIGINT NOT NULL, certificate_s BIGINT NOT NULL, policy_id TEXT, revoked_ms BIGINT, created_ms BIGINT NOT NULL, version BIGINT NOT NULL DEFAULT 1, mac BLOB NOT NULL, UNIQUE (org_id, name));
+    lease_s BIGINT NOT NULL, certificate_s BIGINT NOT NULL, policy_id TEXT, revoked_ms BIGINT, created_ms BIGINT NOT NULL, version BIGINT NOT NULL DEFAULT 1, mac BLOB NOT NULL, UNIQUE (org_id, name)); -- mac: not over fence
+CREATE TABLE app_dns_names (name TEXT NOT NULL, org_id TEXT NOT NULL, app_id TEXT NOT NULL REFERENCES apps(id), PRIMARY KEY (name, app_id)); -- a name belongs to one organisation
 CREATE TABLE builds (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), app_id TEXT NOT NULL REFERENCES apps(id), version TEXT NOT NULL,
     app_digest BLOB NOT NULL, mrenclave BLOB, mrsigner BLOB, isv_prod_id BIGINT, isv_svn BIGINT, snp_measurement BLOB, tdx_mrtd BLOB,
     is_debug BIGINT NOT NULL, descriptor TEXT NOT NULL, image TEXT, -- image: where nodes get it (OCI reference or path)
@@ -31,11 +37,11 @@ CREATE TABLE builds (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(i
     proposed_by TEXT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL, row_version BIGINT NOT NULL DEFAULT 1, mac BLOB NOT NULL, UNIQUE (app_id, version), UNIQUE (app_id, app_digest));
 CREATE INDEX builds_by_mrenclave ON builds (mrenclave);
 CREATE TABLE approvals (id TEXT PRIMARY KEY, org_id TEXT NOT NULL, subject_id TEXT NOT NULL, key_id TEXT NOT NULL REFERENCES approver_keys(id), statement TEXT NOT NULL,
-    signature BLOB NOT NULL, created_ms BIGINT NOT NULL, UNIQUE (subject_id, key_id, statement)); -- statement: the canonical JSON that was signed
+    signature BLOB NOT NULL, created_ms BIGINT NOT NULL, mac BLOB NOT NULL, UNIQUE (subject_id, key_id, statement)); -- subject: build or roster change; statement: the canonical JSON that was signed
 
 -- ---- policy ----
-CREATE TABLE policies (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT NOT NULL, is_default BIGINT NOT NULL, version BIGINT NOT NULL, created_ms BIGINT NOT NULL,
-    UNIQUE (org_id, name)); -- version: the one in force
+CREATE TABLE policies (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT NOT NULL, version BIGINT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL, mac BLOB NOT NULL,
+    UNIQUE (org_id, name)); -- version: the one in force, 0: none yet; the organisation's default: orgs.default_policy_id
 CREATE TABLE policy_versions (policy_id TEXT NOT NULL REFERENCES policies(id), org_id TEXT NOT NULL, version BIGINT NOT NULL, text TEXT NOT NULL, created_by TEXT NOT NULL, created_ms BIGINT NOT NULL, mac BLOB NOT NULL,
     PRIMARY KEY (policy_id, version)); -- text: as verifier_policy_new reads it
 
@@ -78,7 +84,9 @@ CREATE TABLE authorities (id TEXT PRIMARY KEY, org_id TEXT NOT NULL DEFAULT '', 
 
 -- ---- rollouts ----
 CREATE TABLE rollouts (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), app_id TEXT NOT NULL REFERENCES apps(id), build_id TEXT NOT NULL REFERENCES builds(id), old_build_id TEXT NOT NULL REFERENCES builds(id),
-    deprecated_from_ms BIGINT NOT NULL, end_ms BIGINT NOT NULL, state TEXT NOT NULL, created_by TEXT NOT NULL, created_ms BIGINT NOT NULL);
+    deprecated_from_ms BIGINT NOT NULL, end_ms BIGINT NOT NULL, state TEXT NOT NULL, created_by TEXT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL);
+    -- state: 'open', 'forced' (the end date has come: what is left was stopped), 'done' (nothing of the old build is left), 'cancelled'
+CREATE INDEX rollouts_by_state ON rollouts (state, end_ms);
 
 -- ---- what happened ----
 CREATE TABLE audit_entries (number BIGINT PRIMARY KEY, org_id TEXT, entry TEXT NOT NULL, leaf_hash BLOB NOT NULL, time_ms BIGINT NOT NULL);
