@@ -115,9 +115,13 @@ __attribute__((no_stack_protector)) static void on_signal(int signo, siginfo_t *
 /* What the enclave learns with an OCALL's answer. */
 static uint64_t signals_for_answer(struct ocall_thread *t)
 {
-    uint64_t signals = __atomic_exchange_n(&t->host->signals, 0, __ATOMIC_SEQ_CST);
+    uint64_t signals = 0;
 
-    if (__atomic_exchange_n(&t->kicked, 0, __ATOMIC_SEQ_CST))
+    /* Looks first: all threads share the word, and mostly it is empty. */
+    if (__atomic_load_n(&t->host->signals, __ATOMIC_SEQ_CST))
+        signals = __atomic_exchange_n(&t->host->signals, 0, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&t->kicked, __ATOMIC_SEQ_CST) &&
+        __atomic_exchange_n(&t->kicked, 0, __ATOMIC_SEQ_CST))
         signals |= SIGNAL_KICK;
     return signals;
 }

@@ -24,6 +24,9 @@
 /* x87, SSE, AVX, AVX-512: all that SECS.XFRM may hold (enclave_plan_secs), 2688 bytes. */
 #define ASM_XSTATE_MASK 0xe7
 #define ASM_MXCSR_DEFAULT 0x1f80
+/* XINUSE: SSE and AVX, the components that are moved register by register. */
+#define ASM_XINUSE_QUICK 0x6
+#define ASM_XINUSE_AVX 0x4
 
 #ifdef __ASSEMBLER__
 /* clang-format off */

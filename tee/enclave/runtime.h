@@ -42,6 +42,8 @@ void enclave_redirect_interrupt(void);
 void enclave_redirect_panic(void);
 extern const char enclave_return[], enclave_return_end[];
 extern const uint8_t xstate_initial[];
+/* Learns how OCALLs can keep the program's vector state; once, after clock_init. */
+void xstate_init(void);
 MUST_CHECK size_t raw_copy_words(void *dst, const void *src, size_t count); /* words not done */
 MUST_CHECK int uptr_store_byte(void *dst, uint8_t byte);
 MUST_CHECK bool tsc_read(uint64_t *ret);

@@ -104,6 +104,7 @@ void enclave_start(uint64_t start_addr)
     digest_init();
     thread_slots_init(start.thread_slots);
     clock_init(start.tsc_hz, config->pool_pages == 0 && !(start.flags & START_NO_EDMM));
+    xstate_init();
     load_descriptor(start.descriptor);
     commit_init(g_descriptor.memory_size / PAGE_SIZE);
     *info = (struct start_info){

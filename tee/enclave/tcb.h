@@ -27,6 +27,9 @@
 #define TCB_EXC_HOST_RBP 0x78
 #define TCB_EXC_HOST_RET 0x80
 #define TCB_PHASE 0x88
+#define TCB_MXCSR 0xb0
+#define TCB_VECTOR_KIND 0xb4
+#define TCB_VECTORS 0x200
 #define TCB_XSTATE 0x400
 
 /* tcb->flags: an interrupt came while the library OS ran; looked at before going back to the program. */
@@ -37,6 +40,11 @@
 #define TCB_PHASE_INSIDE 1 /* none */
 #define TCB_PHASE_OCALL 2  /* ENTER_OCALL_RETURN */
 #define TCB_PHASE_DEAD 3   /* none, for good */
+
+/* tcb->vector_kind: where the program's vector state is during an OCALL. */
+#define TCB_VECTOR_WHOLE 0 /* xstate */
+#define TCB_VECTOR_XMM 1   /* vectors and mxcsr; the rest is initial */
+#define TCB_VECTOR_YMM 2   /* the same with the upper halves */
 
 #define REGS_SIZE 0xa8
 #define REGS_R15 0x00
@@ -97,8 +105,11 @@ struct tcb {
     uint64_t fault_address;
     uint64_t panic_rip; /* fault in the library OS: where, with rsp for the trace */
     uint64_t panic_rsp;
-    uint8_t reserved[0x400 - 0xb0];
-    uint8_t xstate[2752]; /* the program's vector state during an OCALL, XSAVE format */
+    uint32_t mxcsr;
+    uint32_t vector_kind; /* TCB_VECTOR_* */
+    uint8_t reserved[0x200 - 0xb8];
+    uint8_t vectors[16 * 32]; /* YMM0 to YMM15, or XMM0 to XMM15 at the same places */
+    uint8_t xstate[2752];     /* the program's vector state during an OCALL, XSAVE format */
     uint8_t reserved2[0x1000 - 0x400 - 2752];
 } ALIGNED(64);
 _Static_assert(sizeof(struct tcb) == 4096, "one page");
@@ -107,6 +118,9 @@ _Static_assert(offsetof(struct tcb, host_rsp) == TCB_HOST_RSP, "host_rsp");
 _Static_assert(offsetof(struct tcb, exc_host_rsp) == TCB_EXC_HOST_RSP, "exc_host_rsp");
 _Static_assert(offsetof(struct tcb, phase) == TCB_PHASE, "phase");
 _Static_assert(offsetof(struct tcb, xstate) == TCB_XSTATE, "xstate");
+_Static_assert(offsetof(struct tcb, mxcsr) == TCB_MXCSR, "mxcsr");
+_Static_assert(offsetof(struct tcb, vector_kind) == TCB_VECTOR_KIND, "vector_kind");
+_Static_assert(offsetof(struct tcb, vectors) == TCB_VECTORS, "vectors");
 _Static_assert(offsetof(struct tcb, canary) == TCB_CANARY, "canary");
 _Static_assert(offsetof(struct tcb, slot) == TCB_SLOT, "slot");
 

@@ -3,9 +3,13 @@
  * The vector state of the program, which stays live in the CPU while the library OS runs (SDM vol. 1,
  * chapter 13). In an enclave XCR0 is what SECS.ATTRIBUTES.XFRM allows. Trusted.
  */
+#include "tee/enclave/ocall.h"
 #include "tee/enclave/runtime.h"
 #include "tee/enclave/string.h"
 
+#define CPUID_XSTATE_LEAF 0xdu
+#define CPUID_XGETBV1 (1u << 2)
+#define XSTATE_AVX 0x4u
 #define XSTATE_AVX512 0xe0u
 #define XSTATE_KNOWN (0x7u | XSTATE_AVX512)
 #define XSAVE_HEADER_OFF 512
@@ -15,6 +19,9 @@
 #define XSTATE_SIZE_AVX512 2688u
 
 static uint64_t g_xcr0; /* the same for all threads (SECS.XFRM), and never 0; atomic */
+
+/* The CPU tells what is in use, and the enclave has AVX: OCALLs need no XSAVE (entry.S). Set before there are other threads. */
+uint32_t xstate_quick;
 
 static uint64_t xcr0(void)
 {
@@ -27,6 +34,15 @@ static uint64_t xcr0(void)
     mask = ((uint64_t)high << 32 | low) & XSTATE_KNOWN;
     __atomic_store_n(&g_xcr0, mask, __ATOMIC_RELAXED);
     return mask;
+}
+
+void xstate_init(void)
+{
+    uint32_t regs[4];
+
+    /* The host's word: a CPU without that XGETBV faults, and the enclave ends. */
+    ocall_cpuid(CPUID_XSTATE_LEAF, 1, regs);
+    xstate_quick = (xcr0() & XSTATE_AVX) && (regs[0] & CPUID_XGETBV1);
 }
 
 size_t xstate_size(void)

@@ -122,6 +122,10 @@ void clock_init(uint64_t tsc_hz_hint, bool has_tsc)
 {
 }
 
+void xstate_init(void)
+{
+}
+
 /* Into the host's memory, or just beside it. */
 static void point(struct start_span *span)
 {

@@ -235,6 +235,75 @@ TEST(misc_x87_and_mxcsr_survive)
     CHECK_EQ(control_after, 0x27f);
 }
 
+#define EACH_VECTOR(text)                                                                          \
+    ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n\t" text "\n\t.endr\n\t"
+#define VECTOR_CLOBBERS                                                                            \
+    "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",       \
+        "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
+
+/* A sleep, for which the thread leaves the enclave, between the loading and the storing of all vector registers. */
+static long sleep_with_xmm(const struct timespec *ts, const uint8_t *in, uint8_t *out)
+{
+    long rax = SYS_nanosleep;
+
+    __asm__ volatile(EACH_VECTOR("movups 32*\\n(%[in]), %%xmm\\n") "syscall\n\t" EACH_VECTOR(
+                         "movups %%xmm\\n, 32*\\n(%[out])")
+                     : "+a"(rax)
+                     : "D"(ts), "S"(0), [in] "r"(in), [out] "r"(out)
+                     : "rcx", "r11", "memory", VECTOR_CLOBBERS);
+    return rax;
+}
+
+static long sleep_with_ymm(const struct timespec *ts, const uint8_t *in, uint8_t *out)
+{
+    long rax = SYS_nanosleep;
+
+    __asm__ volatile(EACH_VECTOR("vmovups 32*\\n(%[in]), %%ymm\\n") "syscall\n\t" EACH_VECTOR(
+                         "vmovups %%ymm\\n, 32*\\n(%[out])") "vzeroupper\n\t"
+                     : "+a"(rax)
+                     : "D"(ts), "S"(0), [in] "r"(in), [out] "r"(out)
+                     : "rcx", "r11", "memory", VECTOR_CLOBBERS);
+    return rax;
+}
+
+static void vectors_survive(bool has_x87)
+{
+    const struct timespec ts = { 0, 1000 };
+    uint8_t in[16 * 32], out[16 * 32];
+    unsigned mxcsr, changed = 0x9fc0, after;
+    double one = 0;
+
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < sizeof in; i++)
+            in[i] = (uint8_t)(i * 7 + round + 1);
+        memset(out, 0, sizeof out);
+        if (has_x87)
+            __asm__ volatile("fld1\n\tfld1\n\tfaddp" ::: "st");
+        __asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+        __asm__ volatile("ldmxcsr %0" ::"m"(changed));
+        CHECK_EQ(sleep_with_xmm(&ts, in, out), 0);
+        for (unsigned i = 0; i < 16; i++)
+            CHECK(memcmp(in + 32 * i, out + 32 * i, 16) == 0);
+        if (__builtin_cpu_supports("avx")) {
+            CHECK_EQ(sleep_with_ymm(&ts, in, out), 0);
+            CHECK(memcmp(in, out, sizeof in) == 0);
+        }
+        __asm__ volatile("stmxcsr %0" : "=m"(after));
+        __asm__ volatile("ldmxcsr %0" ::"m"(mxcsr));
+        CHECK_EQ(after, changed);
+        if (has_x87) {
+            __asm__ volatile("fstpl %0" : "=m"(one)::"st");
+            CHECK(one == 2.0);
+        }
+    }
+}
+
+TEST(misc_vectors_survive_a_sleep)
+{
+    vectors_survive(false);
+    vectors_survive(true); /* from here on x87 is in use: the other way of keeping all of it */
+}
+
 TEST(misc_cpuid_works)
 {
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
