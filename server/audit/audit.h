@@ -40,3 +40,12 @@ MUST_CHECK int audit_inclusion(struct store_tx *tx, uint64_t index, uint64_t siz
                                uint8_t (**ret)[32], unsigned *ret_count, struct err *err);
 MUST_CHECK int audit_consistency(struct store_tx *tx, uint64_t size_1, uint64_t size_2,
                                  uint8_t (**ret)[32], unsigned *ret_count, struct err *err);
+/* returns: 0; -EBADMSG the signature is not public_key's. */
+MUST_CHECK int audit_checkpoint_verify(const struct audit_checkpoint *checkpoint,
+                                       const uint8_t public_key[32]);
+/*
+ * Checks the whole log: each entry's hash and number, the tree, each checkpoint. A log that was shortened behind the last checkpoint needs an outside witness of a newer one.
+ * returns: 0 with the number of entries; -EBADMSG and what does not fit; -EIO.
+ */
+MUST_CHECK int audit_verify(struct store_tx *tx, struct keys *keys, uint64_t *ret_size,
+                            struct err *err);

@@ -54,3 +54,9 @@ MUST_CHECK int keys_mac(struct keys *keys, const char *org_id, const char *conte
 MUST_CHECK int keys_mac_verify(struct keys *keys, const char *org_id, const char *context,
                                const void *data, size_t size, const void *mac, size_t mac_size,
                                struct err *err);
+
+/* The server's Ed25519 key for the audit log's checkpoints: another one only with another store. */
+#define KEYS_SIGNATURE_SIZE 64u
+MUST_CHECK int keys_audit_sign(struct keys *keys, const void *data, size_t size,
+                               uint8_t ret[KEYS_SIGNATURE_SIZE], struct err *err);
+MUST_CHECK int keys_audit_public_key(struct keys *keys, uint8_t ret[32], struct err *err);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The schema's versions: what the store has, what this program knows, the way between. Relying party. */
+#include <errno.h>
+
+#include "server/store/backend.h"
+
+static const char g_version_table[] =
+    "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, name TEXT NOT NULL)";
+
+static int read_version(struct store_connection *connection, int64_t *ret, struct err *err)
+{
+    struct store_tx tx = { NULL, connection };
+
+    return store_get_int(&tx, "SELECT coalesce(max(version), 0) FROM schema_version", STORE_NO_ARGS,
+                         ret, err);
+}
+
+static int apply(struct store_connection *connection, const struct store_migration *m,
+                 struct err *err)
+{
+    struct store_tx tx = { NULL, connection };
+    bool is_sqlite = connection->ops == &store_sqlite_ops;
+    int rc = connection->ops->script(connection, is_sqlite ? m->sqlite : m->postgresql, err);
+
+    if (rc < 0)
+        return err_wrap(err, rc, "migration %s", m->name);
+    rc = store_exec(&tx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)",
+                    STORE_ARGS(store_int(m->version), store_text(m->name)), err);
+    return rc < 0 ? rc : 0;
+}
+
+static int migrate_in(struct store_connection *connection, struct err *err)
+{
+    int64_t version;
+    int rc = connection->ops->script(connection, g_version_table, err);
+
+    if (rc < 0)
+        return rc;
+    rc = read_version(connection, &version, err);
+    if (rc < 0)
+        return rc;
+    if (version < 0 || version > store_migration_count)
+        return err_set(err, -EPROTONOSUPPORT,
+                       "the store has schema version %lld, this program knows up to %u: start "
+                       "the newer program, or restore a backup of before",
+                       (long long)version, store_migration_count);
+    for (; version < store_migration_count && rc >= 0; version++)
+        rc = apply(connection, &store_migrations[version], err);
+    return rc;
+}
+
+int store_migrate(struct store_connection *connection, struct err *err)
+{
+    int rc = connection->ops->begin(connection, err);
+
+    if (rc < 0)
+        return rc;
+    rc = migrate_in(connection, err);
+    if (rc < 0) {
+        connection->ops->rollback(connection);
+        return rc;
+    }
+    return connection->ops->commit(connection, err);
+}
