@@ -45,11 +45,30 @@ struct api_request {
     json_t *body; /* an object, or NULL; depth and size are bounded, UTF-8 is valid; borrowed */
     const char *if_match;   /* ETag without quotes, or NULL */
     const char *request_id; /* for logs and the audit log */
-    const char *remote;     /* address, as text */
+    const char *remote;     /* address, as text; "local" over a UNIX socket */
     void *http;             /* of the HTTP part */
 };
-/* A parameter of the query, decoded, or NULL. */
+/* A parameter of the query, decoded (as params are), or NULL. */
 const char *api_query(const struct api_request *rq, const char *name);
+/* A header of the request, or NULL. name: in any case. */
+const char *api_header(const struct api_request *rq, const char *name);
+
+/*
+ * Waiting without a thread (long polls). A handler that finds nothing to tell returns what api_park returns while that is negative: it is called again, from its beginning, after
+ * api_wake(key), and when wait_ms since its first call are over. What is committed and woken between the handler's look and api_park is not missed.
+ * returns: -EINPROGRESS, for the handler to return; 0 the time is over, or the server ends: answer now.
+ */
+MUST_CHECK int api_park(struct api_request *rq, const char *key, uint32_t wait_ms);
+/* Calls all handlers that wait for key; any thread, after the commit of what they wait for. */
+void api_wake(struct server *server, const char *key);
+
+/*
+ * Recognises who sent "Authorization: Cloche-Instance CREDENTIAL" on a route that is API_FOR_INSTANCE. Sets ret->id and ret->org_id (copied by the caller at once).
+ * returns: 0; -EACCES it is not right, reason in err; another errno: 500. Registered once, before the server starts (exchange_open).
+ */
+typedef int api_instance_authenticate_fn(struct api_request *rq, const char *credential,
+                                         struct api_principal *ret, struct err *err);
+void api_instance_authenticator_set(api_instance_authenticate_fn *fn);
 
 /* ---- answer ---- */
 
