@@ -36,18 +36,17 @@ class Terminal:
     def send(self, text):
         os.write(self.master, text)
 
-    def send_until(self, key, text, times=4, wait_s=5):
-        """Presses a key, and again as a person would, until `text` is there."""
-        for _ in range(times - 1):
-            self.send(key)
-            end = time.monotonic() + wait_s
-            while text not in self.seen and select.select([self.master], [], [], max(0, end - time.monotonic()))[0]:
-                self.seen += os.read(self.master, 4096)
-            if text in self.seen:
-                break
-        else:
-            self.send(key)
-        self.until(text)
+    def until_asleep(self):
+        """Waits until no thread of the program runs or is about to: whatever it does next, something else begins.
+        Two looks find the same switches, so between them every thread slept."""
+        end, before = time.monotonic() + TIMEOUT_S, None
+        while time.monotonic() < end:
+            now = switches_asleep(self.child.pid)
+            if now is not None and now == before:
+                return
+            before = now
+            time.sleep(0.01)
+        pytest.fail('it does not sleep')
 
     def until(self, text):
         """Reads until `text` is there; gives all up to its end."""
@@ -81,6 +80,28 @@ class Terminal:
             self.child.wait()
         os.close(self.master)
         os.close(self.slave)
+
+
+def switches_asleep(pid):
+    """{thread: its switches} of a process and its descendants; None when one of them does not sleep."""
+    switches = {}
+    try:
+        for thread in os.listdir(f'/proc/{pid}/task'):
+            with open(f'/proc/{pid}/task/{thread}/status', encoding='utf-8', errors='replace') as file:
+                fields = dict(line.split(':', 1) for line in file)
+            if not fields['State'].strip().startswith('S'):
+                return None
+            switches[thread] = fields['voluntary_ctxt_switches'].strip(), fields['nonvoluntary_ctxt_switches'].strip()
+            with open(f'/proc/{pid}/task/{thread}/children', encoding='ascii') as file:
+                children = file.read().split()
+            for child in children:
+                theirs = switches_asleep(int(child))
+                if theirs is None:
+                    return None
+                switches.update(theirs)
+    except (FileNotFoundError, ProcessLookupError):
+        return None  # it ended between two looks
+    return switches
 
 
 @pytest.fixture
@@ -144,7 +165,8 @@ def test_python_prompt(debian, terminal):
     one.until(b'\n42\r\n>>> ')
     one.send(b'import time; time.sleep(60)\r')
     one.until(b'sleep(60)')
-    time.sleep(0.5)
+    one.until(b'\n')
+    one.until_asleep()
     one.send(b'\x03')
     one.until(b'KeyboardInterrupt')
     one.until(b'>>> ')
@@ -271,9 +293,14 @@ def test_input_without_terminal(debian):
     assert debian.enclave(['/bin/cat'], options=('-i',), stdin=b'piped').out == b'piped'
 
 
-def test_shell_builtins(debian, terminal):
-    """A shell at its prompt, as far as it needs no process."""
-    one = terminal(on_terminal(debian, ['/bin/bash', '--norc']))
+@pytest.mark.parametrize('world', ['native', 'enclave'])
+def test_shell_builtins(debian, terminal, world):
+    """A shell at its prompt, as far as it needs no process. bash's readline loses a SIGINT that comes after it looked
+    for signals and before pselect(), on Linux, too: it then prints all but the new prompt, which comes with the next
+    key. So the key is pressed, once, when bash sleeps."""
+    argv = ['/bin/bash', '--norc']
+    on_linux = debian.native_command(['/usr/bin/env', 'TERM=xterm', *argv])
+    one = terminal(on_linux if world == 'native' else on_terminal(debian, argv))
     one.until(b'# ')
     one.send(b'cd /usr/lib; echo "in $PWD, $TERM, $COLUMNS"\r')
     one.until(b'in /usr/lib, xterm, 101\r\n')
@@ -285,6 +312,9 @@ def test_shell_builtins(debian, terminal):
     one.until(b'# ')
     one.send(b'half a line')
     one.until(b'half a line')
-    one.send_until(b'\x03', b'# ')  # natively, too, bash now and then misses the key or shows no prompt
+    one.until_asleep()
+    one.send(b'\x03')
+    shown = one.until(b'# ')
+    assert shown.startswith(b'^C') and shown.count(b'\n') == 1, shown
     one.send(b'exit 3\r')
     assert one.end()[0] == 3

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/select.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -257,6 +258,38 @@ TEST(tty_job_keys)
     OK(tcsetpgrp(g_slave, getpgrp()));
     type("\003");
     usleep(20000);
+    CHECK_EQ(g_seen[SIGINT], 1);
+    drop_terminal();
+}
+
+/* A key between two looks of a program: its signal ends the wait that unblocks it, and flushes nothing that the program
+ * writes after it saw the key's echo. */
+TEST(tty_job_key_before_wait)
+{
+    sigset_t interrupt, none;
+    char seen[8] = "";
+    fd_set readers;
+
+    get_terminal();
+    OK(tcsetpgrp(g_slave, getpgrp()));
+    sigemptyset(&none);
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    OK(sigprocmask(SIG_BLOCK, &interrupt, NULL));
+    type("\003");
+    for (size_t size = 0; size < 2; size++)
+        CHECK_EQ(read(g_master, seen + size, 1), 1);
+    CHECK(memcmp(seen, "^C", 2) == 0);
+    CHECK_EQ(write(g_slave, "after", 5), 5);
+    CHECK_EQ(g_seen[SIGINT], 0);
+    FD_ZERO(&readers);
+    FD_SET(g_slave, &readers);
+    FAILS(pselect(g_slave + 1, &readers, NULL, NULL, NULL, &none), EINTR);
+    CHECK_EQ(g_seen[SIGINT], 1);
+    for (size_t size = 0; size < 5; size++)
+        CHECK_EQ(read(g_master, seen + size, 1), 1);
+    CHECK(memcmp(seen, "after", 5) == 0);
+    OK(sigprocmask(SIG_UNBLOCK, &interrupt, NULL));
     CHECK_EQ(g_seen[SIGINT], 1);
     drop_terminal();
 }
