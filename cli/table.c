@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tables of API objects. Relying party side. */
+#include "cli/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "client/client.h"
+
+#define CELL_SIZE 256u
+#define COLUMNS_MAX 12u
+
+const json_t *table_member(const json_t *object, const char *path)
+{
+    char name[64];
+
+    while (object && *path) {
+        size_t len = strcspn(path, "/");
+
+        if (len >= sizeof name)
+            return NULL;
+        memcpy(name, path, len);
+        name[len] = 0;
+        object = json_object_get(object, name);
+        path += len + (path[len] == '/');
+    }
+    return object;
+}
+
+const char *table_text(const json_t *value, char *ret, size_t ret_size)
+{
+    char *dumped = NULL;
+
+    if (!value || json_is_null(value))
+        snprintf(ret, ret_size, "-");
+    else if (json_is_string(value))
+        snprintf(ret, ret_size, "%s", json_string_value(value));
+    else if (json_is_boolean(value))
+        snprintf(ret, ret_size, "%s", json_is_true(value) ? "yes" : "no");
+    else if ((dumped = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT)))
+        snprintf(ret, ret_size, "%s", dumped);
+    free(dumped);
+    client_text_clean(ret);
+    return ret;
+}
+
+const char *table_age(const char *then, char *ret, size_t ret_size)
+{
+    struct tm tm = { 0 };
+    const char *end = strptime(then, "%Y-%m-%dT%H:%M:%S", &tm);
+    int64_t seconds, size;
+    bool is_to_come;
+
+    if (!end || (*end != '.' && *end != 'Z')) {
+        snprintf(ret, ret_size, "%s", then);
+        return ret;
+    }
+    seconds = (int64_t)time(NULL) - (int64_t)timegm(&tm);
+    is_to_come = seconds < 0;
+    size = llabs(seconds);
+    if (size < 120)
+        snprintf(ret, ret_size, "%s%lld s", is_to_come ? "in " : "", (long long)size);
+    else if (size < 7200)
+        snprintf(ret, ret_size, "%s%lld min", is_to_come ? "in " : "", (long long)size / 60);
+    else if (size < 172800)
+        snprintf(ret, ret_size, "%s%lld h", is_to_come ? "in " : "", (long long)size / 3600);
+    else
+        snprintf(ret, ret_size, "%s%lld days", is_to_come ? "in " : "", (long long)size / 86400);
+    return ret;
+}
+
+static void cell_text(const json_t *item, const struct table_column *column, char ret[CELL_SIZE])
+{
+    const json_t *value = table_member(item, column->path);
+    char text[CELL_SIZE];
+
+    if (column->kind == TABLE_COUNT) {
+        snprintf(ret, CELL_SIZE, "%zu", json_array_size(value));
+        return;
+    }
+    table_text(value, ret, CELL_SIZE);
+    if (column->kind == TABLE_SHORT && strlen(ret) > 12)
+        ret[12] = 0;
+    if (column->kind == TABLE_AGE && json_is_string(value)) {
+        memcpy(text, ret, CELL_SIZE);
+        table_age(text, ret, CELL_SIZE);
+    }
+}
+
+/* Characters, not bytes: continuation bytes of UTF-8 take no column. */
+static unsigned text_width(const char *text)
+{
+    unsigned width = 0;
+
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static void print_cell(const char *text, unsigned width, bool is_last, FILE *out)
+{
+    fputs(text, out);
+    if (is_last)
+        fputc('\n', out);
+    else
+        fprintf(out, "%*s", (int)(width - text_width(text) + 2), "");
+}
+
+void table_print(const json_t *items, const struct table_column *columns, unsigned count,
+                 const char *what, FILE *out)
+{
+    unsigned widths[COLUMNS_MAX];
+    char cell[CELL_SIZE];
+    const json_t *item;
+    size_t i;
+
+    count = MIN(count, COLUMNS_MAX);
+    if (json_array_size(items) == 0) {
+        fprintf(out, "no %s\n", what);
+        return;
+    }
+    for (unsigned c = 0; c < count; c++)
+        widths[c] = text_width(columns[c].title);
+    json_array_foreach ((json_t *)items, i, item)
+        for (unsigned c = 0; c < count; c++) {
+            cell_text(item, &columns[c], cell);
+            widths[c] = MAX(widths[c], text_width(cell));
+        }
+    for (unsigned c = 0; c < count; c++)
+        print_cell(columns[c].title, widths[c], c + 1 == count, out);
+    json_array_foreach ((json_t *)items, i, item)
+        for (unsigned c = 0; c < count; c++) {
+            cell_text(item, &columns[c], cell);
+            print_cell(cell, widths[c], c + 1 == count, out);
+        }
+}
+
+static void print_members(const json_t *object, unsigned indent, FILE *out)
+{
+    const char *name;
+    json_t *value;
+    int width = 12;
+
+    json_object_foreach ((json_t *)object, name, value)
+        width = MAX(width, MIN((int)strlen(name), 28));
+    json_object_foreach ((json_t *)object, name, value) {
+        char text[4096], clean[64];
+
+        snprintf(clean, sizeof clean, "%.60s", name);
+        client_text_clean(clean);
+        if (json_is_null(value))
+            continue;
+        if (json_is_object(value) && json_object_size(value) > 0 && indent < 16) {
+            fprintf(out, "%*s%s\n", (int)indent, "", clean);
+            print_members(value, indent + 2, out);
+            continue;
+        }
+        fprintf(out, "%*s%-*s  %s\n", (int)indent, "", width, clean,
+                table_text(value, text, sizeof text));
+    }
+}
+
+void table_object_print(const json_t *object, FILE *out)
+{
+    print_members(object, 0, out);
+}
+
+void table_json_print(const json_t *value, FILE *out)
+{
+    json_dumpf(value, out, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    fputc('\n', out);
+}
