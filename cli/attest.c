@@ -27,7 +27,7 @@ extern char **environ;
 #define LISTEN_ENV "CLOCHE_ATTEST_LISTEN"
 #define COPY_SIZE 16384u
 
-static const char g_usage[] =
+const char cmd_attest_usage[] =
     "usage: cloche attest serve --listen ADDR --to ADDR [--policy FILE [--collateral DIR]]\n"
     "                           [--lifetime SECONDS] [-- COMMAND [ARG...]]\n"
     "       cloche attest proxy --listen ADDR --to HOST:PORT --policy FILE [--collateral DIR]\n"
@@ -460,7 +460,7 @@ int cmd_attest(int argc, char **argv)
     int rc;
 
     if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
-        fputs(g_usage, stdout);
+        fputs(cmd_attest_usage, stdout);
         return CLI_EXIT_OK;
     }
     verb = argc >= 2 ? verb_find(argv[1]) : VERB_NONE;

@@ -8,9 +8,11 @@
 #include <jansson.h>
 
 #include "builder/seal.h"
-#include "cli/cli.h"
+#include "cli/builds.h"
+#include "cli/commands.h"
+#include "cli/push.h"
 
-static const char g_usage[] =
+const char cmd_build_usage[] =
     "usage: cloche build [-f cloche.yaml] [--sign KEY] SOURCE -o IMAGE\n"
     "\n"
     "Seals a container image: the result runs in an enclave, and proves what it is.\n"
@@ -28,16 +30,32 @@ static const char g_usage[] =
     "      --enclave FILE   another library OS than the one beside this program\n"
     "      --loader FILE    another loader\n"
     "      --agent FILE     another agent: process 1 of the enclave\n"
+    "      --push APP       then propose it as a build of the app (cloche app) at the control "
+    "plane\n"
+    "      --version TEXT   with --push: of the build; else the first characters of its digest\n"
+    "      --context NAME   with --push: another server than the current one (cloche login)\n"
     "      --json           print the result as JSON\n"
     "  -q, --quiet          no progress, no result\n";
 
 static int show_usage(void)
 {
-    fputs(g_usage, stdout);
+    fputs(cmd_build_usage, stdout);
+    putchar('\n');
+    command_help_print(&build_command, stdout);
     return CLI_EXIT_OK;
 }
 
-enum { OPTION_SIGN = 256, OPTION_TAG, OPTION_ENCLAVE, OPTION_LOADER, OPTION_AGENT, OPTION_JSON };
+enum {
+    OPTION_SIGN = 256,
+    OPTION_TAG,
+    OPTION_ENCLAVE,
+    OPTION_LOADER,
+    OPTION_AGENT,
+    OPTION_PUSH,
+    OPTION_VERSION,
+    OPTION_CONTEXT,
+    OPTION_JSON
+};
 
 static const struct option g_options[] = {
     { "output", required_argument, NULL, 'o' },
@@ -47,6 +65,9 @@ static const struct option g_options[] = {
     { "enclave", required_argument, NULL, OPTION_ENCLAVE },
     { "loader", required_argument, NULL, OPTION_LOADER },
     { "agent", required_argument, NULL, OPTION_AGENT },
+    { "push", required_argument, NULL, OPTION_PUSH },
+    { "version", required_argument, NULL, OPTION_VERSION },
+    { "context", required_argument, NULL, OPTION_CONTEXT },
     { "json", no_argument, NULL, OPTION_JSON },
     { "quiet", no_argument, NULL, 'q' },
     { "help", no_argument, NULL, 'h' },
@@ -102,7 +123,33 @@ static int programs_find(struct seal_options *o, struct err *err)
     return rc;
 }
 
-static int build(struct seal_options *o, bool quiet, bool json)
+/* What is to become of the image at the control plane. */
+struct proposal {
+    const char *app, *version, *context; /* app NULL: nothing */
+};
+
+static int propose(const struct proposal *p, const char *image, bool quiet, bool json)
+{
+    struct cli_call call = { .command = &build_command,
+                             .verb = &build_command.verbs[0],
+                             .context = p->context };
+    struct push push = { .app = p->app, .version = p->version, .image = image };
+    struct remote r;
+    json_t *build = NULL;
+    int rc = remote_open(&r, &call), status = CLI_EXIT_OK;
+
+    if (rc == 0)
+        rc = push_build(&r, &push, &build);
+    if (rc < 0)
+        status = remote_fail(&r, rc);
+    else if (!quiet || json)
+        builds_pushed_print(build, json);
+    json_decref(build);
+    remote_done(&r);
+    return status;
+}
+
+static int build(struct seal_options *o, const struct proposal *proposal, bool quiet, bool json)
 {
     struct seal_result result;
     struct err err = { 0 };
@@ -115,20 +162,23 @@ static int build(struct seal_options *o, bool quiet, bool json)
     if (result.key_made)
         fprintf(stderr, "cloche: made a signing key, %s: keep it, it is the publisher's identity\n",
                 result.key_path);
-    if (json)
+    if (json && !proposal->app)
         show_json(o, &result);
-    else if (!quiet)
+    else if (!quiet && !json)
         show_result(o, &result);
-    return CLI_EXIT_OK;
+    return proposal->app ? propose(proposal, o->output, quiet, json) : CLI_EXIT_OK;
 }
 
 int cmd_build(int argc, char **argv)
 {
     struct progress progress;
     struct seal_options o = { .progress = &progress };
+    struct proposal proposal = { 0 };
     bool quiet = false, json = false;
     int option;
 
+    if (argc > 1 && builds_is_verb(argv[1]))
+        return command_run(&build_command, argc, argv);
     while ((option = getopt_long(argc, argv, "o:f:qh", g_options, NULL)) != -1) {
         switch (option) {
         case 'o':
@@ -152,6 +202,15 @@ int cmd_build(int argc, char **argv)
         case OPTION_AGENT:
             o.agent = optarg;
             break;
+        case OPTION_PUSH:
+            proposal.app = optarg;
+            break;
+        case OPTION_VERSION:
+            proposal.version = optarg;
+            break;
+        case OPTION_CONTEXT:
+            proposal.context = optarg;
+            break;
         case OPTION_JSON:
             json = true;
             break;
@@ -172,5 +231,5 @@ int cmd_build(int argc, char **argv)
         return cli_usage("build", "the tag is empty or too long");
     o.source = argv[optind];
     progress_init(&progress, !quiet);
-    return build(&o, quiet, json);
+    return build(&o, &proposal, quiet, json);
 }

@@ -31,6 +31,11 @@ int cmd_doctor(int argc, char **argv);
 /* The world around an emulated platform. */
 int cmd_emu(int argc, char **argv);
 
+/* What --help of each prints; the manual page and the shell's completion are made from it. */
+extern const char cmd_build_usage[], cmd_inspect_usage[], cmd_run_usage[], cmd_verify_usage[],
+    cmd_collateral_usage[], cmd_policy_usage[], cmd_attest_usage[], cmd_doctor_usage[],
+    cmd_emu_usage[];
+
 /* Prints "cloche: text". returns: CLI_EXIT_REFUSED for -EBADMSG, else CLI_EXIT_FAILED. */
 int cli_fail(const struct err *err, int rc);
 /* Prints "cloche NAME: problem" and where to find help. returns: CLI_EXIT_USAGE. */

@@ -11,7 +11,7 @@
 #include "cli/collateral_fetch.h"
 #include "verifier/json_read.h"
 
-static const char g_usage[] =
+const char cmd_collateral_usage[] =
     "usage: cloche collateral fetch [--for EVIDENCE] [NAME...] [-o DIR]\n"
     "       cloche collateral refresh [NAME...]\n"
     "       cloche collateral list | show NAME | prune [--all]\n"
@@ -422,7 +422,7 @@ int cmd_collateral(int argc, char **argv)
     int rc = -EINVAL;
 
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-        printf("%s%s%s", g_usage, g_collateral_flags_help, g_exit_help);
+        printf("%s%s%s", cmd_collateral_usage, g_collateral_flags_help, g_exit_help);
         return CLI_EXIT_OK;
     }
     job = calloc(1, sizeof *job);

@@ -17,7 +17,8 @@ const unsigned command_common_option_count = ARRAY_COUNT(command_common_options)
 
 /* ---- help ---- */
 
-static void print_synopsis(const struct cli_command *command, const struct cli_verb *verb, FILE *out)
+static void print_synopsis(const struct cli_command *command, const struct cli_verb *verb,
+                           FILE *out)
 {
     fprintf(out, "cloche %s%s%s", command->name, verb->name[0] ? " " : "", verb->name);
     for (unsigned i = 0; i < verb->option_count; i++) {
@@ -133,9 +134,9 @@ static int decode(struct cli_call *call, int argc, char **argv)
             if (status != 0)
                 return status;
         } else if (!only_arguments && argv[i][0] == '-' && argv[i][1]) {
-            return strcmp(argv[i], "-h") == 0 ?
-                       -1 :
-                       command_usage(call, "there is no option %s", argv[i]);
+            return strcmp(argv[i], "-h") == 0
+                       ? -1
+                       : command_usage(call, "there is no option %s", argv[i]);
         } else if (call->argument_count == CLI_ARGUMENTS_MAX) {
             return command_usage(call, "too many arguments");
         } else {
@@ -165,9 +166,9 @@ static int print_verbs(const struct cli_command *command, const char *word)
         fprintf(stderr, "there is no \"%s\"; ", word);
     for (unsigned i = 0; i < command->verb_count; i++)
         fprintf(stderr, "%s%s",
-                i == 0                            ? "" :
-                i + 1 == command->verb_count      ? " or " :
-                                                    ", ",
+                i == 0                         ? ""
+                : i + 1 == command->verb_count ? " or "
+                                               : ", ",
                 command->verbs[i].name);
     fprintf(stderr, " is expected\n`cloche %s --help` says how it is used.\n", command->name);
     return CLI_EXIT_USAGE;
@@ -261,9 +262,10 @@ int command_seconds(const struct cli_call *call, const char *name, int64_t min, 
     if (!text)
         return 0;
     if (!parse_span(text, &value) || value < min || value > max)
-        return err_set(err, -EINVAL,
-                       "--%s %s: a time from %lld to %lld seconds is expected, as 90s, 10m, 24h, 7d",
-                       name, text, (long long)min, (long long)max);
+        return err_set(
+            err, -EINVAL,
+            "--%s %s: a time from %lld to %lld seconds is expected, as 90s, 10m, 24h, 7d", name,
+            text, (long long)min, (long long)max);
     *ret = value;
     return 0;
 }

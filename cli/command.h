@@ -30,8 +30,8 @@ struct cli_option {
 struct cli_call;
 struct cli_verb {
     const char *name;
-    const char *arguments; /* "APP [IMAGE]", for people */
-    const char *help;      /* one line */
+    const char *arguments;             /* "APP [IMAGE]", for people */
+    const char *help;                  /* one line */
     int (*run)(struct cli_call *call); /* returns the exit status */
     unsigned argument_min, argument_max;
     const struct cli_option *options;
@@ -54,7 +54,7 @@ struct cli_call {
     const struct cli_verb *verb;
     const char *arguments[CLI_ARGUMENTS_MAX];
     unsigned argument_count;
-    const char *values[CLI_ARGUMENTS_MAX];          /* of options, in order */
+    const char *values[CLI_ARGUMENTS_MAX]; /* of options, in order */
     const struct cli_option *given[CLI_ARGUMENTS_MAX];
     unsigned given_count;
     bool is_json;

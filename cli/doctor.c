@@ -197,6 +197,13 @@ static void print_json(const struct report *r, const struct sgx_backend *backend
     printf("]}\n");
 }
 
+const char cmd_doctor_usage[] = "usage: cloche doctor [--json]\n"
+                                "\n"
+                                "Looks at CPU, kernel and devices: which backend an image gets "
+                                "here and why, and how to fix what is missing.\n"
+                                "\n"
+                                "  --json         print it as JSON\n";
+
 int cmd_doctor(int argc, char **argv)
 {
     const struct sgx_backend *backend;
@@ -204,8 +211,10 @@ int cmd_doctor(int argc, char **argv)
     const char *why = "";
 
     if (argc > 2 || (argc == 2 && strcmp(argv[1], "--json") != 0)) {
-        fputs("usage: cloche doctor [--json]\n", stderr);
-        return CLI_EXIT_USAGE;
+        bool help = argc == 2 && strcmp(argv[1], "--help") == 0;
+
+        fputs(cmd_doctor_usage, help ? stdout : stderr);
+        return help ? CLI_EXIT_OK : CLI_EXIT_USAGE;
     }
     look_at_cpu(&report);
     look_at_devices(&report);

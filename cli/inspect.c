@@ -11,7 +11,7 @@
 #include "cli/image_check.h"
 #include "cli/inspect_snp.h"
 
-static const char g_usage[] =
+const char cmd_inspect_usage[] =
     "usage: cloche inspect [--json] IMAGE\n"
     "       cloche inspect [--json] --snp FIRMWARE [--vcpus N] [--vcpu MODEL] [--vmm qemu|ec2]\n"
     "                      [--features N] [--kernel FILE [--initrd FILE] [--append TEXT]]\n"
@@ -35,7 +35,7 @@ static const char g_usage[] =
 
 static int show_usage(void)
 {
-    fputs(g_usage, stdout);
+    fputs(cmd_inspect_usage, stdout);
     return CLI_EXIT_OK;
 }
 

@@ -7,11 +7,11 @@
 
 #include <jansson.h>
 
-#include "cli/cli.h"
+#include "cli/commands.h"
 #include "cli/evidence.h"
 #include "cli/policy_try.h"
 
-static const char g_usage[] =
+const char cmd_policy_usage[] =
     "usage: cloche policy check [--json] FILE...\n"
     "       cloche policy diff [--json] OLD NEW\n"
     "       cloche policy try [--against OLD] [--collateral DIR] [--at TIME] [--json] POLICY "
@@ -210,11 +210,13 @@ int cmd_policy(int argc, char **argv)
     } parts[] = { { "check", check }, { "diff", diff }, { "try", try } };
 
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-        fputs(g_usage, stdout);
+        fputs(cmd_policy_usage, stdout);
+        putchar('\n');
+        command_help_print(&policy_command, stdout);
         return CLI_EXIT_OK;
     }
     for (unsigned i = 0; argc > 1 && i < ARRAY_COUNT(parts); i++)
         if (strcmp(parts[i].name, argv[1]) == 0)
             return parts[i].run(argc - 1, argv + 1);
-    return cli_usage("policy", "check, diff or try is expected");
+    return command_run(&policy_command, argc, argv);
 }

@@ -15,7 +15,7 @@
 
 #define LOADER_NAME "cloche-loader"
 
-static const char g_usage[] =
+const char cmd_run_usage[] =
     "usage: cloche run [-it] [--explain] [--verbose] [--env NAME=VALUE]... [-v HOSTDIR:/path]... "
     "IMAGE [ARG...]\n"
     "\n"
@@ -89,7 +89,7 @@ int cmd_run(int argc, char **argv)
     out[count++] = (char *)LOADER_NAME;
     for (i = 1; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--help") == 0) {
-            fputs(g_usage, stdout);
+            fputs(cmd_run_usage, stdout);
             free(out);
             return CLI_EXIT_OK;
         }
@@ -108,7 +108,7 @@ int cmd_run(int argc, char **argv)
     else if (i < argc && argv[i][0] == '-')
         fprintf(stderr, "cloche run: %s: unknown option, or its value is missing\n", argv[i]);
     if (i >= argc || argv[i][0] == '-') {
-        fputs(g_usage, stderr);
+        fputs(cmd_run_usage, stderr);
         free(out);
         return CLI_EXIT_USAGE;
     }

@@ -122,18 +122,18 @@ void table_print(const json_t *items, const struct table_column *columns, unsign
     }
     for (unsigned c = 0; c < count; c++)
         widths[c] = text_width(columns[c].title);
-    json_array_foreach ((json_t *)items, i, item)
-        for (unsigned c = 0; c < count; c++) {
-            cell_text(item, &columns[c], cell);
-            widths[c] = MAX(widths[c], text_width(cell));
-        }
+    json_array_foreach((json_t *)items, i, item) for (unsigned c = 0; c < count; c++)
+    {
+        cell_text(item, &columns[c], cell);
+        widths[c] = MAX(widths[c], text_width(cell));
+    }
     for (unsigned c = 0; c < count; c++)
         print_cell(columns[c].title, widths[c], c + 1 == count, out);
-    json_array_foreach ((json_t *)items, i, item)
-        for (unsigned c = 0; c < count; c++) {
-            cell_text(item, &columns[c], cell);
-            print_cell(cell, widths[c], c + 1 == count, out);
-        }
+    json_array_foreach((json_t *)items, i, item) for (unsigned c = 0; c < count; c++)
+    {
+        cell_text(item, &columns[c], cell);
+        print_cell(cell, widths[c], c + 1 == count, out);
+    }
 }
 
 static void print_members(const json_t *object, unsigned indent, FILE *out)
@@ -142,9 +142,10 @@ static void print_members(const json_t *object, unsigned indent, FILE *out)
     json_t *value;
     int width = 12;
 
-    json_object_foreach ((json_t *)object, name, value)
-        width = MAX(width, MIN((int)strlen(name), 28));
-    json_object_foreach ((json_t *)object, name, value) {
+    json_object_foreach((json_t *)object, name, value) width =
+        MAX(width, MIN((int)strlen(name), 28));
+    json_object_foreach((json_t *)object, name, value)
+    {
         char text[4096], clean[64];
 
         snprintf(clean, sizeof clean, "%.60s", name);

@@ -12,7 +12,7 @@
 #include "verifier/json_read.h"
 #include "verifier/verifier.h"
 
-static const char g_usage[] =
+const char cmd_verify_usage[] =
     "usage: cloche verify [--collateral DIR] [--fetch | --cached] [--policy FILE] [--at TIME]\n"
     "                     [--report-data HEX] [--explain] [--json] EVIDENCE\n"
     "\n"
@@ -202,7 +202,7 @@ int cmd_verify(int argc, char **argv)
     int rc;
 
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-        fputs(g_usage, stdout);
+        fputs(cmd_verify_usage, stdout);
         free(result);
         return CLI_EXIT_OK;
     }

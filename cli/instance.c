@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cloche instance`: runs of builds on nodes. Relying party side. */
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/remote.h"
+
+static const struct table_column g_columns[] = {
+    { "ID", "id", TABLE_TEXT },
+    { "APP", "app_name", TABLE_TEXT },
+    { "VERSION", "version", TABLE_TEXT },
+    { "NODE", "node_name", TABLE_TEXT },
+    { "STATE", "state", TABLE_TEXT },
+    { "TCB", "tcb_status", TABLE_TEXT },
+    { "EMULATED", "emulated", TABLE_TEXT },
+    { "LEASE", "lease_until", TABLE_AGE },
+    { "SEEN", "seen", TABLE_AGE },
+};
+static const struct table_column g_history_columns[] = {
+    { "TIME", "time", TABLE_TEXT },
+    { "STATE", "state", TABLE_TEXT },
+    { "EVIDENCE", "evidence_sha256", TABLE_SHORT },
+    { "REASON", "reason", TABLE_TEXT },
+};
+static const struct cli_option g_start_options[] = {
+    { "build", "VERSION", "version or id; else the newest that is allowed", false },
+    { "node", "NODE", "else the ready one with the most room", false },
+    { "replace", NULL, "of an app that is single: the instance that there is is stopped", false },
+};
+static const struct cli_option g_list_options[] = {
+    { "app", "APP", "of this app alone", false },
+    { "node", "NODE", "on this node alone", false },
+    { "state", "STATE", "running, unreachable, stopped, refused, ...", false },
+};
+static const struct cli_option g_reason[] = {
+    { "reason", "TEXT", "for the log and for the instance's owner", false },
+};
+
+static int start(struct cli_call *call)
+{
+    json_t *body = json_pack("{s:s}", "app", call->arguments[0]);
+    int rc = body_text(body, call, "build", "build");
+
+    if (rc == 0)
+        rc = body_text(body, call, "node", "node");
+    if (rc == 0 && command_option(call, "replace"))
+        rc = json_object_set_new(body, "replace", json_true());
+    if (rc < 0) {
+        json_decref(body);
+        return command_usage(call, "an argument is no text");
+    }
+    return remote_show(call, "POST", "/v1/instances", body, NULL);
+}
+
+static int list(struct cli_call *call)
+{
+    char path[REMOTE_PATH_SIZE] = "/v1/instances";
+
+    remote_query_add(path, "app", command_option(call, "app"));
+    remote_query_add(path, "node", command_option(call, "node"));
+    remote_query_add(path, "state", command_option(call, "state"));
+    return remote_list(call, path, REMOTE_TABLE(g_columns, "instances"));
+}
+
+static int show(struct cli_call *call)
+{
+    char path[REMOTE_PATH_SIZE];
+
+    return remote_show(call, "GET", remote_path(path, "/v1/instances/{}", call->arguments[0]), NULL,
+                       NULL);
+}
+
+static int history(struct cli_call *call)
+{
+    char path[REMOTE_PATH_SIZE];
+
+    return remote_list(call, remote_path(path, "/v1/instances/{}/history", call->arguments[0]),
+                       REMOTE_TABLE(g_history_columns, "history"));
+}
+
+static int stop(struct cli_call *call)
+{
+    char path[REMOTE_PATH_SIZE];
+    json_t *body = json_object();
+
+    if (body_text(body, call, "reason", "reason") < 0) {
+        json_decref(body);
+        return command_usage(call, "the reason is no text");
+    }
+    return remote_show(call, "POST", remote_path(path, "/v1/instances/{}/stop", call->arguments[0]),
+                       body, NULL);
+}
+
+static int revoke(struct cli_call *call)
+{
+    return revoke_run(call, "instance", call->arguments[0]);
+}
+
+static const struct cli_verb g_verbs[] = {
+    { "start", "APP", "run an app on a node", start, 1, 1, CLI_OPTIONS(g_start_options) },
+    { "list", "", "instances", list, 0, 0, CLI_OPTIONS(g_list_options) },
+    { "show", "INSTANCE", "one instance: state, evidence's appraisal, lease", show, 1, 1, NULL, 0 },
+    { "history", "INSTANCE", "what it went through", history, 1, 1, NULL, 0 },
+    { "stop", "INSTANCE", "stop it: SIGTERM, grace, SIGKILL", stop, 1, 1, CLI_OPTIONS(g_reason) },
+    { "revoke", "INSTANCE", "stop it and give it no keys any more", revoke, 1, 1,
+      CLI_OPTIONS(g_reason) },
+};
+
+const struct cli_command instance_command = {
+    "instance", "instances: attested runs of apps",
+    "An instance is one run of a build on a node. It gets its certificate and secrets after its "
+    "evidence has\n"
+    "been accepted, and again with fresh evidence before its lease ends.",
+    CLI_VERBS(g_verbs)
+};
