@@ -4,6 +4,7 @@
 
 #include "server/server.h"
 #include "server/store/store.h"
+#include "verifier/verifier.h"
 
 MUST_CHECK int exchange_open(struct server *server, struct exchange **ret, struct err *err);
 void exchange_close(struct exchange *exchange); /* NULL allowed; answers those who wait */
@@ -16,3 +17,12 @@ MUST_CHECK int exchange_order(struct store_tx *tx, const char *instance_id, cons
 MUST_CHECK int exchange_reappraise(struct server *server, struct store_tx *tx,
                                    const char *instance_id, int64_t now_ms, char **ret_ear,
                                    struct err *err);
+
+/*
+ * Judges an instance's stored evidence with the collateral that the server holds, under any policy and at any time, without any effect: for dry runs of policies.
+ * returns: 0 *ret says what was found, whatever the verdict; -ENODATA there is no evidence that can be read; -EIO; -ENOMEM.
+ */
+MUST_CHECK int exchange_appraise_stored(struct server *server, struct store_tx *tx,
+                                        const char *instance_id,
+                                        const struct verifier_policy *policy, int64_t now_ms,
+                                        struct verifier_result *ret, struct err *err);

@@ -26,6 +26,8 @@ struct roster {
 /* Reads organisation and keys, and holds them against roster_sha256. returns: 0; -ENOENT; -EBADMSG; -EIO. */
 MUST_CHECK int roster_read(struct server *server, struct store_tx *tx, const char *org_id,
                            struct roster *ret, struct err *err);
+/* By id: the order of the digest. */
+void roster_sort(struct roster *roster);
 void roster_done(struct roster *roster);
 const struct roster_key *roster_find(const struct roster *roster, const char *key_id);
 /* Different users with an active key. */

@@ -82,6 +82,16 @@ static int read_key(const struct store_rows *rows, struct roster_key *key)
     return 0;
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    return strcmp(((const struct roster_key *)a)->id, ((const struct roster_key *)b)->id);
+}
+
+void roster_sort(struct roster *roster)
+{
+    qsort(roster->keys, roster->count, sizeof *roster->keys, compare_ids);
+}
+
 static int read_keys(struct store_tx *tx, const char *org_id, struct roster *roster,
                      struct err *err)
 {
@@ -99,6 +109,7 @@ static int read_keys(struct store_tx *tx, const char *org_id, struct roster *ros
             return -EBADMSG;
         roster->count++;
     }
+    roster_sort(roster); /* whatever order the database has for text */
     return rc;
 }
 

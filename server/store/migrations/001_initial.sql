@@ -20,9 +20,9 @@ CREATE TABLE tokens (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(i
     -- kind: 'session', 'api', 'node', 'join'; owner_id: user or node; hash: SHA-256 of the token's text
 CREATE TABLE approver_keys (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), user_id TEXT NOT NULL REFERENCES users(id), name TEXT NOT NULL,
     public_key BLOB NOT NULL, state TEXT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL, UNIQUE (org_id, public_key));
-    -- Ed25519, 32 bytes; state: 'proposed', 'active', 'retired' (what it signed holds), 'revoked' (nothing that it signed holds), 'dropped' (never was in the roster)
+    -- Ed25519, 32 bytes; state: 'proposed', 'active', 'retired' (what it signed holds), 'revoked' (nothing that it signed holds)
 CREATE TABLE roster_changes (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), action TEXT NOT NULL, key_id TEXT REFERENCES approver_keys(id), approvals_needed BIGINT,
-    roster_version BIGINT NOT NULL, state TEXT NOT NULL, created_by TEXT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL);
+    roster_version BIGINT NOT NULL, statement TEXT NOT NULL, state TEXT NOT NULL, created_by TEXT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL);
     -- action: 'add-key', 'retire-key', 'revoke-key', 'set-needed'; roster_version: the one that it changes; state: 'open', 'done', 'stale'
 
 -- ---- apps and builds ----
