@@ -80,7 +80,11 @@ CREATE INDEX secret_bindings_by_app ON secret_bindings (app_id);
 
 -- ---- certificate authority ----
 CREATE TABLE authorities (id TEXT PRIMARY KEY, org_id TEXT NOT NULL DEFAULT '', kind TEXT NOT NULL, state TEXT NOT NULL, certificate BLOB NOT NULL, key_sealed BLOB, created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL);
-    -- kind: 'root', 'intermediate'; state: 'next', 'current', 'old'; org_id '': the server's
+    -- kind: 'root', 'intermediate', 'exchange', 'cross', 'request'; state: 'next', 'current', 'old'; org_id '': the server's; certificate: PEM; key_sealed: also over the rest of the row
+CREATE TABLE certificates (serial TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), instance_id TEXT NOT NULL REFERENCES instances(id), authority_id TEXT NOT NULL,
+    until_ms BIGINT NOT NULL, revoked_ms BIGINT); -- of instances, while they live
+CREATE INDEX certificates_by_instance ON certificates (instance_id);
+CREATE INDEX certificates_by_end ON certificates (until_ms);
 
 -- ---- rollouts ----
 CREATE TABLE rollouts (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), app_id TEXT NOT NULL REFERENCES apps(id), build_id TEXT NOT NULL REFERENCES builds(id), old_build_id TEXT NOT NULL REFERENCES builds(id),
