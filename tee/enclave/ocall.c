@@ -95,6 +95,25 @@ static void signals_note(uint64_t signals)
     tcb->flags |= TCB_FLAG_INTERRUPTED;
 }
 
+uint32_t ocall_news(void)
+{
+    return tcb_self()->news;
+}
+
+/* The host took what it was given, and says nothing else. */
+static bool is_silent(uint32_t number, int64_t result)
+{
+    switch (number) {
+    case OCALL_sendto:
+    case OCALL_send_image:
+    case OCALL_unpark:
+    case OCALL_kick:
+        return result >= 0;
+    default:
+        return false;
+    }
+}
+
 void ocall_run(uint32_t number, const uint64_t args[6], uint64_t asked, struct ocall_answer *ret)
 {
     struct {
@@ -121,6 +140,8 @@ void ocall_run(uint32_t number, const uint64_t args[6], uint64_t asked, struct o
         enclave_panic("the OCALL frame is gone");
     ret->result = answer_decode(&g_rows[number], answer.result, asked);
     memcpy(ret->out, answer.out, sizeof ret->out);
+    if (!is_silent(number, ret->result) || answer.signals)
+        tcb_self()->news++;
     signals_note(answer.signals);
 }
 

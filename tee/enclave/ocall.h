@@ -107,6 +107,12 @@ int64_t ocall_quote(const struct evidence_quote_request *request, void *dst);
 int64_t ocall_quote_collateral(const void *quote, size_t quote_size, uint64_t off, void *dst,
                                size_t size, uint32_t *ret_total);
 
+/*
+ * How many answers the calling thread got that may tell something of what happens outside (modulo 2^32); not counted are those of calls
+ * that only give something out (a send that the host took, a wake).
+ */
+uint32_t ocall_news(void);
+
 /* ---- rest ---- */
 
 int ocall_host_file(const char *name, void *dst,

@@ -107,7 +107,9 @@ struct tcb {
     uint64_t panic_rsp;
     uint32_t mxcsr;
     uint32_t vector_kind; /* TCB_VECTOR_* */
-    uint8_t reserved[0x200 - 0xb8];
+    uint32_t news;        /* ocall_news */
+    uint32_t padding;
+    uint8_t reserved[0x200 - 0xc0];
     uint8_t vectors[16 * 32]; /* YMM0 to YMM15, or XMM0 to XMM15 at the same places */
     uint8_t xstate[2752];     /* the program's vector state during an OCALL, XSAVE format */
     uint8_t reserved2[0x1000 - 0x400 - 2752];

@@ -59,6 +59,8 @@ struct inet_sock {
     struct inet_sock *pending, *pending_last, *pending_next;
     unsigned pending_count, backlog;
     uint32_t accepts; /* counts, so that neither side starves */
+    uint64_t
+        drained; /* TCP over the host: nothing was left, as far as is known then; 0; atomic; inet_host.c */
     struct inet_option *options;
     unsigned option_count;
     /* Table of who can be reached inside; under its lock. */

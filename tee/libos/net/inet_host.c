@@ -6,12 +6,14 @@
 #include <asm/poll.h>
 #include <asm/socket.h>
 
+#include "abi/image.h"
 #include "tee/enclave/alloc.h"
 #include "tee/enclave/ocall.h"
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/net/inet.h"
 #include "tee/libos/signal/signal.h"
+#include "tee/libos/task/task.h"
 
 #define SMALL_SIZE 1024u /* copied over the stack */
 #define PIECE_SIZE 65536u
@@ -244,15 +246,17 @@ int64_t inet_host_send(struct inet_sock *s, struct sock_msg *m, const struct ine
     return n;
 }
 
-/* One receive through the buffer. returns: bytes; 0 at the end; negative errno. */
-static int64_t receive_buffered(struct inet_sock *s, struct sock_msg *m, int flags)
+/* One receive through the buffer. returns: bytes; 0 at the end; negative errno. *ret_asked: how many it asked for. */
+static int64_t receive_buffered(struct inet_sock *s, struct sock_msg *m, int flags,
+                                size_t *ret_asked)
 {
     uint8_t small[SMALL_SIZE];
     size_t space, addr_size = 0;
     uint8_t *buffer = get_buffer(m->u->left, small, &space);
-    int64_t n =
-        ocall_recvfrom(s->host_fd, buffer, MIN(m->u->left, space), flags, NULL, &addr_size, NULL);
+    size_t size = MIN(m->u->left, space);
+    int64_t n = ocall_recvfrom(s->host_fd, buffer, size, flags, NULL, &addr_size, NULL);
 
+    *ret_asked = size;
     if (n > 0 && m->flags & MSG_TRUNC)
         uio_skip(m->u, (size_t)n); /* TCP: thrown away */
     else if (n > 0)
@@ -283,17 +287,60 @@ static int64_t receive_staged(struct inet_sock *s, struct sock_msg *m, size_t si
     return n < 0 ? n : (int64_t)done + n;
 }
 
-static int64_t receive_once(struct inet_sock *s, struct sock_msg *m)
+static int64_t receive_once(struct inet_sock *s, struct sock_msg *m, size_t *ret_asked)
 {
     int flags = m->flags & (MSG_PEEK | MSG_OOB);
     size_t size = MIN(m->u->left, OCALL_STAGE_SIZE);
 
     if (m->flags & MSG_TRUNC || uio_segment_left(m->u) < size)
-        return receive_buffered(s, m, flags);
+        return receive_buffered(s, m, flags, ret_asked);
     if (size <= PREFAULT_SIZE_MAX)
         uio_prefault(m->u, size, true);
+    *ret_asked = size;
     return uio_is_present(m->u, size, true) ? receive_staged(s, m, size, flags)
-                                            : receive_buffered(s, m, flags);
+                                            : receive_buffered(s, m, flags, ret_asked);
+}
+
+/*
+ * Programs that wait for edges (Go) read until -EAGAIN, so that each message costs a second exit that brings nothing. It is spared
+ * once after a receive that got less than it asked for, when since then this thread has heard nothing from outside, and no edge of
+ * this socket has come: then an edge for what comes is still to be told (FILE_EDGES_OPEN: for an end, too). Whoever asks once more
+ * gets the host's answer.
+ */
+#define DRAINED_SLOT_SHIFT 51
+#define DRAINED_EDGES_SHIFT 32
+#define DRAINED_EDGES_MASK 0x7ffffu
+
+_Static_assert(LIBOS_SLOT_COUNT_MAX < 1u << (64 - DRAINED_SLOT_SHIFT), "slots fit, and one more");
+
+/* What the calling thread knows. Never 0. */
+static uint64_t drained_stamp(uint32_t edges, uint32_t news)
+{
+    return (uint64_t)(current()->slot + 1) << DRAINED_SLOT_SHIFT |
+           (uint64_t)(edges >> FILE_EDGES_COUNT_SHIFT & DRAINED_EDGES_MASK) << DRAINED_EDGES_SHIFT |
+           news;
+}
+
+static int64_t receive_next(struct inet_sock *s, struct sock_msg *m)
+{
+    uint64_t drained = __atomic_load_n(&s->drained, __ATOMIC_RELAXED);
+    uint32_t edges = s->base.file ? __atomic_load_n(&s->base.file->edges, __ATOMIC_ACQUIRE) : 0;
+    uint32_t news = ocall_news();
+    size_t asked;
+    int64_t n;
+
+    if (drained)
+        __atomic_store_n(&s->drained, 0, __ATOMIC_RELAXED);
+    if (m->flags & (MSG_PEEK | MSG_OOB | MSG_TRUNC))
+        return receive_once(s, m, &asked);
+    if (drained && drained == drained_stamp(edges, news) && m->flags & MSG_DONTWAIT)
+        return -EAGAIN;
+    n = receive_once(s, m, &asked);
+    if (n > 0 && (size_t)n < asked &&
+        (edges & (FILE_EDGES_OPEN | FILE_EDGES_ENDED)) == FILE_EDGES_OPEN &&
+        ocall_news() == news + 1)
+        __atomic_store_n(&s->drained, drained_stamp(edges, news + 1), __ATOMIC_RELAXED);
+    return n;
 }
 
 int64_t inet_host_receive(struct inet_sock *s, struct sock_msg *m)
@@ -303,7 +350,7 @@ int64_t inet_host_receive(struct inet_sock *s, struct sock_msg *m)
     int64_t done = 0;
 
     while (m->u->left) {
-        int64_t n = receive_once(s, m);
+        int64_t n = receive_next(s, m);
         int rc;
 
         if (n == 0)

@@ -272,6 +272,14 @@ int ocall_events_change(int set, enum ocall_event_change how, int host_fd, uint3
     return epoll_ctl(set, ops[how], host_fd, &e) < 0 ? -errno : 0;
 }
 
+/* Whatever is asked, something may have come in between. */
+uint32_t ocall_news(void)
+{
+    static uint32_t news;
+
+    return __atomic_add_fetch(&news, 1, __ATOMIC_RELAXED);
+}
+
 int ocall_events_wait(int set, struct ocall_event *ret, unsigned count, uint64_t deadline_ns,
                       enum ocall_event_wake wake)
 {

@@ -34,11 +34,20 @@ static uint64_t entry_data(const struct epoll *ep, const struct epoll_host *h)
     return (uint64_t)h->generation << 32 | (uint32_t)(h - ep->hosts);
 }
 
+/* Its edges tell the end of a stream, too, and go on doing so. */
+static bool tells_ends(const struct epoll_item *item)
+{
+    const uint32_t modes = HOST_MODES | EPOLLRDHUP;
+
+    return (item->events & modes) == (EPOLLET | EPOLLRDHUP);
+}
+
 static uint32_t entry_events(const struct epoll_host *h)
 {
     uint32_t asked = h->item->events;
+    uint32_t more = tells_ends(h->item) ? POLLPRI : 0; /* for note_edge */
 
-    return (asked & (h->events | POLLERR | POLLHUP)) | (asked & HOST_MODES);
+    return ((asked | more) & (h->events | POLLERR | POLLHUP)) | (asked & HOST_MODES);
 }
 
 static int change(const struct epoll *ep, const struct epoll_host *h, enum ocall_event_change how)
@@ -184,6 +193,19 @@ void epoll_host_end(struct epoll_item *item, bool is_closing)
 
 /* ---- answers ---- */
 
+/* Before the program hears of the event: file->edges. */
+static void note_edge(const struct epoll_item *item, uint32_t events)
+{
+    uint32_t *edges = &item->file->edges, bit = FILE_EDGES_OPEN;
+
+    if (!(item->events & EPOLLET))
+        return; /* a level is told again */
+    if (!tells_ends(item) || events & (POLLRDHUP | POLLHUP | POLLERR | POLLPRI))
+        bit = FILE_EDGES_ENDED;
+    if (!(__atomic_add_fetch(edges, 1u << FILE_EDGES_COUNT_SHIFT, __ATOMIC_SEQ_CST) & bit))
+        __atomic_fetch_or(edges, bit, __ATOMIC_SEQ_CST);
+}
+
 void epoll_host_merge(struct epoll *ep, const struct ocall_event *got, int count)
 {
     ep->host_turn++;
@@ -194,6 +216,7 @@ void epoll_host_merge(struct epoll *ep, const struct ocall_event *got, int count
         if (!h || !h->item || h->generation != got[i].data >> 32)
             continue;
         struct epoll_item *item = h->item;
+        note_edge(item, got[i].events);
         uint32_t bits = got[i].events & (h->events | POLLERR | POLLHUP) & item->events;
         if (!bits)
             continue;

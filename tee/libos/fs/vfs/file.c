@@ -40,6 +40,7 @@ int file_new(const struct file_ops *ops, uint32_t flags, void *private_data, str
     f->private_data = private_data;
     f->anon_name = NULL;
     f->epoll_watch = NULL;
+    f->edges = 0;
     f->owner = 0;
     f->has_locks = false;
     f->counts_writer = f->denies_write = false;

@@ -148,6 +148,15 @@ struct file_ops {
 };
 
 /* An open file description. */
+/*
+ * What the host's edges (EPOLLET with EPOLLRDHUP) have told of a file over a host socket. FILE_EDGES_OPEN: one of them found no end, so
+ * an end, an error or urgent data that came later is told by another. FILE_EDGES_ENDED: that is not so, or no longer, for good. The
+ * rest counts the edges, before the program hears of them.
+ */
+#define FILE_EDGES_OPEN 0x1u
+#define FILE_EDGES_ENDED 0x2u
+#define FILE_EDGES_COUNT_SHIFT 2
+
 struct file {
     const struct file_ops *ops;
     uint32_t refs;
@@ -160,6 +169,7 @@ struct file {
     const char
         *anon_name; /* "[eventfd]", "pipe:[12]": what /proc/self/fd shows; static or owned by ops */
     struct waitq *epoll_watch; /* poll/: epoll entries that watch this file */
+    uint32_t edges;            /* FILE_EDGES_*; atomic; poll/ */
     int32_t owner;             /* F_SETOWN */
     bool has_locks;            /* vfs: locks of this open file may exist */
     bool counts_writer;        /* in inode->writers */
