@@ -26,6 +26,8 @@ struct server_config {
         emulator_root; /* PEM of an emulator root that policies may name; NULL: emulated platforms are refused */
     const char
         *oidc_issuers_file; /* JSON: issuer, audience, JWKS file or URL, claims to roles; or NULL */
+    const char *
+        secret_sources_file; /* JSON: where secrets may be imported from (docs/secrets.md); or NULL */
     bool
         plain_http; /* on loopback addresses and UNIX sockets only: behind a proxy on the same host, and in tests */
     uint32_t thread_count, connections_max,

@@ -16,6 +16,10 @@ static const struct root_kind *find_kind(enum keys_source_kind kind)
     switch (kind) {
     case KEYS_PASSPHRASE_FILE:
         return &root_passphrase;
+    case KEYS_PKCS11:
+        return &root_pkcs11;
+    case KEYS_SEALED:
+        return &root_sealed;
     default:
         return NULL;
     }

@@ -26,7 +26,7 @@ struct root_kind {
     int (*get)(const char *location, const json_t *record, uint8_t ret[ROOT_KEY_SIZE],
                struct err *err);
 };
-extern const struct root_kind root_passphrase;
+extern const struct root_kind root_passphrase, root_pkcs11, root_sealed;
 
 /* Bytes in a record, as hex. returns: 0; -ENOMEM. */
 MUST_CHECK int root_record_put(json_t *record, const char *name, const void *data, size_t size);
