@@ -21,7 +21,7 @@ CASE_TIMEOUT_S = 30
 # They do not come back, so that strace does not count them.
 NO_RETURN = {'exit', 'exit_group', 'rt_sigreturn'}
 # Not served, and harmless on Linux: what a fork does cannot be compared.
-NOT_SERVED = {'fork', 'rseq'}
+NOT_SERVED = {'fork'}
 # There is no wrong use of them.
 CANNOT_FAIL = {
     'getpid', 'gettid', 'getppid', 'getuid', 'geteuid', 'getgid', 'getegid', 'getpgrp', 'umask', 'sched_yield', 'sync', 'brk', 'alarm',

@@ -12,6 +12,7 @@
 #include "tee/enclave/random.h"
 #include "tee/enclave/string.h"
 #include "tee/libos/elf/elf_private.h"
+#include "tee/libos/task/rseq.h"
 #include "tee/libos/task/task.h"
 
 #define STACK_SIZE_DEFAULT (8ul << 20)
@@ -27,6 +28,11 @@
 #define SIGNAL_FRAME_SIZE 1024u /* besides the vector state */
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
+#endif
+
+#ifndef AT_RSEQ_FEATURE_SIZE
+#define AT_RSEQ_FEATURE_SIZE 27
+#define AT_RSEQ_ALIGN 28
 #endif
 
 #define AUX_MAX 24u
@@ -65,6 +71,8 @@ static void aux_fill(struct aux_list *l, const struct stack_plan *plan, uintptr_
     aux_add(l, AT_EGID, cred->egid);
     aux_add(l, AT_SECURE, 0);
     aux_add(l, AT_RANDOM, random);
+    aux_add(l, AT_RSEQ_FEATURE_SIZE, RSEQ_FEATURE_SIZE);
+    aux_add(l, AT_RSEQ_ALIGN, RSEQ_ALIGN);
     aux_add(l, AT_HWCAP2, HWCAP2_FSGSBASE);
     aux_add(l, AT_EXECFN, exec_path);
     aux_add(l, AT_PLATFORM, platform);

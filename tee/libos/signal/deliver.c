@@ -15,6 +15,7 @@
 #include "tee/libos/task/children.h"
 #include "tee/libos/task/group.h"
 #include "tee/libos/task/posix_timer.h"
+#include "tee/libos/task/rseq.h"
 #include "tee/libos/task/task.h"
 #include "tee/libos/task/vfork.h"
 
@@ -182,8 +183,9 @@ static void run_handler(struct thread *t, struct regs *regs, int signo,
     uint64_t saved = t->sig_mask_restore ? t->sig_mask_saved : t->sig_mask;
     uint64_t mask = t->sig_mask | action->mask;
 
-    if (sigframe_push(regs, signo, info, action, saved) < 0) {
-        /* No room on the stack: as Linux, SIGSEGV, which kills when it was that signal itself. */
+    if ((t->rseq_area && rseq_abort(t, regs) < 0) ||
+        sigframe_push(regs, signo, info, action, saved) < 0) {
+        /* No room on the stack, or a bad sequence: as Linux, SIGSEGV, which kills when it was that signal itself. */
         if (signo == SIGSEGV)
             die_by(SIGSEGV);
         signal_force(SIGSEGV, SI_KERNEL, 0);
@@ -219,8 +221,12 @@ static bool deliver_all(struct thread *t, struct regs *regs, bool is_call)
     uint32_t continues;
 
     for (;;) {
-        __atomic_and_fetch(&t->attention, ~(TASK_ATTENTION_SIGNAL | TASK_ATTENTION_BARRIER),
-                           __ATOMIC_SEQ_CST);
+        uint32_t taken = __atomic_fetch_and(
+            &t->attention, ~(TASK_ATTENTION_SIGNAL | TASK_ATTENTION_BARRIER | TASK_ATTENTION_RSEQ),
+            __ATOMIC_SEQ_CST);
+
+        if (UNLIKELY(taken & TASK_ATTENTION_RSEQ))
+            rseq_notice(t, regs);
         signal_host_drain();
         if (thread_must_die())
             thread_exit(t->process->exit_status);

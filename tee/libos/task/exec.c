@@ -18,6 +18,7 @@
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/futex.h"
 #include "tee/libos/task/posix_timer.h"
+#include "tee/libos/task/rseq.h"
 #include "tee/libos/task/strings.h"
 #include "tee/libos/task/vfork.h"
 
@@ -95,7 +96,7 @@ static void leave_old_program(struct thread *t)
     t->alt_stack_size = 0;
     t->alt_stack_flags = 0;
     t->restart = NULL;
-    t->rseq_area = 0;
+    rseq_forget(t);
     p->dumpable = 1;
     p->did_exec = true;
     cred_exec(p);

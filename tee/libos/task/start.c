@@ -24,6 +24,7 @@
 #include "tee/libos/syscall/report.h"
 #include "tee/libos/task/cpus.h"
 #include "tee/libos/task/start_policy.h"
+#include "tee/libos/task/rseq.h"
 #include "tee/libos/task/task.h"
 
 #define STATUS_REFUSED 3
@@ -299,6 +300,7 @@ NORETURN void libos_start(const struct start_info *start)
     syscall_report_init((start->flags & START_EXPLAIN) != 0);
     task_limits(d->threads_max ? d->threads_max : UINT32_MAX);
     cpu_set_count(start->cpu_count);
+    rseq_init(cpu_count(), d->threads_max ? d->threads_max : UINT32_MAX);
     t = make_init();
     mount_all(start, t->process);
     if (d->hostname && d->hostname[0])

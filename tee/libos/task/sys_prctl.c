@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prctl, arch_prctl, rseq and seccomp. Trusted. */
+/* prctl, arch_prctl and seccomp. Trusted. */
 #include <asm/errno.h>
 #include <asm/prctl.h>
 #include <linux/capability.h>
@@ -161,12 +161,6 @@ SYSCALL_DEFINE(prctl)
     default:
         return fixed_option((int32_t)a, b, c);
     }
-}
-
-/* Restarting a sequence takes a kernel that sees each preemption; here the host preempts, unseen. */
-SYSCALL_DEFINE(rseq)
-{
-    return -ENOSYS; /* the C library goes on without */
 }
 
 /* A kernel without filters. They would guard nothing here: system calls are function calls within the enclave. */

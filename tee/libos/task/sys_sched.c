@@ -13,6 +13,7 @@
 #include "tee/libos/mm/user.h"
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/clocks.h"
+#include "tee/libos/task/rseq.h"
 #include "tee/libos/task/sched.h"
 #include "tee/libos/task/task.h"
 
@@ -99,19 +100,22 @@ SYSCALL_DEFINE(sched_setaffinity)
         t->sched.has_cpus = true;
         memcpy(t->sched.cpus, mask, sizeof mask);
         spin_unlock(&t->lock);
+        if (t == thread_current())
+            rseq_move(t);
     }
     thread_unref(t);
     return rc;
 }
 
-/* The first CPU that the thread may use: where it really runs only the host knows. */
+/* The number of a thread that is registered for sequences (rseq.h), else the first CPU that the thread may use: where it
+ * really runs only the host knows. */
 SYSCALL_DEFINE(getcpu)
 {
     struct thread *t = thread_current();
     uint32_t cpu = 0, node = 0;
 
     spin_lock(&t->lock);
-    if (t->sched.has_cpus) {
+    if (!rseq_cpu(t, &cpu) && t->sched.has_cpus) {
         while (cpu + 1 < CPU_COUNT_MAX && !(t->sched.cpus[cpu / 64] >> (cpu % 64) & 1))
             cpu++;
     }

@@ -128,8 +128,8 @@ struct thread {
     uintptr_t clear_child_tid;
     uintptr_t robust_list;
     size_t robust_list_size;
-    uintptr_t rseq_area;
-    uint32_t rseq_size, rseq_signature;
+    uintptr_t rseq_area; /* rseq.c; 0: not registered */
+    uint32_t rseq_size, rseq_signature, rseq_cpu;
     char name[TASK_NAME_SIZE];
     uint64_t cpu_start_ns;
     restart_fn *restart; /* what restart_syscall goes on with; NULL: nothing */
@@ -165,6 +165,7 @@ struct thread {
 #define TASK_ATTENTION_SIGNAL 0x1u
 #define TASK_ATTENTION_DIE 0x2u     /* exit_group by another thread, fatal signal, execve */
 #define TASK_ATTENTION_BARRIER 0x8u /* membarrier: taking it off is the barrier */
+#define TASK_ATTENTION_RSEQ 0x10u   /* a sequence of rseq(2) is to be aborted */
 #define TASK_ATTENTION_PARENT                                                                      \
     0x4u /* the thread that waits for this vfork child was given attention */
 

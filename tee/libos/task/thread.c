@@ -5,6 +5,7 @@
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/futex.h"
 #include "tee/libos/task/process.h"
+#include "tee/libos/task/rseq.h"
 #include "tee/libos/task/task.h"
 #include "tee/libos/task/vfork.h"
 
@@ -62,6 +63,7 @@ NORETURN void thread_exit(int status)
     bool is_last;
 
     t->exiting = true;
+    rseq_forget(t);
     futex_thread_exit(t);
     mutex_lock(&p->lock);
     if (!p->exiting && t->tid == p->pid)

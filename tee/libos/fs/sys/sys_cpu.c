@@ -7,6 +7,7 @@
 #include "tee/enclave/ocall.h"
 #include "tee/enclave/string.h"
 #include "tee/libos/task/cpus.h"
+#include "tee/libos/task/rseq.h"
 
 #include <linux/errno.h>
 
@@ -19,9 +20,27 @@ static int cpu_none_show(struct text *t, const struct pseudo_key *k UNUSED)
 TEXT_SHOW(smt_control_show, "notsupported")
 TEXT_SHOW(distance_show, "10")
 
+/* Numbers that rseq may give, besides those that run. */
+static int possible_show(struct text *t, const struct pseudo_key *k UNUSED)
+{
+    text_print(t, rseq_cpu_limit() > 1 ? "0-%u\n" : "%u\n", rseq_cpu_limit() - 1);
+    return 0;
+}
+
+static int offline_show(struct text *t, const struct pseudo_key *k UNUSED)
+{
+    if (rseq_cpu_limit() == cpu_count())
+        text_print(t, "\n");
+    else if (rseq_cpu_limit() == cpu_count() + 1)
+        text_print(t, "%u\n", cpu_count());
+    else
+        text_print(t, "%u-%u\n", cpu_count(), rseq_cpu_limit() - 1);
+    return 0;
+}
+
 static int kernel_max_show(struct text *t, const struct pseudo_key *k UNUSED)
 {
-    text_print(t, "1023\n");
+    text_print(t, "4095\n");
     return 0;
 }
 
@@ -262,9 +281,9 @@ static const struct pseudo_entry g_smt[] = { VALUE("active", sys_zero_show),
 
 static const struct pseudo_entry g_cpus[] = {
     VALUE("online", sys_cpu_range_show),
-    VALUE("possible", sys_cpu_range_show),
+    VALUE("possible", possible_show),
     VALUE("present", sys_cpu_range_show),
-    VALUE("offline", cpu_none_show),
+    VALUE("offline", offline_show),
     VALUE("isolated", cpu_none_show),
     VALUE("nohz_full", cpu_none_show),
     VALUE("kernel_max", kernel_max_show),
