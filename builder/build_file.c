@@ -423,12 +423,51 @@ static int limits_key(struct reader *r, yaml_node_t *node, const char *path, voi
     return mapping_read(r, node, "limits.", keys, ARRAY_COUNT(keys), NULL);
 }
 
+static int server_urls_key(struct reader *r, yaml_node_t *node, const char *path, void *arg)
+{
+    return list_read(r, node, path, DESCRIPTOR_URLS_MAX, &r->file->server_urls);
+}
+
+static int server_ca_key_key(struct reader *r, yaml_node_t *node, const char *path, void *arg)
+{
+    return text_read(r, node, path, &r->file->server_ca_key);
+}
+
+static int server_reload_signal_key(struct reader *r, yaml_node_t *node, const char *path,
+                                    void *arg)
+{
+    return text_read(r, node, path, &r->file->server_reload_signal);
+}
+
+static int server_start_limit_key(struct reader *r, yaml_node_t *node, const char *path, void *arg)
+{
+    uint64_t value = 0;
+    int rc = number_read(r, node, path, false, &value);
+
+    if (rc == 0 && (value < 1 || value > DESCRIPTOR_START_LIMIT_MAX))
+        return fail(r, node, path, "1 to 86400 seconds is expected");
+    if (rc == 0)
+        r->file->server_start_limit_s = (uint32_t)value;
+    return rc;
+}
+
+static int server_key(struct reader *r, yaml_node_t *node, const char *path, void *arg)
+{
+    static const struct key keys[] = { { "urls", server_urls_key },
+                                       { "ca_key_sha256", server_ca_key_key },
+                                       { "reload_signal", server_reload_signal_key },
+                                       { "start_limit_s", server_start_limit_key } };
+
+    r->file->has_server = true;
+    return mapping_read(r, node, "server.", keys, ARRAY_COUNT(keys), NULL);
+}
+
 static const struct key g_keys[] = {
     { "name", name_key },         { "entrypoint", entrypoint_key },   { "args", args_key },
     { "env", env_key },           { "workdir", workdir_key },         { "user", user_key },
     { "hostname", hostname_key }, { "stop_signal", stop_signal_key }, { "mounts", mounts_key },
     { "limits", limits_key },     { "host_files", host_files_key },   { "debug", debug_key },
-    { "isv_svn", isv_svn_key },   { "isv_prod_id", isv_prod_id_key },
+    { "isv_svn", isv_svn_key },   { "isv_prod_id", isv_prod_id_key }, { "server", server_key },
 };
 
 /* ---- Interface ---- */

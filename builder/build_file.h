@@ -31,6 +31,11 @@ struct build_file {
     const char *user;
     const char *hostname;
     const char *stop_signal;
+    bool has_server;
+    struct build_file_list server_urls;
+    const char *server_ca_key; /* hexadecimal */
+    const char *server_reload_signal;
+    uint32_t server_start_limit_s; /* 0: the default */
     const struct descriptor_mount *mounts;
     size_t mounts_count;
     uint64_t memory_size;

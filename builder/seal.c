@@ -242,6 +242,26 @@ static int finish(struct seal *s, const struct seal_options *o, struct seal_resu
     return rc;
 }
 
+/* Options go before the build file. */
+static int server_choose(struct seal *s, const struct seal_options *o, struct err *err)
+{
+    struct build_file *f = &s->file;
+
+    if (o->server_url_count > DESCRIPTOR_URLS_MAX)
+        return err_set(err, -E2BIG, "more than %u servers", DESCRIPTOR_URLS_MAX);
+    if (o->server_url_count > 0) {
+        f->server_urls.items = arena_alloc(&s->arena, o->server_url_count * sizeof(const char *));
+        if (!f->server_urls.items)
+            return -ENOMEM;
+        memcpy(f->server_urls.items, o->server_urls, o->server_url_count * sizeof(const char *));
+        f->server_urls.count = o->server_url_count;
+    }
+    if (o->server_ca)
+        f->server_ca_key = o->server_ca;
+    f->has_server = f->has_server || o->server_url_count > 0 || o->server_ca;
+    return 0;
+}
+
 static int inputs_load(struct seal *s, const struct seal_options *o, struct seal_result *r,
                        struct err *err)
 {
@@ -250,10 +270,13 @@ static int inputs_load(struct seal *s, const struct seal_options *o, struct seal
 
     if (rc == 0)
         rc = program_load(o->loader, &s->loader, &s->loader_size, err);
-    if (rc == 0)
-        rc = program_load(o->agent, &s->agent, &s->agent_size, err);
     if (rc == 0 && o->build_file)
         rc = build_file_read(o->build_file, &s->arena, &s->file, err);
+    if (rc == 0)
+        rc = server_choose(s, o, err);
+    if (rc == 0)
+        rc = program_load(s->file.has_server && o->server_agent ? o->server_agent : o->agent,
+                          &s->agent, &s->agent_size, err);
     if (rc == 0)
         rc = sigstruct_key_load(o->sign_key, &s->key, &r->key_made, &key_path, err);
     snprintf(r->key_path, sizeof r->key_path, "%s", key_path);

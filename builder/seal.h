@@ -6,14 +6,19 @@
 #include "lib/err.h"
 
 struct seal_options {
-    const char *source;     /* what source_open takes */
-    const char *output;     /* folder, or a path that ends in ".tar" */
-    const char *build_file; /* cloche.yaml, or NULL */
-    const char *sign_key;   /* PEM, or NULL: the user's own, made on first use */
-    const char *enclave;    /* file of the library OS */
-    const char *loader;     /* file of the loader */
-    const char *agent;      /* file of the agent, process 1 (abi/agent.h) */
-    const char *tag;        /* of the OCI image, or NULL: NAME-sealed:latest */
+    const char *source;             /* what source_open takes */
+    const char *output;             /* folder, or a path that ends in ".tar" */
+    const char *build_file;         /* cloche.yaml, or NULL */
+    const char *sign_key;           /* PEM, or NULL: the user's own, made on first use */
+    const char *enclave;            /* file of the library OS */
+    const char *loader;             /* file of the loader */
+    const char *agent;              /* file of the agent, process 1 (abi/agent.h) */
+    const char *server_agent;       /* the one for images with a server; NULL: agent */
+    const char *const *server_urls; /* instead of the build file's; none: it decides */
+    unsigned server_url_count;
+    const char *
+        server_ca; /* SHA-256 of the CA root's key, hexadecimal; instead of the build file's, or NULL */
+    const char *tag; /* of the OCI image, or NULL: NAME-sealed:latest */
     struct progress *progress;
 };
 

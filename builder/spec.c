@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "abi/agent.h"
 #include "abi/image.h"
 #include "builder/account.h"
 
@@ -157,7 +158,8 @@ static const struct {
 };
 
 /* "SIGTERM", "TERM", "15", "SIGRTMIN+3". */
-static int signal_make(struct source *s, const char *text, const char **ret, struct err *err)
+static int signal_make(struct source *s, const char *member, const char *text, const char **ret,
+                       struct err *err)
 {
     char *end;
     long number = strtol(text, &end, 10);
@@ -175,7 +177,7 @@ static int signal_make(struct source *s, const char *text, const char **ret, str
             *ret = g_signals[i].name;
             return 0;
         }
-    return err_set(err, -EINVAL, "stop_signal: there is no signal \"%s\"", text);
+    return err_set(err, -EINVAL, "%s: there is no signal \"%s\"", member, text);
 }
 
 /* Absolute, without ".", ".." and empty names. */
@@ -238,6 +240,57 @@ static int folders_make(struct source *s, const struct descriptor *d, struct err
     return rc;
 }
 
+/* 64 digits, with or without "sha256:" before them. */
+static int pin_read(const char *text, uint8_t ret[32])
+{
+    static const char prefix[] = "sha256:", digits[] = "0123456789abcdef";
+
+    if (strncmp(text, prefix, sizeof prefix - 1) == 0)
+        text += sizeof prefix - 1;
+    if (strlen(text) != 64)
+        return -EINVAL;
+    for (size_t i = 0; i < 32; i++) {
+        const char *high = strchr(digits, text[2 * i]), *low = strchr(digits, text[2 * i + 1]);
+
+        if (!high || !low)
+            return -EINVAL;
+        ret[i] = (uint8_t)((high - digits) << 4 | (low - digits));
+    }
+    return 0;
+}
+
+static int server_make(struct source *s, const struct build_file *f, struct descriptor *d,
+                       struct err *err)
+{
+    struct descriptor_server *server = arena_alloc(&s->tree.arena, sizeof *server);
+    struct env_list list = { (struct descriptor_env *)d->env, d->env_count };
+    int rc = server ? 0 : -ENOMEM;
+
+    if (rc < 0)
+        return rc;
+    *server = (struct descriptor_server){
+        .reload_signal = "",
+        .start_limit_s =
+            f->server_start_limit_s ? f->server_start_limit_s : SPEC_START_LIMIT_DEFAULT_S,
+        .urls = f->server_urls.items,
+        .urls_count = (uint32_t)f->server_urls.count,
+    };
+    if (!f->server_ca_key)
+        return err_set(err, -EINVAL,
+                       "server.ca_key_sha256: is missing; the server's administrator knows it");
+    if (pin_read(f->server_ca_key, server->ca_key_sha256) < 0)
+        return err_set(err, -EINVAL,
+                       "server.ca_key_sha256: 64 hexadecimal digits in lower case are expected");
+    if (f->server_reload_signal)
+        rc = signal_make(s, "server.reload_signal", f->server_reload_signal, &server->reload_signal,
+                         err);
+    if (rc == 0) /* the host says which of the server's instances this is */
+        rc = env_set(&list, AGENT_INSTANCE_ENV, NULL, true, err);
+    d->env_count = list.count;
+    d->server = server;
+    return rc;
+}
+
 static const char *choose(const char *from_file, const char *from_image, const char *otherwise)
 {
     if (from_file)
@@ -268,7 +321,8 @@ int spec_make(struct source *s, const struct build_file *f, struct descriptor *r
     d.groups = account.groups;
     d.groups_count = account.groups_count;
     d.workdir = path_normalize(&s->tree.arena, choose(f->workdir, s->config.workdir, "/"));
-    rc = d.workdir ? signal_make(s, choose(f->stop_signal, s->config.stop_signal, "SIGTERM"),
+    rc = d.workdir ? signal_make(s, "stop_signal",
+                                 choose(f->stop_signal, s->config.stop_signal, "SIGTERM"),
                                  &d.stop_signal, err)
                    : -ENOMEM;
     if (rc == 0)
@@ -277,6 +331,8 @@ int spec_make(struct source *s, const struct build_file *f, struct descriptor *r
         rc = env_make(s, f, account.home, &d, err);
     if (rc == 0)
         rc = mounts_make(s, f, &d, err);
+    if (rc == 0 && f->has_server)
+        rc = server_make(s, f, &d, err);
     if (rc == 0)
         rc = program_check(s, &d, err);
     if (rc == 0)

@@ -11,6 +11,7 @@
 #define SPEC_MEMORY_DEFAULT (2ull << 30) /* bytes */
 #define SPEC_THREADS_DEFAULT 256u
 #define SPEC_HOSTNAME_DEFAULT "cloche"
+#define SPEC_START_LIMIT_DEFAULT_S 120u
 
 /*
  * Everything but rootfs_size and the verity members. Strings live in the source's arena or the file's.

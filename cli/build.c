@@ -11,6 +11,7 @@
 #include "cli/builds.h"
 #include "cli/commands.h"
 #include "cli/push.h"
+#include "lib/descriptor.h"
 
 const char cmd_build_usage[] =
     "usage: cloche build [-f cloche.yaml] [--sign KEY] SOURCE -o IMAGE\n"
@@ -29,6 +30,9 @@ const char cmd_build_usage[] =
     "      --tag NAME       name of the image for `docker load` (NAME-sealed:latest)\n"
     "      --enclave FILE   another library OS than the one beside this program\n"
     "      --loader FILE    another loader\n"
+    "      --server URL     https://host:port of the control plane that gives this image its\n"
+    "                       certificate and secrets; up to 8 times\n"
+    "      --server-ca PIN  SHA-256 of its CA root's key, 64 hexadecimal digits\n"
     "      --agent FILE     another agent: process 1 of the enclave\n"
     "      --push APP       then propose it as a build of the app (cloche app) at the control "
     "plane\n"
@@ -54,7 +58,9 @@ enum {
     OPTION_PUSH,
     OPTION_VERSION,
     OPTION_CONTEXT,
-    OPTION_JSON
+    OPTION_JSON,
+    OPTION_SERVER,
+    OPTION_SERVER_CA
 };
 
 static const struct option g_options[] = {
@@ -69,6 +75,8 @@ static const struct option g_options[] = {
     { "version", required_argument, NULL, OPTION_VERSION },
     { "context", required_argument, NULL, OPTION_CONTEXT },
     { "json", no_argument, NULL, OPTION_JSON },
+    { "server", required_argument, NULL, OPTION_SERVER },
+    { "server-ca", required_argument, NULL, OPTION_SERVER_CA },
     { "quiet", no_argument, NULL, 'q' },
     { "help", no_argument, NULL, 'h' },
     { 0 },
@@ -105,7 +113,7 @@ static void show_result(const struct seal_options *o, const struct seal_result *
 /* Those beside this program, unless others were named. */
 static int programs_find(struct seal_options *o, struct err *err)
 {
-    static char enclave[4096], loader[4096], agent[4096];
+    static char enclave[4096], loader[4096], agent[4096], server_agent[4096];
     int rc = 0;
 
     if (!o->enclave) {
@@ -119,6 +127,9 @@ static int programs_find(struct seal_options *o, struct err *err)
     if (rc == 0 && !o->agent) {
         rc = cli_program_path("cloche-agent", agent, sizeof agent, err);
         o->agent = agent;
+        if (rc == 0)
+            rc = cli_program_path("cloche-agent-server", server_agent, sizeof server_agent, err);
+        o->server_agent = server_agent;
     }
     return rc;
 }
@@ -174,7 +185,9 @@ int cmd_build(int argc, char **argv)
     struct progress progress;
     struct seal_options o = { .progress = &progress };
     struct proposal proposal = { 0 };
-    bool quiet = false, json = false;
+    @ @ const char *urls[DESCRIPTOR_URLS_MAX];
+    struct seal_options o = { .progress = &progress, .server_urls = urls };
+    @ @ bool quiet = false, json = false;
     int option;
 
     if (argc > 1 && builds_is_verb(argv[1]))
@@ -210,7 +223,14 @@ int cmd_build(int argc, char **argv)
             break;
         case OPTION_CONTEXT:
             proposal.context = optarg;
+            @ @ case OPTION_SERVER
+                : if (o.server_url_count ==
+                      DESCRIPTOR_URLS_MAX) return cli_usage("build", "more than 8 servers");
+            urls[o.server_url_count++] = optarg;
             break;
+        case OPTION_SERVER_CA:
+            o.server_ca = optarg;
+            @ @ break;
         case OPTION_JSON:
             json = true;
             break;

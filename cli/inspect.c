@@ -129,6 +129,21 @@ static void show_host(const struct descriptor *d)
         printf("  nothing\n");
 }
 
+static void show_server(const struct descriptor_server *s)
+{
+    char text[65];
+
+    if (!s)
+        return;
+    printf("asks for certificate and secrets\n");
+    for (uint32_t i = 0; i < s->urls_count; i++)
+        printf("  server     %s\n", s->urls[i]);
+    printf("  CA key     sha256 %s\n", hex(s->ca_key_sha256, 32, text));
+    printf("  waits      %u s for an answer\n", s->start_limit_s);
+    if (s->reload_signal[0])
+        printf("  tells      the program with %s of new ones\n", s->reload_signal);
+}
+
 static void show_text(const char *path, const struct image_check *c)
 {
     const struct descriptor *d = &c->descriptor;
@@ -147,6 +162,7 @@ static void show_text(const char *path, const struct image_check *c)
     if (d->debug)
         printf("DEBUG        the host can read this enclave's memory: never for production\n");
     show_program(d);
+    show_server(d->server);
     show_host(d);
     printf("checked      %s, descriptor, measurement, signature, %llu blocks\n",
            c->bundle.blob_count ? "digests of all blobs" : "files (unpacked: no blobs)",
@@ -177,6 +193,21 @@ static json_t *mounts_json(const struct descriptor *d, enum descriptor_mount_kin
     return list;
 }
 
+static json_t *server_json(const struct descriptor_server *s)
+{
+    json_t *urls = json_array();
+    char text[65];
+
+    for (uint32_t i = 0; s && i < s->urls_count; i++)
+        json_array_append_new(urls, json_string(s->urls[i]));
+    if (s)
+        return json_pack("{s:o,s:s,s:s,s:I}", "urls", urls, "ca_key_sha256",
+                         hex(s->ca_key_sha256, 32, text), "reload_signal", s->reload_signal,
+                         "start_limit_s", (json_int_t)s->start_limit_s);
+    json_decref(urls);
+    return json_null();
+}
+
 static void show_json(const char *path, const struct image_check *c)
 {
     const struct descriptor *d = &c->descriptor;
@@ -189,7 +220,7 @@ static void show_json(const char *path, const struct image_check *c)
         json_array_append_new(groups, json_integer(d->groups[i]));
     json_t *j = json_pack(
         "{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:I,s:I,s:b,s:o,s:s,s:{s:I,s:I,s:o},s:o,s:o,s:s,"
-        "s:{s:I,s:I,s:I},s:{s:b,s:I,s:o,s:b,s:o}}",
+        "s:{s:I,s:I,s:I},s:{s:b,s:I,s:o,s:b,s:o},s:o}",
         "image", path, "name", d->name, "app_digest", hex(c->app_digest, 48, app), "mrenclave",
         hex(c->mrenclave, 32, enclave), "mrsigner", hex(c->mrsigner, 32, signer), "isv_prod_id",
         (json_int_t)c->isv_prod_id, "isv_svn", (json_int_t)c->isv_svn, "verity_root",
@@ -200,8 +231,8 @@ static void show_json(const char *path, const struct image_check *c)
         d->hostname, "limits", "memory_size", (json_int_t)d->memory_size, "threads_max",
         (json_int_t)d->threads_max, "elrange_size", (json_int_t)d->elrange_size, "host_may_set",
         "args", d->args_from_host, "args_fixed", (json_int_t)d->args_fixed, "env",
-        env_json(d, true), "files", d->host_files, "folders",
-        mounts_json(d, DESCRIPTOR_MOUNT_HOST));
+        env_json(d, true), "files", d->host_files, "folders", mounts_json(d, DESCRIPTOR_MOUNT_HOST),
+        "server", server_json(d->server));
 
     json_dumpf(j, stdout, JSON_INDENT(2));
     putchar('\n');

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "abi/agent.h"
 #include "abi/image.h"
 #include "lib/checked.h"
 #include "lib/json_pull.h"
@@ -100,6 +101,81 @@ static const char *check_mounts(const struct descriptor *d)
     return NULL;
 }
 
+/* "" or ":" and digits. */
+static bool is_port(const char *s)
+{
+    uint32_t value = 0;
+
+    if (s[0] == '\0')
+        return true;
+    if (s[0] != ':' || s[1] < '1' || s[1] > '9')
+        return false;
+    for (s++; *s >= '0' && *s <= '9' && value <= 65535; s++)
+        value = value * 10 + (uint32_t)(*s - '0');
+    return *s == '\0' && value <= 65535;
+}
+
+bool descriptor_url_is_valid(const char *url)
+{
+    static const char scheme[] = "https://";
+    size_t len = strlen(url), start;
+    const char *s = url + sizeof scheme - 1;
+    bool is_v6;
+
+    if (len > DESCRIPTOR_URL_LEN_MAX || strncmp(url, scheme, sizeof scheme - 1) != 0)
+        return false;
+    is_v6 = *s == '[';
+    s += is_v6;
+    start = (size_t)(s - url);
+    while (is_alnum(*s) || *s == '.' || (!is_v6 && *s == '-') || (is_v6 && *s == ':'))
+        s++;
+    if ((size_t)(s - url) == start || (is_v6 && *s != ']'))
+        return false;
+    return is_port(s + is_v6);
+}
+
+/* What the agent delivers lies in these folders, which are enclave memory (abi/agent.h). */
+static bool mount_disturbs(const struct descriptor_mount *m)
+{
+    static const char *const folders[] = { AGENT_RUN_FOLDER, AGENT_SECRETS_FOLDER };
+
+    for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
+        size_t len = strlen(m->path), folder_len = strlen(folders[i]);
+        size_t common = len < folder_len ? len : folder_len;
+
+        if (strncmp(m->path, folders[i], common) != 0)
+            continue;
+        if (len >= folder_len && (m->path[folder_len] == '/' || m->path[folder_len] == '\0'))
+            return true;
+        if (len < folder_len && folders[i][len] == '/' && m->kind == DESCRIPTOR_MOUNT_HOST)
+            return true;
+    }
+    return false;
+}
+
+static const char *check_server(const struct descriptor *d)
+{
+    const struct descriptor_server *s = d->server;
+
+    if (!s)
+        return NULL;
+    if (s->urls_count < 1 || s->urls_count > DESCRIPTOR_URLS_MAX)
+        return "server.urls: 1 to 8 are expected";
+    for (uint32_t i = 0; i < s->urls_count; i++)
+        if (!descriptor_url_is_valid(s->urls[i]))
+            return "server.urls: https://host or https://host:port is expected";
+    if (s->reload_signal[0] &&
+        (!is_word(s->reload_signal, "+-", 16) || strncmp(s->reload_signal, "SIG", 3) != 0))
+        return "server.reload_signal: a name like SIGHUP is expected";
+    if (s->start_limit_s < 1 || s->start_limit_s > DESCRIPTOR_START_LIMIT_MAX)
+        return "server.start_limit_s: 1 to 86400 seconds";
+    for (uint32_t i = 0; i < d->mounts_count; i++)
+        if (mount_disturbs(&d->mounts[i]))
+            return "mounts: " AGENT_RUN_FOLDER " and " AGENT_SECRETS_FOLDER
+                   " are the agent's, where there is a server";
+    return NULL;
+}
+
 static const char *check_sizes(const struct descriptor *d)
 {
     uint64_t size = d->elrange_size;
@@ -163,6 +239,8 @@ const char *descriptor_check(const struct descriptor *d)
         error = check_env(d);
     if (!error)
         error = check_mounts(d);
+    if (!error)
+        error = check_server(d);
     return error ? error : check_texts(d);
 }
 
@@ -304,6 +382,26 @@ static void put_mount(struct writer *w, const struct descriptor_mount *m)
     put_text(w, "}");
 }
 
+static void put_server(struct writer *w, const struct descriptor_server *s)
+{
+    if (!s) {
+        put_text(w, "null");
+        return;
+    }
+    put_text(w, "{\"ca_key_sha256\":");
+    put_hex(w, s->ca_key_sha256, sizeof s->ca_key_sha256);
+    put_text(w, ",\"reload_signal\":");
+    put_string(w, s->reload_signal);
+    put_text(w, ",\"start_limit_s\":");
+    put_uint(w, s->start_limit_s);
+    put_text(w, ",\"urls\":[");
+    for (uint32_t i = 0; i < s->urls_count; i++) {
+        put_comma(w, i);
+        put_string(w, s->urls[i]);
+    }
+    put_text(w, "]}");
+}
+
 static void put_descriptor(struct writer *w, const struct descriptor *d)
 {
     put_lists_front(w, d);
@@ -322,6 +420,8 @@ static void put_descriptor(struct writer *w, const struct descriptor *d)
     put_string(w, d->name);
     put_text(w, ",\"rootfs_size\":");
     put_uint(w, d->rootfs_size);
+    put_text(w, ",\"server\":");
+    put_server(w, d->server);
     put_text(w, ",\"stop_signal\":");
     put_string(w, d->stop_signal);
     put_text(w, ",\"threads_max\":");
@@ -585,6 +685,40 @@ static void read_mounts(struct reader *r, struct descriptor *d)
     d->mounts_count = count;
 }
 
+static void read_server(struct reader *r, struct descriptor *d)
+{
+    struct descriptor_server *server;
+    const char **urls;
+
+    if (r->rc == 0 && json_pull_peek(&r->json) == JSON_PULL_NULL) {
+        r->rc = json_pull_null(&r->json);
+        return;
+    }
+    server = arena_get(r, sizeof *server, sizeof(void *));
+    r->rc = r->rc < 0 ? r->rc : json_pull_object_begin(&r->json);
+    if (r->rc < 0)
+        return;
+    EXPECT(r, "ca_key_sha256");
+    if (read_hex(r, server->ca_key_sha256, sizeof server->ca_key_sha256) !=
+        sizeof server->ca_key_sha256)
+        fail(r, "server.ca_key_sha256: 32 bytes are expected");
+    EXPECT(r, "reload_signal");
+    server->reload_signal = read_string(r);
+    EXPECT(r, "start_limit_s");
+    server->start_limit_s = (uint32_t)read_uint(r, DESCRIPTOR_START_LIMIT_MAX);
+    EXPECT(r, "urls");
+    server->urls_count = read_array(r, DESCRIPTOR_URLS_MAX, "server.urls: too many");
+    urls = arena_get(r, server->urls_count * sizeof *urls, sizeof(void *));
+    for (uint32_t i = 0; i < server->urls_count && r->rc == 0; i++) {
+        next_value(r);
+        urls[i] = read_string(r);
+    }
+    next_value(r);
+    expect_end(r);
+    server->urls = urls;
+    d->server = server;
+}
+
 static void read_members(struct reader *r, struct descriptor *d)
 {
     EXPECT(r, "args");
@@ -615,6 +749,8 @@ static void read_members(struct reader *r, struct descriptor *d)
     d->name = read_string(r);
     EXPECT(r, "rootfs_size");
     d->rootfs_size = read_uint(r, DESCRIPTOR_NUMBER_MAX);
+    EXPECT(r, "server");
+    read_server(r, d);
     EXPECT(r, "stop_signal");
     d->stop_signal = read_string(r);
     EXPECT(r, "threads_max");

@@ -16,6 +16,9 @@
 #define DESCRIPTOR_GROUPS_MAX 256u
 #define DESCRIPTOR_NUMBER_MAX (1ull << 53)  /* what every reader of JSON holds exactly */
 #define DESCRIPTOR_MEMORY_MIN (32ull << 20) /* bytes */
+#define DESCRIPTOR_URLS_MAX 8u
+#define DESCRIPTOR_URL_LEN_MAX 255u
+#define DESCRIPTOR_START_LIMIT_MAX 86400u /* seconds */
 
 enum descriptor_mount_kind {
     DESCRIPTOR_MOUNT_TMPFS,
@@ -32,6 +35,15 @@ struct descriptor_mount {
     const char *path; /* absolute, in the image */
     uint64_t size;    /* tmpfs: bytes, 0 = bounded by memory only */
     bool read_only;
+};
+
+/* Whom the agent asks for certificate and secrets before the workload starts (docs/agent.md). */
+struct descriptor_server {
+    uint8_t ca_key_sha256[32]; /* of the CA root's SubjectPublicKeyInfo */
+    const char *reload_signal; /* to the workload when what it has was replaced; "": none */
+    uint32_t start_limit_s;    /* how long an answer is waited for at the start; 1 or more */
+    uint32_t urls_count;       /* 1 to DESCRIPTOR_URLS_MAX */
+    const char *const *urls;   /* "https://host:port", no path */
 };
 
 /* Order and names of the members are those of the JSON object (snake_case), see docs/image.md. */
@@ -58,9 +70,10 @@ struct descriptor {
     uint64_t memory_size; /* bytes the enclave may commit */
     uint32_t threads_max;
     uint64_t elrange_size;
-    bool debug;              /* SECS.DEBUG; never in production */
-    bool host_files;         /* the host supplies /etc/resolv.conf, /etc/hosts, /etc/hostname */
-    const char *stop_signal; /* "SIGTERM" */
+    bool debug;      /* SECS.DEBUG; never in production */
+    bool host_files; /* the host supplies /etc/resolv.conf, /etc/hosts, /etc/hostname */
+    const struct descriptor_server *server; /* NULL: none, the image runs by itself */
+    const char *stop_signal;                /* "SIGTERM" */
 };
 
 /*
@@ -73,6 +86,9 @@ MUST_CHECK int descriptor_parse(const char *json, size_t json_size, void *arena,
 
 /* Canonical JSON into dst. returns: bytes written; -ENOSPC. descriptor_parse reads it back equal. */
 MUST_CHECK int64_t descriptor_encode(const struct descriptor *d, char *dst, size_t dst_size);
+
+/* "https://host" or "https://host:port"; host is a name, an IPv4 address, or an IPv6 address in brackets. */
+bool descriptor_url_is_valid(const char *url);
 
 /* The rules for values that parse enforces. returns: NULL, or what is wrong: "member: reason". */
 const char *descriptor_check(const struct descriptor *d);

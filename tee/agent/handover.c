@@ -53,6 +53,7 @@ int handover_parse(int argc, char *const argv[], struct handover *ret)
         parse_groups(argv[AGENT_ARG_GROUPS], &h) < 0)
         return -EINVAL;
     h.workdir = argv[AGENT_ARG_WORKDIR];
+    h.server = argv[AGENT_ARG_SERVER];
     h.args = argv + AGENT_ARG_PROGRAM;
     *ret = h;
     return 0;

@@ -11,6 +11,7 @@ struct handover {
     uint32_t group_count;
     uint32_t groups[HANDOVER_GROUPS_MAX];
     const char *workdir; /* "": stay */
+    const char *server;  /* enum agent_server_word, or "" */
     char *const *args;   /* the workload's, NULL-ended, at least one */
 };
 

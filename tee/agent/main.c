@@ -10,6 +10,7 @@
 #include "abi/agent.h"
 #include "tee/agent/handover.h"
 #include "tee/agent/say.h"
+#include "tee/agent/server/server.h"
 #include "tee/agent/signals.h"
 #include "tee/agent/workload.h"
 
@@ -38,6 +39,8 @@ int main(int argc, char *argv[])
         return AGENT_STATUS_SETUP;
     }
     signals_block(&mask);
+    if (handover.server[0])
+        _exit(server_run(&handover, &mask));
     workload = workload_start(&handover, &mask);
     if (workload < 0)
         _exit(-workload);

@@ -108,6 +108,7 @@ void enclave_start(uint64_t start_addr)
     load_descriptor(start.descriptor);
     commit_init(g_descriptor.memory_size / PAGE_SIZE);
     *info = (struct start_info){
+        .app_digest = config->app_digest,
         .descriptor = &g_descriptor,
         .rootfs = outside_span(start.rootfs),
         .verity = outside_span(start.verity),

@@ -10,6 +10,7 @@
 
 struct start_info {
     const struct descriptor *descriptor;
+    const uint8_t *app_digest; /* SHA-384 of the descriptor's text */
     struct uptr rootfs; /* untrusted mapping of the EROFS image; size = descriptor->rootfs_size */
     struct uptr verity; /* untrusted mapping of the tree */
     uint64_t verity_size;

@@ -30,6 +30,8 @@
 #define STATUS_REFUSED 3
 #define STDIO_COUNT 3
 #define HOST_FILE_SIZE_MAX (64u << 10)
+/* The digests in hexadecimal, number, two signals, spaces; the URLs. */
+#define SERVER_WORDS_SIZE (256u + DESCRIPTOR_URLS_MAX * (DESCRIPTOR_URL_LEN_MAX + 1))
 
 NORETURN static void fail(const char *what, int rc)
 {
@@ -128,6 +130,12 @@ static void mount_all(const struct start_info *start, struct process *p)
     rc = tmpfs_new(0, 01777, &s);
     mount_at(rc, s, "shm", "/dev/shm");
     mount_descriptor(start->descriptor);
+    if (start->descriptor->server) {
+        rc = tmpfs_new(AGENT_DELIVERY_SIZE_MAX, 0755, &s);
+        mount_at(rc, s, "tmpfs", AGENT_RUN_FOLDER);
+        rc = tmpfs_new(AGENT_DELIVERY_SIZE_MAX, 0755, &s);
+        mount_at(rc, s, "tmpfs", AGENT_SECRETS_FOLDER);
+    }
 }
 
 /* ---- files of the host ---- */
@@ -244,10 +252,36 @@ static int add_groups(struct string_list *l, const struct descriptor *d)
     return string_list_add(l, "", text);
 }
 
+/* enum agent_server_word. */
+static int add_server(struct string_list *l, const struct start_info *start)
+{
+    const struct descriptor *d = start->descriptor;
+    const struct descriptor_server *s = d->server;
+    CLEANUP(mem_freep)
+    char *text = mem_alloc(SERVER_WORDS_SIZE);
+    size_t size = 0;
+
+    if (!s)
+        return string_list_add(l, "", "");
+    if (!text)
+        return -ENOMEM;
+    for (unsigned i = 0; i < sizeof s->ca_key_sha256; i++)
+        size += (size_t)format(text + size, SERVER_WORDS_SIZE - size, "%02x", s->ca_key_sha256[i]);
+    size += (size_t)format(text + size, SERVER_WORDS_SIZE - size, " ");
+    for (unsigned i = 0; i < SHA384_SIZE; i++)
+        size += (size_t)format(text + size, SERVER_WORDS_SIZE - size, "%02x", start->app_digest[i]);
+    size += (size_t)format(text + size, SERVER_WORDS_SIZE - size, " %u %s %s", s->start_limit_s,
+                           d->stop_signal, s->reload_signal[0] ? s->reload_signal : "-");
+    for (uint32_t i = 0; i < s->urls_count && size < SERVER_WORDS_SIZE; i++)
+        size += (size_t)format(text + size, SERVER_WORDS_SIZE - size, " %s", s->urls[i]);
+    return size < SERVER_WORDS_SIZE ? string_list_add(l, "", text) : -E2BIG;
+}
+
 /* The agent's arguments (abi/agent.h), the workload's behind them. */
-static int agent_args(const struct descriptor *d, const struct exec_strings *workload,
+static int agent_args(const struct start_info *start, const struct exec_strings *workload,
                       struct exec_strings *ret)
 {
+    const struct descriptor *d = start->descriptor;
     struct string_list list = { 0 };
     const char *s = workload->bytes;
     int rc = string_list_add(&list, "", AGENT_PATH);
@@ -260,6 +294,8 @@ static int agent_args(const struct descriptor *d, const struct exec_strings *wor
         rc = add_groups(&list, d);
     if (rc == 0)
         rc = string_list_add(&list, "", d->workdir ? d->workdir : "");
+    if (rc == 0)
+        rc = add_server(&list, start);
     for (size_t i = 0; i < workload->count && rc == 0; i++, s += strlen(s) + 1)
         rc = string_list_add(&list, "", s);
     if (rc < 0)
@@ -280,7 +316,7 @@ NORETURN static void run_agent(const struct start_info *start)
     if (rc == -EINVAL)
         enclave_exit(AGENT_STATUS_CANNOT_RUN);
     if (rc == 0)
-        rc = path ? agent_args(start->descriptor, &workload, &args) : -ENOMEM;
+        rc = path ? agent_args(start, &workload, &args) : -ENOMEM;
     strings_done(&workload);
     if (rc == 0)
         rc = start_env(start, &env);

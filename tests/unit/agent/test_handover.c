@@ -21,10 +21,10 @@
 static int parse(const char *uid, const char *gid, const char *groups, struct handover *ret)
 {
     char *argv[] = {
-        "agent", (char *)uid, (char *)gid, (char *)groups, "/work", "prog", "arg", NULL
+        "agent", (char *)uid, (char *)gid, (char *)groups, "/work", "", "prog", "arg", NULL
     };
 
-    return handover_parse(7, argv, ret);
+    return handover_parse(8, argv, ret);
 }
 
 static void test_whole(void **state)
@@ -44,11 +44,11 @@ static void test_whole(void **state)
 
 static void test_refusals(void **state)
 {
-    char *few[] = { "agent", "0", "0", "", "", NULL };
+    char *few[] = { "agent", "0", "0", "", "", "", NULL };
     struct handover h;
 
     (void)state;
-    assert_int_equal(handover_parse(5, few, &h), -EINVAL);
+    assert_int_equal(handover_parse(6, few, &h), -EINVAL);
     assert_int_equal(handover_parse(1, few, &h), -EINVAL);
     assert_int_equal(parse("", "0", "", &h), -EINVAL);
     assert_int_equal(parse("-1", "0", "", &h), -EINVAL);

@@ -24,6 +24,16 @@ static const struct descriptor_mount g_mounts[] = {
 };
 static const uint32_t g_groups[] = { 4, 4294967295u };
 
+static const char *const g_urls[] = { "https://cloche.example:8443", "https://[::1]:1",
+                                      "https://10.0.0.1" };
+static const struct descriptor_server g_server = {
+    .ca_key_sha256 = { 7, 0xfe },
+    .reload_signal = "SIGHUP",
+    .start_limit_s = 120,
+    .urls_count = 3,
+    .urls = g_urls,
+};
+
 static struct descriptor sample(void)
 {
     return (struct descriptor){
@@ -51,6 +61,7 @@ static struct descriptor sample(void)
         .threads_max = 64,
         .elrange_size = ELRANGE_SIZE_DEFAULT,
         .host_files = true,
+        .server = &g_server,
         .stop_signal = "SIGTERM",
     };
 }
@@ -82,6 +93,10 @@ static void test_round_trip(void **state)
     assert_true(back.mounts[1].read_only);
     assert_int_equal(back.verity_salt_size, 1);
     assert_memory_equal(back.verity_root, d.verity_root, 32);
+    assert_int_equal(back.server->urls_count, 3);
+    assert_string_equal(back.server->urls[1], g_urls[1]);
+    assert_string_equal(back.server->reload_signal, "SIGHUP");
+    assert_memory_equal(back.server->ca_key_sha256, g_server.ca_key_sha256, 32);
     assert_int_equal(descriptor_encode(&back, again, sizeof again), size);
     assert_memory_equal(json, again, (size_t)size);
     assert_int_equal(descriptor_encode(&d, again, (size_t)size - 1), -ENOSPC);
@@ -192,6 +207,64 @@ static void test_rules(void **state)
     REFUSE(d->rootfs_size = IMAGE_ROOTFS_SIZE_MAX + 4096);
 }
 
+static void refuse_url(const char *url)
+{
+    const char *const urls[] = { url };
+    struct descriptor_server server = g_server;
+
+    server.urls = urls;
+    server.urls_count = 1;
+    REFUSE(d->server = &server);
+}
+
+static void test_server(void **state)
+{
+    static const char *const good[] = { "https://a", "https://a-b.c:1", "https://[fe80::1]:65535" };
+    static const char *const bad[] = { "",
+                                       "http://a",
+                                       "https://",
+                                       "https://a/",
+                                       "https://a/b",
+                                       "https://a:0",
+                                       "https://a:",
+                                       "https://a:65536",
+                                       "https://a:99999999999",
+                                       "https://u@a",
+                                       "https://a b",
+                                       "https://[::1",
+                                       "https://[]",
+                                       "https://[::1]x",
+                                       "https://a\r\n" };
+    static const struct descriptor_mount mounts[][1] = {
+        { { DESCRIPTOR_MOUNT_HOST, "/run", 0, false } },
+        { { DESCRIPTOR_MOUNT_HOST, "/run/secrets", 0, false } },
+        { { DESCRIPTOR_MOUNT_TMPFS, "/run/cloche", 0, false } },
+        { { DESCRIPTOR_MOUNT_HOST, "/run/secrets/db", 0, true } },
+    };
+    static const struct descriptor_mount beside[] = {
+        { DESCRIPTOR_MOUNT_TMPFS, "/run", 0, false }, { DESCRIPTOR_MOUNT_HOST, "/run/c", 0, false }
+    };
+    struct descriptor_server server = g_server;
+    struct descriptor changed = sample();
+
+    for (size_t i = 0; i < ARRAY_COUNT(good); i++)
+        assert_true(descriptor_url_is_valid(good[i]));
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
+        refuse_url(bad[i]);
+    for (size_t i = 0; i < ARRAY_COUNT(mounts); i++)
+        REFUSE((d->mounts = mounts[i], d->mounts_count = 1));
+    changed.mounts = beside;
+    assert_null(descriptor_check(&changed));
+    server.urls_count = 0;
+    REFUSE(d->server = &server);
+    server = g_server;
+    server.start_limit_s = 0;
+    REFUSE(d->server = &server);
+    server = g_server;
+    server.reload_signal = "HUP";
+    REFUSE(d->server = &server);
+}
+
 static void test_arena_bound(void **state)
 {
     /* The most demanding text for its size: as many empty arguments as there may be. */
@@ -213,9 +286,8 @@ static void test_arena_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_each_byte),
-        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_each_byte),
+        cmocka_unit_test(test_rules),       cmocka_unit_test(test_server),
         cmocka_unit_test(test_arena_bound),
     };
 
