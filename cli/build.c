@@ -183,11 +183,10 @@ static int build(struct seal_options *o, const struct proposal *proposal, bool q
 int cmd_build(int argc, char **argv)
 {
     struct progress progress;
-    struct seal_options o = { .progress = &progress };
-    struct proposal proposal = { 0 };
-    @ @ const char *urls[DESCRIPTOR_URLS_MAX];
+    const char *urls[DESCRIPTOR_URLS_MAX];
     struct seal_options o = { .progress = &progress, .server_urls = urls };
-    @ @ bool quiet = false, json = false;
+    struct proposal proposal = { 0 };
+    bool quiet = false, json = false;
     int option;
 
     if (argc > 1 && builds_is_verb(argv[1]))
@@ -223,14 +222,15 @@ int cmd_build(int argc, char **argv)
             break;
         case OPTION_CONTEXT:
             proposal.context = optarg;
-            @ @ case OPTION_SERVER
-                : if (o.server_url_count ==
-                      DESCRIPTOR_URLS_MAX) return cli_usage("build", "more than 8 servers");
+            break;
+        case OPTION_SERVER:
+            if (o.server_url_count == DESCRIPTOR_URLS_MAX)
+                return cli_usage("build", "more than 8 servers");
             urls[o.server_url_count++] = optarg;
             break;
         case OPTION_SERVER_CA:
             o.server_ca = optarg;
-            @ @ break;
+            break;
         case OPTION_JSON:
             json = true;
             break;
