@@ -54,7 +54,7 @@ struct store_ops {
     const char *(*column_text)(const struct store_rows *rows, unsigned column);
     const void *(*column_blob)(const struct store_rows *rows, unsigned column, size_t *ret_size);
 };
-extern const struct store_ops store_sqlite_ops;
+extern const struct store_ops store_sqlite_ops, store_postgres_ops;
 
 /* The schema's changes, in order; made from migrations/NNN_name.sql at build time (embed.py). */
 struct store_migration {

@@ -25,6 +25,8 @@ static const struct store_ops *find_ops(const char *url)
 {
     if (strncmp(url, "sqlite:", 7) == 0)
         return &store_sqlite_ops;
+    if (strncmp(url, "postgresql:", 11) == 0 || strncmp(url, "postgres:", 9) == 0)
+        return &store_postgres_ops;
     return NULL;
 }
 

@@ -58,15 +58,17 @@ const char *fixture_url(void)
         snprintf(g_url, sizeof g_url, "sqlite:%s/%u.db", fixture_folder(), count);
         return g_url;
     }
-    snprintf(g_url, sizeof g_url, "postgresql:///postgres?host=%s", server);
+    snprintf(g_url, sizeof g_url, "postgresql:///postgres?host=%s&user=root", server);
     connection = PQconnectdb(g_url);
     CHECK(PQstatus(connection) == CONNECTION_OK);
-    snprintf(sql, sizeof sql, "CREATE DATABASE test_%d_%u", (int)getpid(), count);
+    snprintf(sql, sizeof sql, "CREATE SCHEMA test_%d_%u", (int)getpid(), count);
     result = PQexec(connection, sql);
     CHECK(PQresultStatus(result) == PGRES_COMMAND_OK);
     PQclear(result);
     PQfinish(connection);
-    snprintf(g_url, sizeof g_url, "postgresql:///test_%d_%u?host=%s", (int)getpid(), count, server);
+    snprintf(g_url, sizeof g_url,
+             "postgresql:///postgres?host=%s&user=root&options=-csearch_path%%3Dtest_%d_%u", server,
+             (int)getpid(), count);
     return g_url;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A new empty store for a test: SQLite in a temporary folder, or, when CLOCHE_TEST_POSTGRESQL names a server (tests/unit/server/postgresql.py starts one), a database
+ * A new empty store for a test: SQLite in a temporary folder, or, when CLOCHE_TEST_POSTGRESQL names a server (tests/unit/server/postgresql.py starts one), a schema
  * of its own there.
  */
 #pragma once

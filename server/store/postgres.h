@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine PostgreSQL's own parts. Relying party; internal to server/store. */
+#pragma once
+
+#include <libpq-fe.h>
+
+#include "server/store/backend.h"
+
+#define POSTGRES_STATEMENTS_MAX 512u /* prepared ones kept by a connection; a power of two */
+#define POSTGRES_ARGS_MAX 32u
+
+struct postgres_statement {
+    char *key; /* kinds of the arguments, one character each, ' ', the text */
+    unsigned number;
+};
+struct postgres_connection {
+    struct store_connection base;
+    PGconn *link;
+    unsigned statement_count;
+    struct postgres_statement
+        statements[2 * POSTGRES_STATEMENTS_MAX]; /* by hash, open addressing */
+};
+
+/* Runs a statement with its arguments, prepared when there is room. *ret for PQclear. returns: 0; -EEXIST, -ENOLINK, -EROFS, -EAGAIN, -EIO. */
+MUST_CHECK int postgres_run(struct postgres_connection *c, const char *sql, struct store_args args,
+                            PGresult **ret, struct err *err);
+/* The same for this program's own text without arguments, one or several statements. */
+MUST_CHECK int postgres_command(struct postgres_connection *c, const char *sql, struct err *err);
