@@ -23,6 +23,7 @@ const struct main_entry main_entries[] = {
     { "rollout", NULL, &rollout_command, NULL, NULL },
     { "policy", cmd_policy, &policy_command,
       "appraisal policies: check, compare, try out, put in force", cmd_policy_usage },
+    { "node", NULL, &node_command, NULL, NULL },
     { "user", NULL, &user_command, NULL, NULL },
     { "token", NULL, &token_command, NULL, NULL },
     { "api", NULL, &api_command, NULL, NULL },

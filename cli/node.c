@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `cloche node`: nodes of the organisation, and this machine as one of them. Relying party side. */
+#include "cli/node.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/file.h"
+#include "cli/remote.h"
+#include "client/contexts.h"
+
+#define PATH_SIZE 4096u
+
+static const struct table_column g_columns[] = {
+    { "NAME", "name", TABLE_TEXT },
+    { "ID", "id", TABLE_TEXT },
+    { "STATE", "state", TABLE_TEXT },
+    { "TEE", "tee", TABLE_TEXT },
+    { "EMULATED", "emulated", TABLE_TEXT },
+    { "TCB", "tcb", TABLE_TEXT },
+    { "INSTANCES", "instances", TABLE_TEXT },
+    { "LOCATION", "location", TABLE_TEXT },
+    { "SEEN", "seen", TABLE_AGE },
+};
+static const struct cli_option g_token_options[] = {
+    { "name", "NAME", "the node must have", false },
+    { "lifetime", "TIME", "of the token; 1h", false },
+};
+static const struct cli_option g_join_options[] = {
+    { "token-file", "FILE", "the join token (\"-\": standard input, the default)", false },
+    { "name", "NAME", "of the node; else the token's, else the machine's", false },
+    { "ca", "FILE", "the server's CA, PEM; else the system's CAs", false },
+    { "folder", "FOLDER", "of the node's files, as of `cloche node run`", false },
+};
+static const struct cli_option g_start_options[] = {
+    { "folder", "FOLDER", "of the node's files", false },
+    { "digest", "HEX", "the build's app digest", false },
+    { "quote-socket", "PATH", "of the quoting service", false },
+    { "collateral", "FOLDER", "to staple to evidence", false },
+};
+static const struct cli_option g_reason[] = {
+    { "reason", "TEXT", "for the log", false },
+};
+
+/* ---- the server's view ---- */
+
+static int token(struct cli_call *call)
+{
+    json_t *body = json_object(), *answer = NULL;
+    struct remote r;
+    int status = CLI_EXIT_OK, rc = remote_open(&r, call);
+
+    if (rc == 0)
+        rc = body_text(body, call, "name", "name");
+    if (rc == 0)
+        rc = body_seconds(body, call, "lifetime", "lifetime_s", 60, 604800, &r.err);
+    if (rc == 0)
+        rc = remote_call(&r, "POST", "/v1/nodes/tokens", json_incref(body), &answer);
+    json_decref(body);
+    if (rc < 0) {
+        status = remote_fail(&r, rc);
+    } else if (call->is_json) {
+        table_json_print(answer, stdout);
+    } else {
+        const char *text = json_string_value(json_object_get(answer, "token"));
+
+        printf("%s\n", text ? text : "");
+        fprintf(stderr,
+                "one node can join with it, once: cloche node join URL --token-file FILE\n");
+    }
+    json_decref(answer);
+    remote_done(&r);
+    return status;
+}
+
+static int list(struct cli_call *call)
+{
+    return remote_list(call, "/v1/nodes", REMOTE_TABLE(g_columns, "nodes"));
+}
+
+static int ask(struct cli_call *call, const char *method, const char *template)
+{
+    char path[REMOTE_PATH_SIZE];
+
+    return remote_show(call, method, remote_path(path, template, call->arguments[0]), NULL, NULL);
+}
+
+static int show(struct cli_call *call)
+{
+    return ask(call, "GET", "/v1/nodes/{}");
+}
+
+static int drain(struct cli_call *call)
+{
+    return ask(call, "POST", "/v1/nodes/{}/drain");
+}
+
+static int resume(struct cli_call *call)
+{
+    return ask(call, "POST", "/v1/nodes/{}/resume");
+}
+
+static int withdraw(struct cli_call *call)
+{
+    return revoke_run(call, "node", call->arguments[0]);
+}
+
+/* ---- this machine ---- */
+
+int node_folder_make(const char *path, struct err *err)
+{
+    char part[PATH_SIZE];
+
+    if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part || path[0] != '/')
+        return err_set(err, -EINVAL, "%.100s: an absolute path is expected", path);
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+            return err_set_errno(err, -errno, "cannot make %s", part);
+        *slash = '/';
+    }
+    return mkdir(part, 0700) < 0 && errno != EEXIST
+               ? err_set_errno(err, -errno, "cannot make %s", part)
+               : 0;
+}
+
+int node_data_folder(char *ret, size_t ret_size, struct err *err)
+{
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME"),
+               *named = getenv("CLOCHE_FOLDER");
+    int len;
+
+    if (named && named[0] == '/')
+        len = snprintf(ret, ret_size, "%s", named);
+    else if (data && data[0] == '/')
+        len = snprintf(ret, ret_size, "%s/cloche", data);
+    else if (geteuid() == 0)
+        len = snprintf(ret, ret_size, "/var/lib/cloche");
+    else if (home && home[0] == '/')
+        len = snprintf(ret, ret_size, "%s/.local/share/cloche", home);
+    else
+        return err_set(err, -ENOENT, "neither HOME nor XDG_DATA_HOME names a folder");
+    return len >= (int)ret_size ? err_set_errno(err, -ENAMETOOLONG, "the data folder") : 0;
+}
+
+static int keep_config(const char *folder, const json_t *context, const json_t *answer,
+                       struct err *err)
+{
+    json_t *config = json_deep_copy(context);
+    char path[PATH_SIZE];
+    char *text;
+    int rc;
+
+    json_object_set(config, "token", json_object_get(answer, "token"));
+    json_object_set(config, "node", (json_t *)table_member(answer, "node/id"));
+    json_object_set(config, "name", (json_t *)table_member(answer, "node/name"));
+    text = json_dumps(config, JSON_INDENT(2));
+    json_decref(config);
+    if (!text)
+        return err_set_errno(err, -ENOMEM, "the node's configuration");
+    snprintf(path, sizeof path, "%s/node.json", folder);
+    rc = contexts_file_write(path, text, strlen(text), err);
+    explicit_bzero(text, strlen(text));
+    free(text);
+    return rc;
+}
+
+int node_join(const char *folder, const json_t *context, const char *token_text, const char *name,
+              struct err *err)
+{
+    char path[PATH_SIZE];
+    struct client *client;
+    struct client_answer answer;
+    json_t *body;
+    int rc = node_folder_make(folder, err);
+
+    snprintf(path, sizeof path, "%.4000s/node.json", folder);
+    if (rc == 0 && access(path, F_OK) == 0)
+        rc = err_set(err, -EEXIST, "this machine has joined already: %s", path);
+    if (rc == 0)
+        rc = client_new(context, &client, err);
+    if (rc < 0)
+        return rc;
+    body = json_pack("{s:s,s:s*}", "token", token_text, "name", name);
+    rc = body ? client_call(client, "POST", "/v1/nodes/join", body, NULL, &answer, err)
+              : err_set(err, -EINVAL, "the token or the name is no text");
+    json_decref(body);
+    if (rc == 0 && !json_is_string(json_object_get(answer.body, "token"))) {
+        rc = err_set(err, -EBADMSG, "the server gave the node no token");
+        client_answer_done(&answer);
+    } else if (rc == 0) {
+        rc = keep_config(folder, context, answer.body, err);
+        client_answer_done(&answer);
+    }
+    client_close(client);
+    return rc;
+}
+
+static int add_ca(json_t *context, const char *path, struct err *err)
+{
+    struct file_bytes file;
+    int rc;
+
+    if (!path)
+        return 0;
+    rc = file_bytes_read(path, 1 << 20, &file, err);
+    if (rc < 0)
+        return rc;
+    if (json_object_set_new(context, "ca", json_stringn((char *)file.data, file.size)) < 0)
+        rc = err_set(err, -EBADMSG, "%s is no PEM", path);
+    file_bytes_done(&file);
+    return rc;
+}
+
+static int join(struct cli_call *call)
+{
+    const char *named = command_option(call, "folder"), *file = command_option(call, "token-file");
+    json_t *context = json_pack("{s:s}", "url", call->arguments[0]);
+    char folder[PATH_SIZE - 128];
+    struct err err = { 0 };
+    char *text = NULL;
+    int rc = named ? 0 : node_data_folder(folder, sizeof folder - 8, &err);
+
+    if (rc == 0 && !named)
+        memcpy(folder + strlen(folder), "/node", sizeof "/node");
+    if (rc == 0)
+        rc = add_ca(context, command_option(call, "ca"), &err);
+    if (rc == 0)
+        rc = ask_secret(file ? file : "-", "join token", &text, &err);
+    if (rc == 0)
+        rc = node_join(named ? named : folder, context, text, command_option(call, "name"), &err);
+    ask_free(text);
+    json_decref(context);
+    if (rc < 0)
+        return cli_fail(&err, rc);
+    if (!call->is_json)
+        printf("joined; now: cloche node run%s%s\n", named ? " --folder " : "", named ? named : "");
+    return CLI_EXIT_OK;
+}
+
+static const struct cli_verb g_verbs[] = {
+    { "token", "", "a token with which one node can join, once", token, 0, 0,
+      CLI_OPTIONS(g_token_options) },
+    { "join", "URL", "make this machine a node of the control plane at URL", join, 1, 1,
+      CLI_OPTIONS(g_join_options) },
+    { "run", "", "the node's program: runs what the server places here", node_run, 0, 0,
+      node_run_options, 6 },
+    { "list", "", "nodes", list, 0, 0, NULL, 0 },
+    { "show", "NODE", "one node", show, 1, 1, NULL, 0 },
+    { "drain", "NODE", "no new instances; those that run are told to stop", drain, 1, 1, NULL, 0 },
+    { "resume", "NODE", "a drained node takes instances again", resume, 1, 1, NULL, 0 },
+    { "revoke", "NODE", "its instances lose their leases, and it gets no work", withdraw, 1, 1,
+      CLI_OPTIONS(g_reason) },
+    { "start-image", "INSTANCE PLACE",
+      "what `run` starts for each instance: gets the image, becomes the loader", node_start_image,
+      2, 2, CLI_OPTIONS(g_start_options) },
+};
+
+const struct cli_command node_command = {
+    "node", "nodes: machines that run instances",
+    "A node runs what the control plane places on it. It is not trusted: each instance proves to "
+    "the server\n"
+    "what it is. It joins once, with a one-time token; then `cloche node run` is its program.",
+    CLI_VERBS(g_verbs)
+};
