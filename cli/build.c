@@ -180,6 +180,16 @@ static int build(struct seal_options *o, const struct proposal *proposal, bool q
     return proposal->app ? propose(proposal, o->output, quiet, json) : CLI_EXIT_OK;
 }
 
+/* What is wrong, or NULL. */
+static const char *options_check(const struct seal_options *o)
+{
+    if (!o->output || !o->output[0])
+        return "-o IMAGE is missing";
+    if (o->tag && (!o->tag[0] || strlen(o->tag) > 255))
+        return "the tag is empty or too long";
+    return NULL;
+}
+
 int cmd_build(int argc, char **argv)
 {
     struct progress progress;
@@ -187,6 +197,7 @@ int cmd_build(int argc, char **argv)
     struct seal_options o = { .progress = &progress, .server_urls = urls };
     struct proposal proposal = { 0 };
     bool quiet = false, json = false;
+    const char *problem;
     int option;
 
     if (argc > 1 && builds_is_verb(argv[1]))
@@ -245,10 +256,9 @@ int cmd_build(int argc, char **argv)
     }
     if (optind + 1 != argc)
         return cli_usage("build", optind == argc ? "SOURCE is missing" : "one SOURCE is expected");
-    if (!o.output || !o.output[0])
-        return cli_usage("build", "-o IMAGE is missing");
-    if (o.tag && (!o.tag[0] || strlen(o.tag) > 255))
-        return cli_usage("build", "the tag is empty or too long");
+    problem = options_check(&o);
+    if (problem)
+        return cli_usage("build", "%s", problem);
     o.source = argv[optind];
     progress_init(&progress, !quiet);
     return build(&o, &proposal, quiet, json);

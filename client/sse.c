@@ -29,6 +29,7 @@ void sse_reset(struct sse *sse)
 {
     sse->line_size = sse->data_size = 0;
     sse->kind[0] = 0;
+    memcpy(sse->next_id, sse->id, sizeof sse->id);
     sse->is_broken = false;
 }
 
@@ -37,6 +38,7 @@ static bool dispatch(struct sse *sse)
 {
     bool go_on = true;
 
+    memcpy(sse->id, sse->next_id, sizeof sse->id);
     if (sse->data_size > 0) {
         sse->data[--sse->data_size] = 0; /* the last line's break */
         go_on = sse->fn(sse->arg, sse->kind[0] ? sse->kind : "message", sse->data, sse->data_size);
@@ -84,7 +86,7 @@ static bool take_line(struct sse *sse)
     if (strcmp(line, "event") == 0)
         snprintf(sse->kind, sizeof sse->kind, "%.*s", (int)sizeof sse->kind - 1, value);
     if (strcmp(line, "id") == 0)
-        snprintf(sse->id, sizeof sse->id, "%.*s", (int)sizeof sse->id - 1, value);
+        snprintf(sse->next_id, sizeof sse->next_id, "%.*s", (int)sizeof sse->next_id - 1, value);
     return true;
 }
 

@@ -13,8 +13,9 @@ typedef bool sse_event_fn(void *arg, const char *kind, const char *data, size_t 
 struct sse {
     sse_event_fn *fn;
     void *arg;
-    char kind[SSE_WORD_SIZE], id[SSE_WORD_SIZE]; /* id: of the last event that had one */
-    char *line, *data;                           /* SSE_LINE_SIZE_MAX each */
+    char kind[SSE_WORD_SIZE], next_id[SSE_WORD_SIZE];
+    char id[SSE_WORD_SIZE]; /* of the last whole event that had one */
+    char *line, *data;      /* SSE_LINE_SIZE_MAX each */
     size_t line_size, data_size;
     bool is_broken; /* a line or an event was too long */
 };
