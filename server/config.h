@@ -11,7 +11,7 @@
 struct server_config {
     const char *store_url; /* "sqlite:/var/lib/cloche/cloche.db" */
     struct keys_source root_key;
-    const char *listen; /* "127.0.0.1:8443"; "[::]:8443" */
+    const char *listen; /* "127.0.0.1:8443"; "[::]:8443"; "unix:/run/cloched.sock"; port 0: any */
     const char *tls_certificate,
         *tls_key; /* PEM files; NULL: the server's CA issues its own, for `names` */
     const char *names[CONFIG_NAMES_MAX]; /* DNS names and addresses that clients use */
@@ -32,6 +32,8 @@ struct server_config {
         plain_http; /* on loopback addresses and UNIX sockets only: behind a proxy on the same host, and in tests */
     uint32_t thread_count, connections_max,
         rate_per_minute; /* rate: requests per token; 0: default */
+    uint32_t connections_per_address; /* 0: no limit of its own */
+    uint32_t request_timeout_s; /* for a request's head, its body, and each answer; 0: default */
 };
 /* *ret is for config_free. returns: 0; -EINVAL file, line and member in err; errno. */
 MUST_CHECK int config_read(const char *path, struct server_config **ret, struct err *err);

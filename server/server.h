@@ -18,6 +18,8 @@ struct server {
     struct fleet *fleet;                /* server/fleet/fleet.h */
     struct metrics *metrics;            /* server/api/metrics.h */
     struct model *model;                /* server/model/model.h */
+    struct auth *auth;                  /* server/auth/auth.h */
+    struct http *http;                  /* server/api/http.h; NULL until it serves */
 };
 
 /* Milliseconds and seconds since 1970. */

@@ -28,3 +28,15 @@ typedef void events_listener_fn(void *arg, const struct event *event);
 MUST_CHECK int events_listener_add(struct events *events, events_listener_fn *fn, void *arg);
 /* Wakes the events' thread after a commit on this server: the API does it after each write, others call it. */
 void events_wake(struct events *events);
+
+/* ---- for server.c and the HTTP part ---- */
+
+MUST_CHECK int events_open(struct server *server, struct events **ret, struct err *err);
+/* From here on listeners are called. */
+MUST_CHECK int events_start(struct events *events, struct err *err);
+/* Ends the thread; no listener is called afterwards. NULL allowed. */
+void events_stop(struct events *events);
+void events_close(struct events *events); /* NULL allowed; stopped, and without streams */
+/* Tells all streams to end; new ones end at once. */
+void events_streams_close(struct events *events);
+unsigned events_stream_count(struct events *events);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* All endpoints: the tables of the folders that have some. Relying party. */
+#include "server/api/routes.h"
+
+#include "server/api/router.h"
+#include "server/auth/routes.h"
+
+const struct router_table router_tables[] = {
+    { health_routes, &health_route_count },
+    { event_routes, &event_route_count },
+    { login_routes, &login_route_count },
+    { me_routes, &me_route_count },
+    { user_routes, &user_route_count },
+    { token_routes, &token_route_count },
+    { NULL, NULL },
+};
