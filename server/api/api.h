@@ -32,6 +32,8 @@ struct api_principal {
     const char *id;     /* usr_..., tok_..., nod_..., ins_...; "anonymous" */
     const char *org_id; /* NULL: anonymous */
     unsigned roles;     /* users and tokens */
+    const char *user_id;  /* the user, or whose API token it is; else NULL or "" */
+    const char *token_id; /* the session, API or node token used; else NULL or "" */
 };
 
 /* ---- request ---- */

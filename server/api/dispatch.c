@@ -82,7 +82,9 @@ static int identify(struct request *r)
     r->rq.who = (struct api_principal){ .kind = r->who.kind,
                                         .id = r->who.id,
                                         .org_id = r->who.org_id,
-                                        .roles = r->who.roles };
+                                        .roles = r->who.roles,
+                                        .user_id = r->who.user_id,
+                                        .token_id = r->who.token_id };
     return 0;
 }
 

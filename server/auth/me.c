@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who asks, their organisation, their password and one-time codes. Relying party. */
+#include <errno.h>
+#include <string.h>
+
+#include "lib/ct.h"
+#include "server/auth/password.h"
+#include "server/auth/routes.h"
+#include "server/auth/token.h"
+#include "server/auth/totp.h"
+#include "server/auth/user.h"
+#include "server/model/org.h"
+#include "server/model/row.h"
+
+struct change {
+    struct api_request *rq;
+    struct user_row user;
+    struct org_row org;
+    const char *password_new, *code;
+    char encoded[USER_PASSWORD_SIZE];
+    char totp_text[TOTP_TEXT_SIZE];
+};
+
+static int self_read(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct change *c = arg;
+    int rc = org_read(c->rq->server, tx, c->rq->who.org_id, &c->org, err);
+
+    if (rc == 0 && c->rq->who.user_id[0])
+        rc = user_read(c->rq->server, tx, c->rq->who.org_id, c->rq->who.user_id, &c->user, err);
+    return rc;
+}
+
+static json_t *org_json(const struct org_row *org)
+{
+    return json_pack("{s:s, s:s, s:I, s:I}", "id", org->id, "name", org->name, "approvals_needed",
+                     (json_int_t)org->approvals_needed, "roster_version",
+                     (json_int_t)org->roster_version);
+}
+
+static int me_get(struct api_request *rq, struct api_response *ret)
+{
+    static const char *const kinds[] = { "anonymous", "user", "token", "node", "instance" };
+    struct change c = { .rq = rq };
+    struct err err = { "" };
+    int rc = store_read(rq->server->store, self_read, &c, &err);
+
+    if (rc < 0)
+        return row_result(rq, rc, "you", &err);
+    ret->body = json_pack("{s:s, s:s, s:o, s:o, s:o}", "kind", kinds[rq->who.kind], "id", rq->who.id,
+                          "org", org_json(&c.org), "roles", roles_json(rq->who.roles), "user",
+                          rq->who.user_id[0] ? user_json(&c.user) : json_null());
+    return ret->body ? 0 : -ENOMEM;
+}
+
+static int org_get(struct api_request *rq, struct api_response *ret)
+{
+    struct change c = { .rq = rq };
+    struct err err = { "" };
+    int rc = store_read(rq->server->store, self_read, &c, &err);
+
+    if (rc < 0)
+        return row_result(rq, rc, "organisation", &err);
+    ret->body = org_json(&c.org);
+    return ret->body ? 0 : -ENOMEM;
+}
+
+/* ---- changes that a person makes to themselves, in a session ---- */
+
+static int session_begin(struct change *c)
+{
+    struct err err = { "" };
+    int rc;
+
+    if (c->rq->who.kind != API_USER || !c->rq->who.token_id[0])
+        return api_problem(c->rq, 403, "session-needed",
+                           "only a user who has logged in with a password may do this");
+    rc = store_read(c->rq->server->store, self_read, c, &err);
+    return row_result(c->rq, rc, "you", &err);
+}
+
+/* The password again: whoever found an open session must not lock its owner out. */
+static int password_ask(struct change *c, const char *password)
+{
+    struct err err = { "" };
+    int rc = password_verify(c->user.password, password);
+
+    if (rc == -EACCES)
+        return api_problem(c->rq, 403, "wrong-password", "the password is wrong");
+    return rc < 0 ? api_problem_errno(c->rq, rc, "password", &err) : 0;
+}
+
+/* The row as it is in the transaction; what was checked must still hold. */
+static int self_again(struct store_tx *tx, struct change *c, struct user_row *ret, struct err *err)
+{
+    int rc = user_read(c->rq->server, tx, c->user.org_id, c->user.id, ret, err);
+
+    if (rc == 0 && strcmp(ret->password, c->user.password) != 0)
+        rc = api_problem(c->rq, 409, "changed-meanwhile", "the password was changed meanwhile");
+    return rc;
+}
+
+static int password_write(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct change *c = arg;
+    struct user_row now;
+    int rc = self_again(tx, c, &now, err);
+
+    if (rc < 0)
+        return rc;
+    memcpy(now.password, c->encoded, sizeof now.password);
+    rc = user_write(c->rq->server, tx, &now, err);
+    if (rc == 0)
+        rc = token_revoke_all(c->rq->server, tx, now.org_id, now.id, c->rq->who.token_id, err);
+    return rc < 0 ? rc
+                  : row_tell(c->rq, tx, "user.change", NULL, now.id,
+                             json_pack("{s:s}", "changed", "password"), err);
+}
+
+static int password_post(struct api_request *rq, struct api_response *ret)
+{
+    struct change c = { .rq = rq };
+    const char *old = NULL;
+    struct err err = { "" };
+    const struct api_member members[] = {
+        { "new", API_STRING, true, &c.password_new, PASSWORD_LEN_MIN, PASSWORD_LEN_MAX },
+        { "old", API_STRING, true, &old, 1, PASSWORD_LEN_MAX },
+    };
+    int rc = api_body_read(rq, members, ARRAY_COUNT(members));
+
+    if (rc == 0)
+        rc = session_begin(&c);
+    if (rc == 0)
+        rc = password_ask(&c, old);
+    if (rc < 0)
+        return rc;
+    rc = password_hash(c.password_new, c.encoded);
+    if (rc == 0)
+        rc = store_write(rq->server->store, password_write, &c, &err);
+    ret->status = 204;
+    return row_result(rq, rc, "password", &err);
+}
+
+/* ---- one-time codes ---- */
+
+static int totp_begin_write(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct change *c = arg;
+    struct user_row now;
+    int rc = self_again(tx, c, &now, err);
+
+    if (rc == 0 && now.totp_size && now.totp[0] == USER_TOTP_ACTIVE)
+        rc = api_problem(c->rq, 409, "already-exists", "one-time codes are in use; remove them first");
+    if (rc == 0)
+        rc = totp_make(c->rq->server, &now, c->totp_text, err);
+    if (rc == 0)
+        rc = user_write(c->rq->server, tx, &now, err);
+    return rc < 0 ? rc
+                  : row_tell(c->rq, tx, "user.change", NULL, now.id,
+                             json_pack("{s:s}", "changed", "totp-begin"), err);
+}
+
+static int totp_post(struct api_request *rq, struct api_response *ret)
+{
+    struct change c = { .rq = rq };
+    const char *password = NULL;
+    struct err err = { "" };
+    const struct api_member members[] = { { "password", API_STRING, true, &password, 1,
+                                            PASSWORD_LEN_MAX } };
+    int rc = api_body_read(rq, members, ARRAY_COUNT(members));
+
+    if (rc == 0)
+        rc = session_begin(&c);
+    if (rc == 0)
+        rc = password_ask(&c, password);
+    if (rc < 0)
+        return rc;
+    rc = store_write(rq->server->store, totp_begin_write, &c, &err);
+    if (rc < 0)
+        return row_result(rq, rc, "one-time codes", &err);
+    ret->status = 201;
+    ret->body = json_pack(
+        "{s:s, s:o}", "secret", c.totp_text, "uri",
+        json_sprintf("otpauth://totp/Cloche:%s@%s?secret=%s&issuer=Cloche&algorithm=SHA1&"
+                     "digits=6&period=30",
+                     c.user.name, c.org.name, c.totp_text));
+    ct_wipe(c.totp_text, sizeof c.totp_text);
+    return ret->body ? 0 : -ENOMEM;
+}
+
+static int totp_confirm_write(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct change *c = arg;
+    struct user_row now;
+    int rc = self_again(tx, c, &now, err);
+
+    if (rc == 0 && (!now.totp_size || now.totp[0] != USER_TOTP_PENDING))
+        rc = api_problem(c->rq, 409, "nothing-to-confirm", "no secret waits for its first code");
+    if (rc == 0)
+        rc = totp_check(c->rq->server, &now, c->code, server_now_ms(c->rq->server), err);
+    if (rc == -EACCES)
+        return api_problem(c->rq, 403, "wrong-code", "the one-time code is wrong");
+    now.totp[0] = USER_TOTP_ACTIVE;
+    if (rc == 0)
+        rc = user_write(c->rq->server, tx, &now, err);
+    return rc < 0 ? rc
+                  : row_tell(c->rq, tx, "user.change", NULL, now.id,
+                             json_pack("{s:s}", "changed", "totp-confirm"), err);
+}
+
+static int totp_confirm_post(struct api_request *rq, struct api_response *ret)
+{
+    struct change c = { .rq = rq };
+    struct err err = { "" };
+    const struct api_member members[] = { { "code", API_STRING, true, &c.code, 6, 6 } };
+    int rc = api_body_read(rq, members, ARRAY_COUNT(members));
+
+    if (rc == 0)
+        rc = session_begin(&c);
+    if (rc < 0)
+        return rc;
+    rc = store_write(rq->server->store, totp_confirm_write, &c, &err);
+    ret->status = 204;
+    return row_result(rq, rc, "one-time codes", &err);
+}
+
+static int totp_remove_write(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct change *c = arg;
+    struct user_row now;
+    int rc = self_again(tx, c, &now, err);
+
+    if (rc < 0)
+        return rc;
+    now.totp_size = 0;
+    rc = user_write(c->rq->server, tx, &now, err);
+    return rc < 0 ? rc
+                  : row_tell(c->rq, tx, "user.change", NULL, now.id,
+                             json_pack("{s:s}", "changed", "totp-remove"), err);
+}
+
+static int totp_remove_post(struct api_request *rq, struct api_response *ret)
+{
+    struct change c = { .rq = rq };
+    const char *password = NULL;
+    struct err err = { "" };
+    const struct api_member members[] = { { "password", API_STRING, true, &password, 1,
+                                            PASSWORD_LEN_MAX } };
+    int rc = api_body_read(rq, members, ARRAY_COUNT(members));
+
+    if (rc == 0)
+        rc = session_begin(&c);
+    if (rc == 0)
+        rc = password_ask(&c, password);
+    if (rc < 0)
+        return rc;
+    rc = store_write(rq->server->store, totp_remove_write, &c, &err);
+    ret->status = 204;
+    return row_result(rq, rc, "one-time codes", &err);
+}
+
+#define SMALL 4096
+const struct api_route me_routes[] = {
+    { "GET", "/v1/me", me_get, 0, API_ANY_ROLE, 0 },
+    { "POST", "/v1/me/password", password_post, 0, API_ANY_ROLE, SMALL },
+    { "POST", "/v1/me/totp", totp_post, 0, API_ANY_ROLE, SMALL },
+    { "POST", "/v1/me/totp/confirm", totp_confirm_post, 0, API_ANY_ROLE, SMALL },
+    { "POST", "/v1/me/totp/remove", totp_remove_post, 0, API_ANY_ROLE, SMALL },
+    { "GET", "/v1/org", org_get, 0, API_ANY_ROLE, 0 },
+};
+const unsigned me_route_count = ARRAY_COUNT(me_routes);

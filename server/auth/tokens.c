@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions and API tokens as their owners and the organisation's owners see them. Relying party. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/ct.h"
+#include "server/auth/routes.h"
+#include "server/auth/token.h"
+#include "server/auth/user.h"
+#include "server/model/row.h"
+
+#define LIFETIME_DEFAULT_S (90 * 86400)
+#define LIFETIME_MAX_S (366 * 86400)
+
+struct tokens {
+    struct api_request *rq;
+    struct api_page page;
+    json_t *items;
+    struct token_row token;
+    char text[TOKEN_TEXT_SIZE];
+};
+
+static json_t *token_json(const struct token_row *row)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "id", row->id, "kind",
+                     row->kind, "owner", row->owner_id, "name", row->name, "roles",
+                     roles_json(row->roles), "created", api_time(row->created_ms), "expires",
+                     api_time(row->expires_ms), "used", api_time(row->used_ms), "revoked",
+                     api_time(row->revoked_ms));
+}
+
+static bool is_owner(const struct api_request *rq)
+{
+    return (rq->who.roles & API_OWNER) != 0;
+}
+
+static int tokens_read(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct tokens *t = arg;
+    char ids[API_PAGE_MAX + 1][ID_SIZE];
+    unsigned count = 0;
+    struct store_rows *rows = NULL;
+    const char *owner = is_owner(t->rq) ? "" : t->rq->who.user_id;
+    int rc = store_query(tx,
+                         "SELECT id FROM tokens WHERE org_id = $1 AND ($2 = '' OR owner_id = $2) AND "
+                         "id > $3 ORDER BY id LIMIT $4",
+                         STORE_ARGS(store_text(t->rq->who.org_id), store_text(owner),
+                                    store_text(t->page.after), store_int(t->page.limit + 1)),
+                         &rows, err);
+
+    while (rc == 0 && count < ARRAY_COUNT(ids) && (rc = store_rows_next(rows, err)) == 1) {
+        row_copy(ids[count++], ID_SIZE, store_column_text(rows, 0));
+        rc = 0;
+    }
+    store_rows_free(rows);
+    json_array_clear(t->items);
+    for (unsigned i = 0; rc == 0 && i < count; i++) {
+        rc = token_read(t->rq->server, tx, t->rq->who.org_id, ids[i], &t->token, err);
+        if (rc == 0)
+            json_array_append_new(t->items, token_json(&t->token));
+        else if (rc == -EBADMSG)
+            rc = 0;
+    }
+    return rc;
+}
+
+static int tokens_get(struct api_request *rq, struct api_response *ret)
+{
+    struct tokens t = { .rq = rq };
+    struct err err = { "" };
+    int rc = api_page_read(rq, &t.page);
+
+    if (rc < 0)
+        return rc;
+    t.items = json_array();
+    rc = t.items ? store_read(rq->server->store, tokens_read, &t, &err) : -ENOMEM;
+    if (rc < 0) {
+        json_decref(t.items);
+        return row_result(rq, rc, "tokens", &err);
+    }
+    return api_page_answer(ret, t.items, &t.page);
+}
+
+static int token_add_write(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct tokens *t = arg;
+    int rc = token_add(t->rq->server, tx, &t->token, t->text, err);
+
+    return rc < 0 ? rc
+                  : row_tell(t->rq, tx, "token.create", "token.created", t->token.id,
+                             json_pack("{s:s, s:o, s:o}", "name", t->token.name, "roles",
+                                       roles_json(t->token.roles), "expires",
+                                       api_time(t->token.expires_ms)),
+                             err);
+}
+
+static int tokens_post(struct api_request *rq, struct api_response *ret)
+{
+    struct tokens t = { .rq = rq };
+    const char *name = NULL;
+    json_t *roles = NULL;
+    int64_t lifetime_s = LIFETIME_DEFAULT_S;
+    struct err err = { "" };
+    const struct api_member members[] = {
+        { "lifetime_s", API_INT, false, &lifetime_s, 60, LIFETIME_MAX_S },
+        { "name", API_STRING, true, &name, 1, TOKEN_NAME_LEN_MAX },
+        { "roles", API_ARRAY, false, &roles, 1, 5 },
+    };
+    int rc = api_body_read(rq, members, ARRAY_COUNT(members));
+
+    if (rc < 0)
+        return rc;
+    if (rq->who.kind != API_USER)
+        return api_problem(rq, 403, "session-needed", "only a user makes tokens, not a token");
+    t.token.roles = rq->who.roles;
+    if (roles && roles_parse(roles, &t.token.roles) < 0)
+        return api_problem(rq, 400, "invalid-body", "the body's member roles is wrong");
+    if (t.token.roles & ~rq->who.roles)
+        return api_problem(rq, 403, "not-allowed", "a token cannot have roles that its maker has not");
+    row_copy(t.token.kind, sizeof t.token.kind, "api");
+    row_copy(t.token.org_id, sizeof t.token.org_id, rq->who.org_id);
+    row_copy(t.token.owner_id, sizeof t.token.owner_id, rq->who.user_id);
+    row_copy(t.token.name, sizeof t.token.name, name);
+    t.token.expires_ms = server_now_ms(rq->server) + lifetime_s * 1000;
+    rc = store_write(rq->server->store, token_add_write, &t, &err);
+    if (rc < 0)
+        return row_result(rq, rc, "token", &err);
+    ret->status = 201;
+    snprintf(ret->location, sizeof ret->location, "/v1/tokens/%s", t.token.id);
+    ret->body = token_json(&t.token);
+    json_object_set_new(ret->body, "token", json_string(t.text));
+    ct_wipe(t.text, sizeof t.text);
+    return ret->body ? 0 : -ENOMEM;
+}
+
+static int token_show_read(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct tokens *t = arg;
+    int rc = token_read(t->rq->server, tx, t->rq->who.org_id, t->rq->params[0], &t->token, err);
+
+    if (rc == 0 && !is_owner(t->rq) && strcmp(t->token.owner_id, t->rq->who.user_id) != 0)
+        rc = -ENOENT;
+    return rc;
+}
+
+static int token_get(struct api_request *rq, struct api_response *ret)
+{
+    struct tokens t = { .rq = rq };
+    struct err err = { "" };
+    int rc = store_read(rq->server->store, token_show_read, &t, &err);
+
+    if (rc < 0)
+        return row_result(rq, rc, "token", &err);
+    ret->body = token_json(&t.token);
+    return ret->body ? 0 : -ENOMEM;
+}
+
+static int token_revoke_write(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct tokens *t = arg;
+    int rc = token_show_read(tx, t, err);
+
+    if (rc == 0)
+        rc = token_revoke(t->rq->server, tx, t->rq->who.org_id, t->token.id, err);
+    return rc < 0 ? rc
+                  : row_tell(t->rq, tx, "token.revoke", "token.revoked", t->token.id, NULL, err);
+}
+
+static int token_delete(struct api_request *rq, struct api_response *ret)
+{
+    struct tokens t = { .rq = rq };
+    struct err err = { "" };
+    int rc = store_write(rq->server->store, token_revoke_write, &t, &err);
+
+    ret->status = 204;
+    return row_result(rq, rc, "token", &err);
+}
+
+const struct api_route token_routes[] = {
+    { "GET", "/v1/tokens", tokens_get, 0, API_ANY_ROLE, 0 },
+    { "POST", "/v1/tokens", tokens_post, 0, API_ANY_ROLE | API_IDEMPOTENT, 8192 },
+    { "GET", "/v1/tokens/{token}", token_get, 0, API_ANY_ROLE, 0 },
+    { "DELETE", "/v1/tokens/{token}", token_delete, 0, API_ANY_ROLE, 0 },
+};
+const unsigned token_route_count = ARRAY_COUNT(token_routes);

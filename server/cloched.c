@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control plane's daemon: `cloched --config FILE` serves until SIGTERM, SIGHUP makes it read certificates and issuers anew; `cloched VERB --config FILE` is a command. Relying party. */
+#include "server/cloched.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "server/api/http.h"
+#include "server/server_open.h"
+
+#define GRACE_MS 10000u
+
+static const struct {
+    const char *name;
+    cloched_verb_fn *run;
+    const char *usage;
+} verbs[] = {
+    { "check-config", cloched_check_config, "" },
+    { "init", cloched_init, "--org NAME --user NAME [--email ADDRESS] --password-file FILE|-" },
+};
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: cloched --config FILE\n");
+    for (unsigned i = 0; i < ARRAY_COUNT(verbs); i++)
+        fprintf(stderr, "       cloched %s --config FILE %s\n", verbs[i].name, verbs[i].usage);
+    return EXIT_USAGE;
+}
+
+int cloched_fail(const char *verb, const struct err *err)
+{
+    fprintf(stderr, "cloched %s: %s\n", verb, err->text[0] ? err->text : "failed");
+    return EXIT_FAILURE;
+}
+
+/* Keys and passwords are in this process's memory: it leaves no core, and nobody but root may look into it. */
+static void harden(void)
+{
+    struct rlimit none = { 0, 0 };
+
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0);
+}
+
+/* Takes "--config FILE" out of the words. */
+static const char *config_take(int *argc, char **argv)
+{
+    for (int i = 1; i + 1 < *argc; i++)
+        if (strcmp(argv[i], "--config") == 0) {
+            const char *path = argv[i + 1];
+
+            memmove(&argv[i], &argv[i + 2], (size_t)(*argc - i - 1) * sizeof argv[0]);
+            *argc -= 2;
+            return path;
+        }
+    return NULL;
+}
+
+static int serve(const struct server_config *config)
+{
+    struct server server;
+    struct err err = { "" };
+    sigset_t signals;
+    int signal_number = 0;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    if (server_open(&server, config, &err) < 0) {
+        server_log(&server, "error", "cannot start", "error", err.text, NULL);
+        return EXIT_FAILURE;
+    }
+    server_log(&server, "info", "serving", "address", http_address(server.http), NULL);
+    while (signal_number != SIGTERM && signal_number != SIGINT) {
+        if (sigwait(&signals, &signal_number) != 0)
+            break;
+        if (signal_number == SIGHUP)
+            server_reload(&server);
+    }
+    server_log(&server, "info", "ending", NULL);
+    server_close(&server, GRACE_MS);
+    server_log(&server, "info", "ended", NULL);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    const char *path = config_take(&argc, argv);
+    struct server_config *config;
+    struct err err = { "" };
+    int status = -1;
+
+    harden();
+    if (!path)
+        return usage();
+    if (config_read(path, &config, &err) < 0)
+        return cloched_fail(argc > 1 ? argv[1] : "--config", &err);
+    if (argc == 1)
+        status = serve(config);
+    for (unsigned i = 0; status < 0 && i < ARRAY_COUNT(verbs); i++)
+        if (strcmp(argv[1], verbs[i].name) == 0)
+            status = verbs[i].run(config, argc - 1, argv + 1);
+    config_free(config);
+    return status < 0 ? usage() : status;
+}
