@@ -97,7 +97,8 @@ static int init_perform(struct init *in, const struct server_config *config, str
     int rc = password_read(in, err);
 
     if (rc == 0 && !row_name_is_valid(in->user))
-        rc = err_set(err, -EINVAL, "\"%s\" is no name of a user: lower-case letters, digits and hyphens",
+        rc = err_set(err, -EINVAL,
+                     "\"%s\" is no name of a user: lower-case letters, digits and hyphens",
                      in->user);
     if (rc < 0)
         return rc;

@@ -24,7 +24,8 @@ enum member_kind { MEMBER_TEXT, MEMBER_NUMBER, MEMBER_BOOL, MEMBER_LIST, MEMBER_
 static const struct member {
     const char *name;
     enum member_kind kind;
-    size_t off, count_off; /* in struct server_config; of a list's count; of MEMBER_ROOT_KEY the kind of source */
+    size_t off,
+        count_off; /* in struct server_config; of a list's count; of MEMBER_ROOT_KEY the kind of source */
     uint32_t max;
 } members[] = {
 #define AT(field) offsetof(struct server_config, field)
@@ -89,9 +90,8 @@ static int number_read(struct reader *r, const yaml_node_t *node, const struct m
 {
     const char *text = (const char *)node->data.scalar.value;
     size_t len = node->type == YAML_SCALAR_NODE ? strlen(text) : 0;
-    unsigned long value = len > 0 && len < 10 && strspn(text, "0123456789") == len
-                              ? strtoul(text, NULL, 10)
-                              : 0;
+    unsigned long value =
+        len > 0 && len < 10 && strspn(text, "0123456789") == len ? strtoul(text, NULL, 10) : 0;
     char problem[64];
 
     snprintf(problem, sizeof problem, "a number from 1 to %u is expected", m->max);
@@ -245,8 +245,8 @@ int config_read(const char *path, struct server_config **ret, struct err *err)
     FILE *f = owned ? fopen(path, "re") : NULL;
     int rc = !owned ? -ENOMEM : f ? 0 : err_set_errno(err, -errno, "cannot open %s", path);
 
-    if (rc == 0 && (fseek(f, 0, SEEK_END) < 0 || ftell(f) > (long)FILE_SIZE_MAX ||
-                    fseek(f, 0, SEEK_SET) < 0))
+    if (rc == 0 &&
+        (fseek(f, 0, SEEK_END) < 0 || ftell(f) > (long)FILE_SIZE_MAX || fseek(f, 0, SEEK_SET) < 0))
         rc = err_set(err, -EFBIG, "%s is no file, or too large", path);
     if (rc == 0)
         rc = file_load(&r, f);

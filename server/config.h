@@ -31,7 +31,7 @@ struct server_config {
     bool
         plain_http; /* on loopback addresses and UNIX sockets only: behind a proxy on the same host, and in tests */
     uint32_t thread_count, connections_max,
-        rate_per_minute; /* rate: requests per token; 0: default */
+        rate_per_minute;              /* rate: requests per token; 0: default */
     uint32_t connections_per_address; /* 0: no limit of its own */
     uint32_t request_timeout_s; /* for a request's head, its body, and each answer; 0: default */
 };

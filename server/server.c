@@ -13,9 +13,6 @@
 #include "server/server_open.h"
 
 /* Parts that are not built into this program are not started. */
-#pragma weak ca_open
-#pragma weak ca_close
-#pragma weak ca_reload
 #pragma weak exchange_open
 #pragma weak exchange_close
 #pragma weak fleet_open
@@ -44,7 +41,7 @@ static int parts_open(struct server *server, struct err *err)
         rc = auth_open(server, &server->auth, err);
     if (rc == 0)
         rc = model_open(server, &server->model, err);
-    if (rc == 0 && ca_open)
+    if (rc == 0)
         rc = ca_open(server, &server->ca, err);
     if (rc == 0 && exchange_open)
         rc = exchange_open(server, &server->exchange, err);
@@ -78,8 +75,7 @@ void server_close(struct server *server, unsigned grace_ms)
     if (exchange_close)
         exchange_close(server->exchange);
     http_free(server->http);
-    if (ca_close)
-        ca_close(server->ca);
+    ca_close(server->ca);
     model_close(server->model);
     auth_close(server->auth);
     events_close(server->events);
@@ -99,7 +95,7 @@ void server_reload(struct server *server)
 {
     struct err err = { "" };
 
-    if (server->ca && ca_reload)
+    if (server->ca)
         reload_log(server, "ca", ca_reload(server->ca, &err), &err);
     reload_log(server, "oidc issuers", auth_reload(server->auth, &err), &err);
     reload_log(server, "certificate", http_certificate_reload(server->http, &err), &err);

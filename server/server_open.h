@@ -9,8 +9,7 @@
 MUST_CHECK int server_open_store(struct server *ret, const struct server_config *config,
                                  struct err *err);
 /* All of it, serving. returns: 0; errno; what was begun is ended. */
-MUST_CHECK int server_open(struct server *ret, const struct server_config *config,
-                           struct err *err);
+MUST_CHECK int server_open(struct server *ret, const struct server_config *config, struct err *err);
 /* Answers what is in work (at most grace_ms), then ends everything. Also after server_open_store. */
 void server_close(struct server *server, unsigned grace_ms);
 /* Certificate, issuers, authorities: read anew; what fails stays as it was, and is logged. */

@@ -48,8 +48,8 @@ int api_page_answer(struct api_response *ret, json_t *items, const struct api_pa
         return -ENOMEM;
     if (json_array_size(items) > page->limit) {
         json_array_remove(items, page->limit);
-        next = json_incref(
-            json_object_get(json_array_get(items, json_array_size(items) - 1), "id"));
+        next =
+            json_incref(json_object_get(json_array_get(items, json_array_size(items) - 1), "id"));
     }
     ret->status = 200;
     ret->body = json_pack("{s:o, s:o}", "items", items, "next", next ? next : json_null());

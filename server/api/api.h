@@ -29,9 +29,9 @@ enum api_role {                   /* of a user or token in its organisation; a s
 enum api_principal_kind { API_ANONYMOUS, API_USER, API_TOKEN, API_NODE, API_INSTANCE };
 struct api_principal {
     enum api_principal_kind kind;
-    const char *id;     /* usr_..., tok_..., nod_..., ins_...; "anonymous" */
-    const char *org_id; /* NULL: anonymous */
-    unsigned roles;     /* users and tokens */
+    const char *id;       /* usr_..., tok_..., nod_..., ins_...; "anonymous" */
+    const char *org_id;   /* NULL: anonymous */
+    unsigned roles;       /* users and tokens */
     const char *user_id;  /* the user, or whose API token it is; else NULL or "" */
     const char *token_id; /* the session, API or node token used; else NULL or "" */
 };

@@ -37,8 +37,7 @@ static int time_parse(const char *text, int64_t *ret_ms)
         digits(text + 11, 2, &tm.tm_hour) < 0 || digits(text + 14, 2, &tm.tm_min) < 0 ||
         digits(text + 17, 2, &tm.tm_sec) < 0)
         return -EINVAL;
-    if (len > 20 && (text[19] != '.' || len < 22 ||
-                     strspn(text + 20, "0123456789") != len - 21))
+    if (len > 20 && (text[19] != '.' || len < 22 || strspn(text + 20, "0123456789") != len - 21))
         return -EINVAL;
     for (size_t i = 20, weight = 100; i < len - 1 && weight > 0; i++, weight /= 10)
         millis += (int)weight * (text[i] - '0');
@@ -55,8 +54,7 @@ static int time_parse(const char *text, int64_t *ret_ms)
 
 static bool is_base64url(const char *text)
 {
-    size_t len = strspn(
-        text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
+    size_t len = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
 
     return text[len] == 0 && len % 4 != 1;
 }
@@ -73,8 +71,8 @@ static size_t character_count(const char *text)
 static int member_problem(struct api_request *rq, const struct api_member *m, const char *expected,
                           const json_t *actual)
 {
-    static const char *const kinds[] = { "object",  "array",   "string", "integer",
-                                         "real", "boolean", "boolean", "null" };
+    static const char *const kinds[] = { "object", "array",   "string",  "integer",
+                                         "real",   "boolean", "boolean", "null" };
     char pointer[80];
 
     (void)api_problem(rq, 400, "invalid-body", "the body's member %s is wrong: %s is expected",
@@ -82,8 +80,7 @@ static int member_problem(struct api_request *rq, const struct api_member *m, co
     snprintf(pointer, sizeof pointer, "/%s", m->name);
     api_problem_set(rq, "pointer", json_string(pointer));
     api_problem_set(rq, "expected", json_string(expected));
-    api_problem_set(rq, "actual",
-                    json_string(actual ? kinds[json_typeof(actual)] : "nothing"));
+    api_problem_set(rq, "actual", json_string(actual ? kinds[json_typeof(actual)] : "nothing"));
     return -EPROTO;
 }
 
@@ -177,7 +174,8 @@ int api_body_read(struct api_request *rq, const struct api_member *members, unsi
         const char *name;
         json_t *value;
 
-        json_object_foreach (rq->body, name, value) {
+        json_object_foreach(rq->body, name, value)
+        {
             unsigned i = 0;
 
             while (i < count && strcmp(members[i].name, name) != 0)

@@ -141,8 +141,8 @@ static int rate_check(struct request *r)
     const char *key = is_known ? r->who.token_id[0] ? r->who.token_id : r->who.id : r->remote;
 
     rate = rate ? rate : RATE_DEFAULT_PER_MINUTE;
-    r->retry_after_s = rate_take(r->http->rate, key, is_known ? rate : rate * RATE_ADDRESS_FACTOR,
-                                 clock_ms());
+    r->retry_after_s =
+        rate_take(r->http->rate, key, is_known ? rate : rate * RATE_ADDRESS_FACTOR, clock_ms());
     if (r->retry_after_s == 0)
         return 0;
     metrics_add(r->rq.server->metrics, METRICS_RATE_LIMITED);

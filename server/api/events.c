@@ -13,7 +13,7 @@
 #include "server/api/request.h"
 
 #define BATCH 256u
-#define POLL_MS 400          /* other servers' events are seen within this and a read */
+#define POLL_MS 400 /* other servers' events are seen within this and a read */
 #define KEPT_MS (7 * 24 * 3600 * 1000ll)
 #define PRUNE_EVERY_MS (600 * 1000)
 
@@ -60,8 +60,8 @@ json_t *event_json(const struct event *event)
     json_t *data = event->data ? json_loads(event->data, 0, NULL) : NULL;
 
     return json_pack("{s:I, s:s, s:s, s:o, s:o}", "number", (json_int_t)event->number, "kind",
-                     event->kind, "object", event->object, "time", api_time(event->time_ms),
-                     "data", data ? data : json_object());
+                     event->kind, "object", event->object, "time", api_time(event->time_ms), "data",
+                     data ? data : json_object());
 }
 
 struct event_text *event_text_new(const struct event *event)
@@ -118,7 +118,8 @@ static void batch_clear(struct batch *b)
 
 static int batch_read(struct store_tx *tx, void *arg, struct err *err)
 {
-    CLEANUP(store_rows_freep) struct store_rows *rows = NULL;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
     struct batch *b = arg;
     int rc;
 

@@ -23,9 +23,9 @@ struct stream {
     struct request *r;
     struct stream *next, **link;
     char org_id[ID_SIZE], token_id[ID_SIZE], user_id[ID_SIZE], filter[EVENTS_KIND_SIZE];
-    int64_t expires_ms;   /* 0: never */
-    uint64_t position;    /* of events->ring_end: the next event to look at */
-    char *replay;         /* what it begins with; owned */
+    int64_t expires_ms;       /* 0: never */
+    uint64_t position;        /* of events->ring_end: the next event to look at */
+    char *replay;             /* what it begins with; owned */
     size_t replay_size, sent; /* sent: of replay or of text */
     struct event_text *text;
     int64_t beat_due_ms;
@@ -222,8 +222,8 @@ struct past {
     const char *org_id, *filter;
     uint64_t after, until;
     unsigned limit;
-    json_t *items;    /* of a list; or NULL: */
-    char *text;       /* as sent */
+    json_t *items; /* of a list; or NULL: */
+    char *text;    /* as sent */
     size_t size, capacity;
     unsigned count;
     bool is_cut;
@@ -254,20 +254,21 @@ static int past_add(struct past *p, const struct event *event)
 
 static int past_read(struct store_tx *tx, void *arg, struct err *err)
 {
-    CLEANUP(store_rows_freep) struct store_rows *rows = NULL;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
     struct past *p = arg;
     char prefix[EVENTS_KIND_SIZE + 2];
     int rc;
 
     snprintf(prefix, sizeof prefix, "%s.%%", p->filter);
     rc = store_query(tx,
-                         "SELECT number, kind, object, data, time_ms FROM events WHERE org_id = $1 "
-                         "AND number > $2 AND number <= $3 AND ($4 = '' OR kind = $4 OR kind LIKE "
-                         "$5) ORDER BY number LIMIT $6",
-                         STORE_ARGS(store_text(p->org_id), store_int((int64_t)p->after),
-                                    store_int((int64_t)p->until), store_text(p->filter),
-                                    store_text(prefix), store_int(p->limit)),
-                         &rows, err);
+                     "SELECT number, kind, object, data, time_ms FROM events WHERE org_id = $1 "
+                     "AND number > $2 AND number <= $3 AND ($4 = '' OR kind = $4 OR kind LIKE "
+                     "$5) ORDER BY number LIMIT $6",
+                     STORE_ARGS(store_text(p->org_id), store_int((int64_t)p->after),
+                                store_int((int64_t)p->until), store_text(p->filter),
+                                store_text(prefix), store_int(p->limit)),
+                     &rows, err);
 
     p->size = p->count = 0;
     p->is_cut = false;
@@ -407,6 +408,9 @@ static int events_get(struct api_request *rq, struct api_response *ret)
 }
 
 const struct api_route event_routes[] = {
-    { .method = "GET", .path = "/v1/events", .handle = events_get, .flags = API_ANY_ROLE | API_STREAM },
+    { .method = "GET",
+      .path = "/v1/events",
+      .handle = events_get,
+      .flags = API_ANY_ROLE | API_STREAM },
 };
 const unsigned event_route_count = ARRAY_COUNT(event_routes);

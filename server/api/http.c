@@ -213,11 +213,15 @@ static int daemon_start(struct http *http, struct err *err)
         config->connections_max ? config->connections_max : HTTP_CONNECTIONS_DEFAULT;
     struct MHD_OptionItem options[12] = { { 0 } };
     unsigned count = 0;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
-                     MHD_USE_ERROR_LOG;
+    unsigned flags =
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG;
 
     descriptors_raise(connections);
-#define OPTION(name, number, data) options[count++] = (struct MHD_OptionItem){ name, number, data }
+#define OPTION(name, number, data)                                                                 \
+    options[count++] = (struct MHD_OptionItem)                                                     \
+    {                                                                                              \
+        name, number, data                                                                         \
+    }
     if (http->tls) {
         flags |= MHD_USE_TLS;
         OPTION(MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)"NORMAL:-VERS-ALL:+VERS-TLS1.3");

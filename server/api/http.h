@@ -12,8 +12,9 @@
 #define HTTP_THREADS_DEFAULT 16u
 #define HTTP_CONNECTIONS_DEFAULT 8192u
 #define HTTP_TIMEOUT_DEFAULT_S 20u
-#define HTTP_IDLE_S 60u          /* between two requests of a connection */
-#define HTTP_HEAD_SIZE_MAX 12288u /* bytes of a request's head, and of all that is kept per connection */
+#define HTTP_IDLE_S 60u /* between two requests of a connection */
+#define HTTP_HEAD_SIZE_MAX                                                                         \
+    12288u /* bytes of a request's head, and of all that is kept per connection */
 #define HTTP_HEADERS_MAX 64u
 #define HTTP_BODIES_SIZE_MAX (64u << 20) /* bytes of all bodies that are held at a time */
 #define HTTP_QUEUE_MAX 4096u             /* requests that wait for a worker */

@@ -13,15 +13,15 @@
 #include "server/api/router.h"
 #include "server/config.h"
 
-#define DISCARDED_SIZE_MAX (8u << 20) /* of a body that is too large, before the connection is cut */
+#define DISCARDED_SIZE_MAX                                                                         \
+    (8u << 20) /* of a body that is too large, before the connection is cut */
 
 /* ---- who ---- */
 
 /* Behind a proxy on this host the last address of X-Forwarded-For, which the proxy wrote, is the client's. */
 static const char *forwarded_address(struct request *r)
 {
-    const char *list =
-        MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, "X-Forwarded-For");
+    const char *list = MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, "X-Forwarded-For");
     const char *last = list ? strrchr(list, ',') : NULL;
     uint8_t bytes[16];
 
@@ -145,13 +145,13 @@ static enum MHD_Result answer_send(struct request *r)
     struct MHD_Response *response;
     enum MHD_Result result;
 
-    r->connection->deadline_ms = clock_ms() + r->http->timeout_ms +
-                                 (int64_t)(r->answer_size / HTTP_ANSWER_RATE) * 1000;
+    r->connection->deadline_ms =
+        clock_ms() + r->http->timeout_ms + (int64_t)(r->answer_size / HTTP_ANSWER_RATE) * 1000;
     if (r->stream) {
         response = stream_response(r->stream);
     } else {
-        response = MHD_create_response_from_buffer(r->answer_size, r->answer,
-                                                   MHD_RESPMEM_MUST_FREE);
+        response =
+            MHD_create_response_from_buffer(r->answer_size, r->answer, MHD_RESPMEM_MUST_FREE);
         if (response)
             r->answer = NULL;
     }
@@ -182,9 +182,10 @@ struct header_count {
 static enum MHD_Result header_check(void *cls, enum MHD_ValueKind kind, const char *name,
                                     const char *value)
 {
-    static const char *const single[] = { "Authorization",   "Content-Type",    "Content-Length",
-                                          "Transfer-Encoding", "If-Match",      "Idempotency-Key",
-                                          "Host",            "Last-Event-ID" };
+    static const char *const single[] = { "Authorization",  "Content-Type",
+                                          "Content-Length", "Transfer-Encoding",
+                                          "If-Match",       "Idempotency-Key",
+                                          "Host",           "Last-Event-ID" };
     struct header_count *h = cls;
 
     if (++h->count > HTTP_HEADERS_MAX || (value && !text_is_clean(value, strlen(value))))

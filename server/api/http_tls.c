@@ -20,7 +20,6 @@
 #define CHAIN_MAX 8u
 #define PEM_SIZE_MAX (256u << 10)
 #define RETRY_S 60
-#pragma weak ca_issue_server /* without an authority in the program there are only files */
 
 struct http_tls {
     struct server *server;
@@ -129,8 +128,6 @@ static int issued_use(struct http_tls *tls, struct err *err)
                  ? 0
                  : err_set(err, -ENOMEM, "cannot make a key");
 
-    if (rc == 0 && !ca_issue_server)
-        rc = err_set(err, -ENOSYS, "there is no authority; tls_certificate and tls_key name files");
     if (rc == 0)
         rc = ca_issue_server(server->ca, key, server->config->names, server->config->name_count,
                              &issued, err);

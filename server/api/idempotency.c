@@ -4,11 +4,14 @@
  * refused. Relying party.
  */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/ct.h"
 #include "lib/digest.h"
 #include "server/api/request.h"
+#include "server/crypto/keys.h"
 
 #define KEY_LEN_MAX 128u
 #define KEPT_MS (24 * 3600 * 1000ll)
@@ -88,7 +91,8 @@ static void work_remove(struct request *r)
 
 static int kept_read(struct store_tx *tx, void *arg, struct err *err)
 {
-    CLEANUP(store_rows_freep) struct store_rows *rows = NULL;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
     struct kept *k = arg;
     const void *data;
     size_t size;

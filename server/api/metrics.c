@@ -25,9 +25,11 @@ static const struct {
     const char *name, *help;
 } counter_names[METRICS_COUNTERS] = {
     [METRICS_LOGINS] = { "logins_total", "Logins that succeeded." },
-    [METRICS_LOGINS_REFUSED] = { "logins_refused_total", "Logins with a wrong name, password or code." },
+    [METRICS_LOGINS_REFUSED] = { "logins_refused_total",
+                                 "Logins with a wrong name, password or code." },
     [METRICS_LOGINS_THROTTLED] = { "logins_throttled_total", "Logins that had to wait." },
-    [METRICS_TOKENS_REFUSED] = { "tokens_refused_total", "Requests with a token that is not valid." },
+    [METRICS_TOKENS_REFUSED] = { "tokens_refused_total",
+                                 "Requests with a token that is not valid." },
     [METRICS_RATE_LIMITED] = { "rate_limited_total", "Requests over their rate." },
     [METRICS_EVENTS] = { "events_total", "Events told to listeners." },
     [METRICS_LISTENERS_DROPPED] = { "listeners_dropped_total", "Listeners that read too slowly." },
@@ -119,7 +121,8 @@ static void value_print(FILE *f, const char *name, const char *help, const char 
 
 static void requests_print(struct metrics *m, FILE *f)
 {
-    head_print(f, "http_requests_total", "Requests by endpoint and class of the answer.", "counter");
+    head_print(f, "http_requests_total", "Requests by endpoint and class of the answer.",
+               "counter");
     for (unsigned i = 0; i <= ROUTES_MAX; i++)
         for (unsigned class = 0; class < CLASSES; class ++) {
             const struct api_route *route = i < ROUTES_MAX ? router_at(router_tables, i) : NULL;
@@ -131,15 +134,14 @@ static void requests_print(struct metrics *m, FILE *f)
                         route ? route->method : "", route ? route->path : "", class,
                         (uint64_t)m->requests[i][class]);
         }
-    head_print(f, "http_request_seconds", "Time from a request's first line to the end of its answer.",
-               "histogram");
+    head_print(f, "http_request_seconds",
+               "Time from a request's first line to the end of its answer.", "histogram");
     for (unsigned i = 0; i < ARRAY_COUNT(bucket_ms); i++)
         fprintf(f, "cloche_http_request_seconds_bucket{le=\"%g\"} %" PRIu64 "\n",
                 (double)bucket_ms[i] / 1000, (uint64_t)m->buckets[i]);
     fprintf(f,
             "cloche_http_request_seconds_bucket{le=\"+Inf\"} %" PRIu64
-            "\ncloche_http_request_seconds_sum %g\ncloche_http_request_seconds_count %" PRIu64
-            "\n",
+            "\ncloche_http_request_seconds_sum %g\ncloche_http_request_seconds_count %" PRIu64 "\n",
             (uint64_t)m->took_count, (double)m->took_sum_ms / 1000, (uint64_t)m->took_count);
 }
 
@@ -167,8 +169,8 @@ static void figures_print(struct metrics *m, FILE *f)
                 figures.requests_queued);
     value_print(f, "http_requests_parked", "Long polls that wait for something to happen.", "gauge",
                 figures.requests_parked);
-    value_print(f, "http_timeouts_total", "Connections that were cut off for being slow.", "counter",
-                figures.timeouts);
+    value_print(f, "http_timeouts_total", "Connections that were cut off for being slow.",
+                "counter", figures.timeouts);
     value_print(f, "event_listeners", "Streams of events that are open.", "gauge",
                 m->server->events ? events_stream_count(m->server->events) : 0);
     value_print(f, "process_resident_memory_bytes", "Memory in use.", "gauge", resident_bytes());
@@ -182,7 +184,8 @@ static void figures_print(struct metrics *m, FILE *f)
 
 static int states_print(struct store_tx *tx, void *arg, struct err *err)
 {
-    CLEANUP(store_rows_freep) struct store_rows *rows = NULL;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
     FILE *f = arg;
     long start = ftell(f);
     int rc = store_query(tx, "SELECT state, COUNT(*) FROM instances GROUP BY state ORDER BY state",

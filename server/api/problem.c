@@ -14,13 +14,20 @@ static const char *status_title(int status)
         int status;
         const char *title;
     } titles[] = {
-        { 400, "Bad request" },     { 401, "Not authenticated" },
-        { 403, "Not allowed" },     { 404, "Not found" },
-        { 405, "Method not allowed" }, { 409, "Conflict" },
-        { 410, "Gone" },            { 412, "Changed meanwhile" },
-        { 413, "Too large" },       { 415, "Unsupported media type" },
-        { 422, "Cannot be done" },  { 428, "Precondition needed" },
-        { 429, "Too many requests" }, { 503, "Not now" },
+        { 400, "Bad request" },
+        { 401, "Not authenticated" },
+        { 403, "Not allowed" },
+        { 404, "Not found" },
+        { 405, "Method not allowed" },
+        { 409, "Conflict" },
+        { 410, "Gone" },
+        { 412, "Changed meanwhile" },
+        { 413, "Too large" },
+        { 415, "Unsupported media type" },
+        { 422, "Cannot be done" },
+        { 428, "Precondition needed" },
+        { 429, "Too many requests" },
+        { 503, "Not now" },
     };
 
     for (unsigned i = 0; i < ARRAY_COUNT(titles); i++)

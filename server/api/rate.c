@@ -14,7 +14,7 @@
 #define WAYS 8u
 
 struct bucket {
-    uint64_t key;   /* 0: free */
+    uint64_t key; /* 0: free */
     int64_t time_ms;
     int64_t level; /* thousandths of tokens times 60 */
 };

@@ -40,7 +40,8 @@ struct request {
     char id[ID_SIZE], remote[64];
     struct auth_who who;
     char if_match[64];
-    bool is_admitted; /* authenticated, authorised, counted; a parked request that runs again is not asked again */
+    bool
+        is_admitted; /* authenticated, authorised, counted; a parked request that runs again is not asked again */
     const char *idempotency_key; /* NULL: none, or not taken */
     uint8_t idempotency_hash[32];
     struct request *idempotency_next; /* among those in work, under http->idempotency_lock */

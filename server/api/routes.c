@@ -4,6 +4,7 @@
 
 #include "server/api/router.h"
 #include "server/auth/routes.h"
+#include "server/model/routes.h"
 
 const struct router_table router_tables[] = {
     { health_routes, &health_route_count },
@@ -12,5 +13,9 @@ const struct router_table router_tables[] = {
     { me_routes, &me_route_count },
     { user_routes, &user_route_count },
     { token_routes, &token_route_count },
+    { app_routes, &app_route_count },
+    { build_routes, &build_route_count },
+    { approval_routes, &approval_route_count },
+    { policy_routes, &policy_route_count },
     { NULL, NULL },
 };

@@ -60,8 +60,8 @@ static int lookup_read(struct store_tx *tx, void *arg, struct err *err)
     struct lookup *l = arg;
     int rc = token_find(l->server, tx, l->text, &l->token, err);
 
-    l->has_user = rc == 0 && (strcmp(l->token.kind, "session") == 0 ||
-                              strcmp(l->token.kind, "api") == 0);
+    l->has_user =
+        rc == 0 && (strcmp(l->token.kind, "session") == 0 || strcmp(l->token.kind, "api") == 0);
     if (l->has_user)
         rc = user_read(l->server, tx, l->token.org_id, l->token.owner_id, &l->user, err);
     return rc;
@@ -112,8 +112,12 @@ static int stored_bearer(struct server *server, const char *text, struct auth_wh
         return err_set(err, -EACCES, "the token is not one to authenticate with");
     is_api = strcmp(l.token.kind, "api") == 0;
     *ret = (struct auth_who){
-        .kind = !l.has_user ? API_NODE : is_api ? API_TOKEN : API_USER,
-        .roles = !l.has_user ? 0 : is_api ? l.token.roles & l.user.roles : l.user.roles,
+        .kind = !l.has_user ? API_NODE
+                : is_api    ? API_TOKEN
+                            : API_USER,
+        .roles = !l.has_user ? 0
+                 : is_api    ? l.token.roles & l.user.roles
+                             : l.user.roles,
         .expires_ms = l.token.expires_ms,
     };
     row_copy(ret->id, sizeof ret->id, is_api ? l.token.id : l.token.owner_id);

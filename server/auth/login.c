@@ -89,9 +89,9 @@ static int device_make(struct login *l, struct err *err)
 
 static int org_find(struct store_tx *tx, const char *name, char ret[ID_SIZE], struct err *err)
 {
-    CLEANUP(store_rows_freep) struct store_rows *rows = NULL;
-    int rc = store_query(tx,
-                         "SELECT id FROM orgs WHERE $1 = '' OR name = $1 ORDER BY id LIMIT 2",
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    int rc = store_query(tx, "SELECT id FROM orgs WHERE $1 = '' OR name = $1 ORDER BY id LIMIT 2",
                          STORE_ARGS(store_text(name ? name : "")), &rows, err);
 
     if (rc == 0)
@@ -179,8 +179,7 @@ static int failure_write(struct store_tx *tx, struct login *l, struct err *err)
 
     l->user.failures++;
     if (over >= 0)
-        l->user.locked_until_ms =
-            l->now_ms + MIN(LOCK_MAX_MS, 1000ll << MIN(over, (int64_t)20));
+        l->user.locked_until_ms = l->now_ms + MIN(LOCK_MAX_MS, 1000ll << MIN(over, (int64_t)20));
     rc = user_write_login(tx, &l->user, err);
     return rc < 0 ? rc
                   : row_tell(l->rq, tx, "session.refuse", NULL, l->user.id,
@@ -200,8 +199,8 @@ static int login_write(struct store_tx *tx, void *arg, struct err *err)
     if (rc < 0)
         return rc;
     if (strcmp(now.password, l->user.password) != 0 || now.disabled_ms ||
-        now.totp_size != l->user.totp_size || (l->code && l->is_right && now.totp_size &&
-                                               now.totp[0] && step <= now.totp_step))
+        now.totp_size != l->user.totp_size ||
+        (l->code && l->is_right && now.totp_size && now.totp[0] && step <= now.totp_step))
         l->is_right = false;
     l->user.failures = now.failures;
     l->user.locked_until_ms = now.locked_until_ms;

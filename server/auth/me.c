@@ -47,9 +47,9 @@ static int me_get(struct api_request *rq, struct api_response *ret)
 
     if (rc < 0)
         return row_result(rq, rc, "you", &err);
-    ret->body = json_pack("{s:s, s:s, s:o, s:o, s:o}", "kind", kinds[rq->who.kind], "id", rq->who.id,
-                          "org", org_json(&c.org), "roles", roles_json(rq->who.roles), "user",
-                          rq->who.user_id[0] ? user_json(&c.user) : json_null());
+    ret->body = json_pack("{s:s, s:s, s:o, s:o, s:o}", "kind", kinds[rq->who.kind], "id",
+                          rq->who.id, "org", org_json(&c.org), "roles", roles_json(rq->who.roles),
+                          "user", rq->who.user_id[0] ? user_json(&c.user) : json_null());
     return ret->body ? 0 : -ENOMEM;
 }
 
@@ -150,7 +150,8 @@ static int totp_begin_write(struct store_tx *tx, void *arg, struct err *err)
     int rc = self_again(tx, c, &now, err);
 
     if (rc == 0 && now.totp_size && now.totp[0] == USER_TOTP_ACTIVE)
-        rc = api_problem(c->rq, 409, "already-exists", "one-time codes are in use; remove them first");
+        rc = api_problem(c->rq, 409, "already-exists",
+                         "one-time codes are in use; remove them first");
     if (rc == 0)
         rc = totp_make(c->rq->server, &now, c->totp_text, err);
     if (rc == 0)
@@ -179,11 +180,11 @@ static int totp_post(struct api_request *rq, struct api_response *ret)
     if (rc < 0)
         return row_result(rq, rc, "one-time codes", &err);
     ret->status = 201;
-    ret->body = json_pack(
-        "{s:s, s:o}", "secret", c.totp_text, "uri",
-        json_sprintf("otpauth://totp/Cloche:%s@%s?secret=%s&issuer=Cloche&algorithm=SHA1&"
-                     "digits=6&period=30",
-                     c.user.name, c.org.name, c.totp_text));
+    ret->body =
+        json_pack("{s:s, s:o}", "secret", c.totp_text, "uri",
+                  json_sprintf("otpauth://totp/Cloche:%s@%s?secret=%s&issuer=Cloche&algorithm=SHA1&"
+                               "digits=6&period=30",
+                               c.user.name, c.org.name, c.totp_text));
     ct_wipe(c.totp_text, sizeof c.totp_text);
     return ret->body ? 0 : -ENOMEM;
 }

@@ -99,7 +99,8 @@ static int row_take(struct server *server, struct store_rows *rows, struct token
 int token_find(struct server *server, struct store_tx *tx, const char *text, struct token_row *ret,
                struct err *err)
 {
-    CLEANUP(store_rows_freep) struct store_rows *rows = NULL;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
     uint8_t hash[SHA256_SIZE];
     int rc;
 
@@ -114,7 +115,8 @@ int token_find(struct server *server, struct store_tx *tx, const char *text, str
 int token_read(struct server *server, struct store_tx *tx, const char *org_id, const char *id,
                struct token_row *ret, struct err *err)
 {
-    CLEANUP(store_rows_freep) struct store_rows *rows = NULL;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
     int rc = store_query(tx, "SELECT " COLUMNS " FROM tokens WHERE org_id = $1 AND id = $2",
                          STORE_ARGS(store_text(org_id), store_text(id)), &rows, err);
 

@@ -42,12 +42,13 @@ static int tokens_read(struct store_tx *tx, void *arg, struct err *err)
     unsigned count = 0;
     struct store_rows *rows = NULL;
     const char *owner = is_owner(t->rq) ? "" : t->rq->who.user_id;
-    int rc = store_query(tx,
-                         "SELECT id FROM tokens WHERE org_id = $1 AND ($2 = '' OR owner_id = $2) AND "
-                         "id > $3 ORDER BY id LIMIT $4",
-                         STORE_ARGS(store_text(t->rq->who.org_id), store_text(owner),
-                                    store_text(t->page.after), store_int(t->page.limit + 1)),
-                         &rows, err);
+    int rc =
+        store_query(tx,
+                    "SELECT id FROM tokens WHERE org_id = $1 AND ($2 = '' OR owner_id = $2) AND "
+                    "id > $3 ORDER BY id LIMIT $4",
+                    STORE_ARGS(store_text(t->rq->who.org_id), store_text(owner),
+                               store_text(t->page.after), store_int(t->page.limit + 1)),
+                    &rows, err);
 
     while (rc == 0 && count < ARRAY_COUNT(ids) && (rc = store_rows_next(rows, err)) == 1) {
         row_copy(ids[count++], ID_SIZE, store_column_text(rows, 0));
@@ -117,7 +118,8 @@ static int tokens_post(struct api_request *rq, struct api_response *ret)
     if (roles && roles_parse(roles, &t.token.roles) < 0)
         return api_problem(rq, 400, "invalid-body", "the body's member roles is wrong");
     if (t.token.roles & ~rq->who.roles)
-        return api_problem(rq, 403, "not-allowed", "a token cannot have roles that its maker has not");
+        return api_problem(rq, 403, "not-allowed",
+                           "a token cannot have roles that its maker has not");
     row_copy(t.token.kind, sizeof t.token.kind, "api");
     row_copy(t.token.org_id, sizeof t.token.org_id, rq->who.org_id);
     row_copy(t.token.owner_id, sizeof t.token.owner_id, rq->who.user_id);

@@ -89,7 +89,8 @@ static int row_take(struct server *server, struct store_rows *rows, struct user_
 static int row_query(struct server *server, struct store_tx *tx, const char *sql,
                      const char *text_1, const char *text_2, struct user_row *ret, struct err *err)
 {
-    CLEANUP(store_rows_freep) struct store_rows *rows = NULL;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
     int rc = store_query(tx, sql, STORE_ARGS(store_text(text_1), store_text(text_2)), &rows, err);
 
     return rc < 0 ? rc : row_take(server, rows, ret, err);
@@ -172,7 +173,8 @@ int roles_parse(const json_t *list, unsigned *ret)
     json_t *item;
     size_t index;
 
-    json_array_foreach (list, index, item) {
+    json_array_foreach(list, index, item)
+    {
         const char *name = json_string_value(item);
         unsigned i = 0;
 

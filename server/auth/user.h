@@ -12,7 +12,7 @@
 #define USER_PASSWORD_SIZE 128u /* of Argon2's encoded form, with NUL */
 #define USER_TOTP_SIZE 160u     /* of the sealed secret */
 
-#define USER_TOTP_PENDING 0u    /* not confirmed yet: not asked for */
+#define USER_TOTP_PENDING 0u /* not confirmed yet: not asked for */
 #define USER_TOTP_ACTIVE 1u
 
 struct user_row {

@@ -28,10 +28,11 @@ static int users_read(struct store_tx *tx, void *arg, struct err *err)
     char ids[API_PAGE_MAX + 1][ID_SIZE];
     unsigned count = 0;
     struct store_rows *rows = NULL;
-    int rc = store_query(tx, "SELECT id FROM users WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-                         STORE_ARGS(store_text(u->rq->who.org_id), store_text(u->page.after),
-                                    store_int(u->page.limit + 1)),
-                         &rows, err);
+    int rc =
+        store_query(tx, "SELECT id FROM users WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+                    STORE_ARGS(store_text(u->rq->who.org_id), store_text(u->page.after),
+                               store_int(u->page.limit + 1)),
+                    &rows, err);
 
     while (rc == 0 && count < ARRAY_COUNT(ids) && (rc = store_rows_next(rows, err)) == 1) {
         row_copy(ids[count++], ID_SIZE, store_column_text(rows, 0));
@@ -185,12 +186,12 @@ static int owner_check(struct users *u, struct store_tx *tx, const struct user_r
     if (!(was->roles & API_OWNER) || was->disabled_ms ||
         ((u->user.roles & API_OWNER) && !u->user.disabled_ms))
         return 0;
-    rc = store_get_int(tx,
-                       "SELECT COUNT(*) FROM users WHERE org_id = $1 AND id <> $2 AND disabled_ms "
-                       "IS NULL AND roles >= $3",
-                       STORE_ARGS(store_text(was->org_id), store_text(was->id),
-                                  store_int(API_OWNER)),
-                       &others, err);
+    rc = store_get_int(
+        tx,
+        "SELECT COUNT(*) FROM users WHERE org_id = $1 AND id <> $2 AND disabled_ms "
+        "IS NULL AND roles >= $3",
+        STORE_ARGS(store_text(was->org_id), store_text(was->id), store_int(API_OWNER)), &others,
+        err);
     if (rc == 0 && others == 0)
         rc = api_problem(u->rq, 409, "last-owner", "this is the organisation's last owner");
     return rc;
