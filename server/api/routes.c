@@ -5,6 +5,7 @@
 #include "server/api/router.h"
 #include "server/auth/routes.h"
 #include "server/model/routes.h"
+#include "server/secret/routes.h"
 
 const struct router_table router_tables[] = {
     { health_routes, &health_route_count },
@@ -17,5 +18,6 @@ const struct router_table router_tables[] = {
     { build_routes, &build_route_count },
     { approval_routes, &approval_route_count },
     { policy_routes, &policy_route_count },
+    { secret_routes, &secret_route_count },
     { NULL, NULL },
 };
