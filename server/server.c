@@ -18,6 +18,13 @@
 #pragma weak fleet_open
 #pragma weak fleet_close
 
+/* Without the exchange there are no instances to tell. */
+__attribute__((weak)) int exchange_order(struct store_tx *tx, const char *instance_id,
+                                         const char *kind, const char *reason, struct err *err)
+{
+    return 0;
+}
+
 int server_open_store(struct server *ret, const struct server_config *config, struct err *err)
 {
     int rc;
