@@ -67,7 +67,7 @@ static json_t *encode_build(struct report *r, const struct store_rows *rows)
 
 static json_t *encode_instance(struct report *r, const struct store_rows *rows)
 {
-    return json_pack("{s:s*, s:s*, s:s*, s:s*, s:s*, s:b, s:s*, s:s*, s:s*, s:o, s:o}", "id",
+    return json_pack("{s:s*, s:s*, s:s*, s:s*, s:s*, s:b, s:s*, s:s*, s:s*, s:o?, s:o?}", "id",
                      store_column_text(rows, 0), "build", store_column_text(rows, 1), "node",
                      store_column_text(rows, 2), "state", store_column_text(rows, 3), "tee",
                      store_column_text(rows, 4), "emulated", store_column_int(rows, 5) != 0,
@@ -83,7 +83,7 @@ static json_t *encode_step(struct report *r, const struct store_rows *rows)
     size_t size;
     const void *evidence = store_column_blob(rows, 4, &size);
 
-    return json_pack("{s:s*, s:o, s:s*, s:s*, s:s*}", "instance", store_column_text(rows, 0),
+    return json_pack("{s:s*, s:o?, s:s*, s:s*, s:s*}", "instance", store_column_text(rows, 0),
                      "time", api_time(store_column_int(rows, 1)), "state",
                      store_column_text(rows, 2), "reason", store_column_text(rows, 3),
                      "evidence_sha256", evidence ? row_hex(evidence, size, hex) : NULL);
@@ -101,7 +101,7 @@ static json_t *encode_release(struct report *r, const struct store_rows *rows)
     if (!app || strcmp(app, r->app_id) != 0)
         return NULL;
     return json_pack(
-        "{s:O*, s:o, s:O*, s:O*, s:O*, s:O*, s:O*, s:O*, s:O*}", "number",
+        "{s:O*, s:o?, s:O*, s:O*, s:O*, s:O*, s:O*, s:O*, s:O*}", "number",
         json_object_get(entry, "number"), "time",
         api_time(json_integer_value(json_object_get(entry, "time_ms"))), "secret",
         json_object_get(detail, "secret"), "version", json_object_get(detail, "version"),

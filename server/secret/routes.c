@@ -353,7 +353,7 @@ static json_t *encode_version(const struct store_rows *rows)
     char id[24];
 
     snprintf(id, sizeof id, "%lld", (long long)store_column_int(rows, 0));
-    return json_pack("{s:s, s:I, s:s*, s:s*, s:o, s:o}", "id", id, "version",
+    return json_pack("{s:s, s:I, s:s*, s:s*, s:o, s:o?}", "id", id, "version",
                      (json_int_t)store_column_int(rows, 0), "source", store_column_text(rows, 1),
                      "created_by", store_column_text(rows, 2), "created",
                      api_time(store_column_int(rows, 3)), "destroyed",
