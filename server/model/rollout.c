@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rollouts: endpoints, and what the fleet does at their dates. Relying party; requests are hostile. */
+#include "server/model/rollout.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/api/events.h"
+#include "server/audit/audit.h"
+#include "server/model/app.h"
+#include "server/model/build_row.h"
+#include "server/model/node.h"
+#include "server/model/routes.h"
+#include "server/store/id.h"
+
+#define ROLLOUT_SHOWN_MAX 500
+#define ROLLOUT_STOP_MAX 1000 /* instances that one step stops; the fleet comes again */
+
+struct rollout {
+    char id[32], org_id[32], app_id[32], build_id[32], old_build_id[32], state[16], created_by[32];
+    int64_t from_ms, end_ms, created_ms;
+};
+
+struct op {
+    struct api_request *rq;
+    struct api_page page;
+    const char *app, *build, *old_build;
+    struct rollout rollout;
+    json_t *out;
+};
+
+static void op_done(struct op *op)
+{
+    json_decref(op->out);
+}
+
+#define ROLLOUT_COLUMNS                                                                            \
+    "id, org_id, app_id, build_id, old_build_id, state, created_by, deprecated_from_ms, end_ms, "  \
+    "created_ms FROM rollouts"
+
+static void decode(const struct store_rows *rows, struct rollout *ret)
+{
+    *ret = (struct rollout){ .from_ms = store_column_int(rows, 7),
+                             .end_ms = store_column_int(rows, 8),
+                             .created_ms = store_column_int(rows, 9) };
+    row_copy(ret->id, sizeof ret->id, store_column_text(rows, 0));
+    row_copy(ret->org_id, sizeof ret->org_id, store_column_text(rows, 1));
+    row_copy(ret->app_id, sizeof ret->app_id, store_column_text(rows, 2));
+    row_copy(ret->build_id, sizeof ret->build_id, store_column_text(rows, 3));
+    row_copy(ret->old_build_id, sizeof ret->old_build_id, store_column_text(rows, 4));
+    row_copy(ret->state, sizeof ret->state, store_column_text(rows, 5));
+    row_copy(ret->created_by, sizeof ret->created_by, store_column_text(rows, 6));
+}
+
+static int lookup(struct op *op, struct store_tx *tx, struct err *err)
+{
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    const char *id = op->rq->params[0];
+    int rc = store_query(tx, "SELECT " ROLLOUT_COLUMNS " WHERE org_id = $1 AND id = $2",
+                         STORE_ARGS(store_text(op->rq->who.org_id), store_text(id)), &rows, err);
+
+    if (rc >= 0)
+        rc = store_rows_next(rows, err);
+    if (rc == 0)
+        return api_problem(op->rq, 404, "not-found", "there is no rollout %s", id);
+    if (rc > 0)
+        decode(rows, &op->rollout);
+    return rc < 0 ? rc : 0;
+}
+
+static int count_of(struct store_tx *tx, const struct rollout *r, const char *build_id,
+                    int64_t *ret, struct err *err)
+{
+    return store_get_int(
+        tx,
+        "SELECT COUNT(*) FROM instances WHERE org_id = $1 AND app_id = $2 AND "
+        "build_id = $3 AND " INSTANCE_IS_LIVE,
+        STORE_ARGS(store_text(r->org_id), store_text(r->app_id), store_text(build_id)), ret, err);
+}
+
+static int rollout_json(struct store_tx *tx, const struct rollout *r, json_t **ret, struct err *err)
+{
+    int64_t new_count, old_count;
+    int rc = count_of(tx, r, r->build_id, &new_count, err);
+
+    if (rc >= 0)
+        rc = count_of(tx, r, r->old_build_id, &old_count, err);
+    if (rc < 0)
+        return rc;
+    *ret = json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:s,s:o,s:s,s:I,s:I}", "id", r->id, "app", r->app_id,
+                     "build", r->build_id, "old_build", r->old_build_id, "deprecated_from",
+                     api_time(r->from_ms), "end", api_time(r->end_ms), "state", r->state, "created",
+                     api_time(r->created_ms), "created_by", r->created_by, "new_count",
+                     (json_int_t)new_count, "old_count", (json_int_t)old_count);
+    return 0;
+}
+
+static int add_instances(struct store_tx *tx, const struct rollout *r, json_t *j, struct err *err)
+{
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    json_t *list = json_array();
+    int rc = store_query(
+        tx,
+        "SELECT id, build_id, node_id, state, wanted FROM instances WHERE "
+        "org_id = $1 AND app_id = $2 AND (build_id = $3 OR build_id = $4) AND " INSTANCE_IS_LIVE
+        " ORDER BY id LIMIT $5",
+        STORE_ARGS(store_text(r->org_id), store_text(r->app_id), store_text(r->build_id),
+                   store_text(r->old_build_id), store_int(ROLLOUT_SHOWN_MAX)),
+        &rows, err);
+
+    json_object_set_new(j, "instances", list);
+    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0)
+        json_array_append_new(
+            list, json_pack("{s:s,s:s,s:s?,s:s,s:s}", "id", store_column_text(rows, 0), "build",
+                            store_column_text(rows, 1), "node", store_column_text(rows, 2), "state",
+                            store_column_text(rows, 3), "wanted", store_column_text(rows, 4)));
+    return rc;
+}
+
+static int set_whole(struct op *op, struct store_tx *tx, struct err *err)
+{
+    json_t *j = NULL;
+    int rc = rollout_json(tx, &op->rollout, &j, err);
+
+    if (rc >= 0)
+        rc = add_instances(tx, &op->rollout, j, err);
+    json_decref(op->out);
+    op->out = j;
+    return rc;
+}
+
+/* ---- begin ---- */
+
+static int check_builds(struct op *op, struct store_tx *tx, const struct build_full *new,
+                        const struct build_full *old, struct err *err)
+{
+    struct err why = { 0 };
+    int64_t open;
+
+    if (strcmp(new->row.id, old->row.id) == 0)
+        return api_problem(op->rq, 400, "invalid-member", "build and old_build are the same");
+    if (strcmp(old->row.state, "allowed") != 0 && strcmp(old->row.state, "deprecated") != 0)
+        return api_problem(op->rq, 409, "build-not-allowed", "the old build %s is %s",
+                           old->row.version, old->row.state);
+    int rc = build_check(op->rq->server, tx, &new->row, server_now_ms(op->rq->server), &why);
+
+    if (rc == -EACCES || (rc >= 0 && strcmp(new->row.state, "allowed") != 0))
+        return api_problem(op->rq, 409, "build-not-allowed", "the new build is not allowed: %s",
+                           rc < 0 ? why.text : "it is deprecated");
+    if (rc >= 0)
+        rc = store_get_int(tx,
+                           "SELECT COUNT(*) FROM rollouts WHERE org_id = $1 AND old_build_id = $2 "
+                           "AND state = 'open'",
+                           STORE_ARGS(store_text(old->row.org_id), store_text(old->row.id)), &open,
+                           err);
+    if (rc >= 0 && open > 0)
+        return api_problem(op->rq, 409, "already-exists",
+                           "a rollout takes the place of build %s already", old->row.version);
+    return rc;
+}
+
+static int create_tx(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct op *op = arg;
+    struct rollout *r = &op->rollout;
+    CLEANUP(app_row_done)
+    struct app_row app = { 0 };
+    CLEANUP(build_full_done)
+    struct build_full new = { 0 };
+    CLEANUP(build_full_done)
+    struct build_full old = { 0 };
+    int rc = app_lookup(op->rq, tx, op->app, &app, err);
+
+    if (rc >= 0)
+        rc = build_lookup(op->rq, tx, app.id, op->build, &new, err);
+    if (rc >= 0)
+        rc = build_lookup(op->rq, tx, app.id, op->old_build, &old, err);
+    if (rc >= 0)
+        rc = check_builds(op, tx, &new, &old, err);
+    if (rc < 0)
+        return rc;
+    row_copy(r->org_id, sizeof r->org_id, app.org_id);
+    row_copy(r->app_id, sizeof r->app_id, app.id);
+    row_copy(r->build_id, sizeof r->build_id, new.row.id);
+    row_copy(r->old_build_id, sizeof r->old_build_id, old.row.id);
+    row_copy(r->state, sizeof r->state, "open");
+    row_copy(r->created_by, sizeof r->created_by, op->rq->who.id);
+    r->created_ms = server_now_ms(op->rq->server);
+    row_copy(old.row.state, sizeof old.row.state, "deprecated");
+    old.row.deprecated_from_ms = r->from_ms;
+    old.row.deprecated_until_ms = r->end_ms;
+    rc = build_full_update(op->rq->server, tx, &old, err);
+    if (rc >= 0)
+        rc = store_exec(
+            tx,
+            "INSERT INTO rollouts (id, org_id, app_id, build_id, old_build_id, deprecated_from_ms, "
+            "end_ms, state, created_by, created_ms, changed_ms) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $9)",
+            STORE_ARGS(store_text(r->id), store_text(r->org_id), store_text(r->app_id),
+                       store_text(r->build_id), store_text(r->old_build_id), store_int(r->from_ms),
+                       store_int(r->end_ms), store_text(r->created_by), store_int(r->created_ms)),
+            err);
+    if (rc >= 0)
+        rc = set_whole(op, tx, err);
+    return rc < 0 ? rc
+                  : row_tell(op->rq, tx, "rollout.create", "rollout.created", r->id,
+                             json_pack("{s:s,s:s,s:s,s:o,s:o}", "app", r->app_id, "build",
+                                       r->build_id, "old_build", r->old_build_id, "deprecated_from",
+                                       api_time(r->from_ms), "end", api_time(r->end_ms)),
+                             err);
+}
+
+static int answer(struct op *op, int rc, const struct err *err, int status,
+                  struct api_response *ret)
+{
+    rc = row_result(op->rq, rc, "rollout", err);
+    if (rc < 0)
+        return rc;
+    ret->status = status;
+    ret->body = TAKE_PTR(op->out);
+    return 0;
+}
+
+static int create(struct api_request *rq, struct api_response *ret)
+{
+    int64_t now_ms = server_now_ms(rq->server);
+    CLEANUP(op_done)
+    struct op op = { .rq = rq, .rollout = { .from_ms = now_ms } };
+    struct err err = { 0 };
+    const struct api_member members[] = {
+        { "app", API_STRING, true, &op.app, 1, 64 },
+        { "build", API_STRING, true, &op.build, 1, 64 },
+        { "old_build", API_STRING, true, &op.old_build, 1, 64 },
+        { "deprecated_from", API_TIME, false, &op.rollout.from_ms },
+        { "end", API_TIME, true, &op.rollout.end_ms },
+    };
+    int rc = api_body_read(rq, members, ARRAY_COUNT(members));
+
+    if (rc < 0)
+        return rc;
+    if (op.rollout.end_ms <= op.rollout.from_ms || op.rollout.end_ms <= now_ms)
+        return api_problem(rq, 400, "invalid-member",
+                           "end is not after deprecated_from and in the future");
+    id_make("rol", op.rollout.id);
+    rc = answer(&op, store_write(rq->server->store, create_tx, &op, &err), &err, 201, ret);
+    if (rc >= 0)
+        snprintf(ret->location, sizeof ret->location, "/v1/rollouts/%s", op.rollout.id);
+    return rc;
+}
+
+/* ---- show and list ---- */
+
+static int show_tx(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct op *op = arg;
+    int rc = lookup(op, tx, err);
+
+    return rc < 0 ? rc : set_whole(op, tx, err);
+}
+
+static int show(struct api_request *rq, struct api_response *ret)
+{
+    CLEANUP(op_done)
+    struct op op = { .rq = rq };
+    struct err err = { 0 };
+
+    return answer(&op, store_read(rq->server->store, show_tx, &op, &err), &err, 200, ret);
+}
+
+static int list_tx(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct op *op = arg;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    int rc = store_query(
+        tx, "SELECT " ROLLOUT_COLUMNS " WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+        STORE_ARGS(store_text(op->rq->who.org_id), store_text(op->page.after),
+                   store_int(op->page.limit + 1)),
+        &rows, err);
+
+    json_decref(op->out);
+    op->out = json_array();
+    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0) {
+        struct rollout rollout;
+        json_t *j = NULL;
+
+        decode(rows, &rollout);
+        rc = rollout_json(tx, &rollout, &j, err);
+        if (rc >= 0)
+            json_array_append_new(op->out, j);
+    }
+    return rc;
+}
+
+static int list(struct api_request *rq, struct api_response *ret)
+{
+    CLEANUP(op_done)
+    struct op op = { .rq = rq };
+    struct err err = { 0 };
+    int rc = api_page_read(rq, &op.page);
+
+    if (rc < 0)
+        return rc;
+    rc = row_result(rq, store_read(rq->server->store, list_tx, &op, &err), "rollouts", &err);
+    if (rc < 0)
+        return rc;
+    ret->status = 200;
+    return api_page_answer(ret, TAKE_PTR(op.out), &op.page);
+}
+
+/* ---- the end ---- */
+
+static int state_write(struct server *server, struct store_tx *tx, struct rollout *r,
+                       const char *state, struct err *err)
+{
+    int rc = store_exec(tx,
+                        "UPDATE rollouts SET state = $1, end_ms = $2, changed_ms = $3 "
+                        "WHERE org_id = $4 AND id = $5",
+                        STORE_ARGS(store_text(state), store_int(r->end_ms),
+                                   store_int(server_now_ms(server)), store_text(r->org_id),
+                                   store_text(r->id)),
+                        err);
+
+    row_copy(r->state, sizeof r->state, state);
+    return rc < 0 ? rc : 0;
+}
+
+/* The old build's end is the rollout's: from now on nothing of it has a lease. */
+static int old_build_end(struct server *server, struct store_tx *tx, const struct rollout *r,
+                         int64_t until_ms, const char *state, struct err *err)
+{
+    CLEANUP(build_full_done)
+    struct build_full old = { 0 };
+    int rc = build_full_read(server, tx, r->org_id, r->old_build_id, &old, err);
+
+    if (rc < 0 || strcmp(old.row.state, "deprecated") != 0)
+        return rc;
+    row_copy(old.row.state, sizeof old.row.state, state);
+    old.row.deprecated_until_ms = until_ms;
+    if (strcmp(state, "allowed") == 0)
+        old.row.deprecated_from_ms = 0;
+    return build_full_update(server, tx, &old, err);
+}
+
+/* returns: instances that were stopped; -EIO. */
+static int stop_old(struct server *server, struct store_tx *tx, const struct rollout *r,
+                    struct err *err)
+{
+    char(*ids)[32] = calloc(ROLLOUT_STOP_MAX, sizeof *ids);
+    struct store_rows *rows = NULL;
+    int count = 0;
+    int rc = ids ? store_query(tx,
+                               "SELECT id FROM instances WHERE org_id = $1 AND app_id = $2 AND "
+                               "build_id = $3 AND wanted = 'run' AND " INSTANCE_IS_LIVE
+                               " ORDER BY id LIMIT $4",
+                               STORE_ARGS(store_text(r->org_id), store_text(r->app_id),
+                                          store_text(r->old_build_id), store_int(ROLLOUT_STOP_MAX)),
+                               &rows, err)
+                 : -ENOMEM;
+
+    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0)
+        row_copy(ids[count++], sizeof *ids, store_column_text(rows, 0));
+    store_rows_free(rows);
+    for (int i = 0; rc >= 0 && i < count; i++) {
+        rc = instance_stop(server, tx, r->org_id, ids[i], "its build's end date has come", err);
+        if (rc >= 0)
+            rc = event_append(tx, r->org_id, "instance.stopping", ids[i], NULL, err);
+    }
+    free(ids);
+    return rc < 0 ? rc : count;
+}
+
+static int force_tx(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct op *op = arg;
+    struct rollout *r = &op->rollout;
+    struct server *server = op->rq->server;
+    int rc = lookup(op, tx, err);
+
+    if (rc < 0)
+        return rc;
+    if (strcmp(r->state, "open") != 0)
+        return api_problem(op->rq, 409, "rollout-ended", "the rollout is %s", r->state);
+    r->end_ms = server_now_ms(server);
+    rc = old_build_end(server, tx, r, r->end_ms, "deprecated", err);
+    int stopped = rc < 0 ? rc : stop_old(server, tx, r, err);
+
+    rc = stopped < 0 ? stopped : state_write(server, tx, r, "forced", err);
+    if (rc >= 0)
+        rc = set_whole(op, tx, err);
+    return rc < 0 ? rc
+                  : row_tell(op->rq, tx, "rollout.force", "rollout.forced", r->id,
+                             json_pack("{s:i}", "stopped", stopped), err);
+}
+
+static int force(struct api_request *rq, struct api_response *ret)
+{
+    CLEANUP(op_done)
+    struct op op = { .rq = rq };
+    struct err err = { 0 };
+
+    return answer(&op, store_write(rq->server->store, force_tx, &op, &err), &err, 200, ret);
+}
+
+static int cancel_tx(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct op *op = arg;
+    struct rollout *r = &op->rollout;
+    int rc = lookup(op, tx, err);
+
+    if (rc < 0)
+        return rc;
+    if (strcmp(r->state, "open") != 0)
+        return api_problem(op->rq, 409, "rollout-ended", "the rollout is %s", r->state);
+    rc = old_build_end(op->rq->server, tx, r, 0, "allowed", err);
+    if (rc >= 0)
+        rc = state_write(op->rq->server, tx, r, "cancelled", err);
+    if (rc >= 0)
+        rc = set_whole(op, tx, err);
+    return rc < 0 ? rc
+                  : row_tell(op->rq, tx, "rollout.cancel", "rollout.cancelled", r->id, NULL, err);
+}
+
+static int cancel(struct api_request *rq, struct api_response *ret)
+{
+    CLEANUP(op_done)
+    struct op op = { .rq = rq };
+    struct err err = { 0 };
+
+    return answer(&op, store_write(rq->server->store, cancel_tx, &op, &err), &err, 200, ret);
+}
+
+/* ---- the fleet's part ---- */
+
+struct run {
+    struct server *server;
+    int64_t now_ms;
+    struct rollout rollouts[100];
+    unsigned count;
+    int changed;
+};
+
+static int run_one(struct run *run, struct store_tx *tx, struct rollout *r, struct err *err)
+{
+    bool is_due = strcmp(r->state, "open") == 0 && run->now_ms >= r->end_ms;
+    bool is_forced = strcmp(r->state, "forced") == 0;
+    int64_t left;
+    int stopped = is_due || is_forced ? stop_old(run->server, tx, r, err) : 0;
+    int rc = stopped < 0 ? stopped : count_of(tx, r, r->old_build_id, &left, err);
+
+    if (rc < 0)
+        return rc;
+    /* Before its end a rollout stays open with nothing left of the old build: there may be more of it. */
+    const char *state = left == 0 && (is_due || is_forced) ? "done" : is_due ? "forced" : NULL;
+
+    if (!state)
+        return 0;
+    rc = state_write(run->server, tx, r, state, err);
+    if (rc < 0)
+        return rc;
+    json_t *detail = json_pack("{s:i,s:I}", "stopped", stopped, "left", (json_int_t)left);
+    const struct audit_entry entry = { .org_id = r->org_id,
+                                       .actor = "server",
+                                       .action = is_due ? "rollout.force" : "rollout.end",
+                                       .object = r->id,
+                                       .decision = "done",
+                                       .detail = detail };
+
+    rc = event_append(tx, r->org_id, strcmp(state, "done") == 0 ? "rollout.done" : "rollout.forced",
+                      r->id, detail, err);
+    if (rc >= 0)
+        rc = audit_append(tx, &entry, err);
+    json_decref(detail);
+    run->changed++;
+    return rc;
+}
+
+static int run_tx(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct run *run = arg;
+    struct store_rows *rows = NULL;
+    /* org_id of each row goes with it: the server acts for all organisations. */
+    int rc = store_query(
+        tx,
+        "SELECT " ROLLOUT_COLUMNS " WHERE state = 'forced' OR (state = 'open' AND end_ms <= $1) "
+        "ORDER BY end_ms LIMIT $2",
+        STORE_ARGS(store_int(run->now_ms), store_int(ARRAY_COUNT(run->rollouts))), &rows, err);
+
+    run->count = 0;
+    run->changed = 0;
+    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0)
+        decode(rows, &run->rollouts[run->count++]);
+    store_rows_free(rows);
+    for (unsigned i = 0; rc >= 0 && i < run->count; i++)
+        rc = run_one(run, tx, &run->rollouts[i], err);
+    return rc;
+}
+
+static int any_tx(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct run *run = arg;
+    int64_t count;
+    int rc = store_get_int(
+        tx,
+        "SELECT COUNT(*) FROM rollouts WHERE state = 'forced' OR (state = 'open' AND end_ms <= $1)",
+        STORE_ARGS(store_int(run->now_ms)), &count, err);
+
+    return rc < 0 ? rc : count > 0;
+}
+
+int rollout_run(struct server *server, int64_t now_ms, struct err *err)
+{
+    struct run *run = calloc(1, sizeof *run);
+
+    if (!run)
+        return -ENOMEM;
+    run->server = server;
+    run->now_ms = now_ms;
+    int rc = store_read(server->store, any_tx, run, err);
+
+    if (rc > 0)
+        rc = store_write(server->store, run_tx, run, err);
+    if (rc >= 0)
+        rc = run->changed;
+    free(run);
+    return rc;
+}
+
+const struct api_route rollout_routes[] = {
+    { "GET", "/v1/rollouts", list, .flags = API_ANY_ROLE },
+    { "POST", "/v1/rollouts", create, API_OWNER | API_OPERATOR, API_IDEMPOTENT },
+    { "GET", "/v1/rollouts/{rollout}", show, .flags = API_ANY_ROLE },
+    { "POST", "/v1/rollouts/{rollout}/cancel", cancel, API_OWNER | API_OPERATOR, 0 },
+    { "POST", "/v1/rollouts/{rollout}/force", force, API_OWNER | API_OPERATOR, 0 },
+};
+const unsigned rollout_route_count = ARRAY_COUNT(rollout_routes);
