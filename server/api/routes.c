@@ -18,6 +18,9 @@ const struct router_table router_tables[] = {
     { build_routes, &build_route_count },
     { approval_routes, &approval_route_count },
     { policy_routes, &policy_route_count },
+    { node_routes, &node_route_count },
+    { placement_routes, &placement_route_count },
+    { rollout_routes, &rollout_route_count },
     { secret_routes, &secret_route_count },
     { NULL, NULL },
 };

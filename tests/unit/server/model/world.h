@@ -2,6 +2,8 @@
 /* A small organisation in a real store: two approvers with keys, an app, a build that asks for both. See world.c. */
 #pragma once
 
+#include <openssl/evp.h>
+
 #include "server/model/app_row.h"
 #include "server/model/approval.h"
 #include "server/model/build_row.h"
