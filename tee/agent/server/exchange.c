@@ -237,24 +237,32 @@ static char *request_make(const struct round *r, const char *cmw)
 
 /* ---- the answer ---- */
 
+static unsigned server_find(const struct exchange *x, const char *server)
+{
+    unsigned i = 0;
+
+    while (i < x->server_count && strcmp(x->servers[i], server) != 0)
+        i++;
+    return i;
+}
+
+static void server_add(struct exchange *x, const char *server)
+{
+    if (x->server_count < EXCHANGE_SERVERS_MAX && server_find(x, server) == x->server_count)
+        snprintf(x->servers[x->server_count++], ANSWER_SERVER_SIZE, "%s", server);
+}
+
+/* The descriptor's, those of the answer, and the one that gave it. */
 static void servers_take(struct exchange *x, const struct answer *a)
 {
     char current[ANSWER_SERVER_SIZE];
 
     memcpy(current, x->servers[x->server_index], sizeof current);
     x->server_count = x->own_count;
-    for (unsigned i = 0; i < a->server_count; i++) {
-        bool is_known = false;
-
-        for (unsigned k = 0; k < x->server_count; k++)
-            is_known = is_known || strcmp(x->servers[k], a->servers[i]) == 0;
-        if (!is_known)
-            memcpy(x->servers[x->server_count++], a->servers[i], ANSWER_SERVER_SIZE);
-    }
-    x->server_index = 0;
-    for (unsigned k = 0; k < x->server_count; k++)
-        if (strcmp(x->servers[k], current) == 0)
-            x->server_index = k;
+    server_add(x, current);
+    for (unsigned i = 0; i < a->server_count; i++)
+        server_add(x, a->servers[i]);
+    x->server_index = server_find(x, current);
 }
 
 static int answer_take(struct round *r, const struct http_answer *a, struct answer *ret,
@@ -424,30 +432,47 @@ int exchange_orders(struct exchange *x, unsigned wait_s, struct answer_orders *r
     return rc;
 }
 
-int exchange_end(struct exchange *x, int status, const char *reason, struct err *err)
+static int end_at(struct exchange *x, const char *server, const char *body, uint64_t end_ms,
+                  struct err *err)
 {
     CLEANUP(wipe_freep)
-    char *authorization = NULL, *body = NULL;
-    CLEANUP(json_freep)
-    json_t *top = json_pack("{s:s,s:i,s:s}", "instance", x->instance, "exit_status", status,
-                            "reason", reason);
-    struct http_request request = { .server = x->servers[x->server_index],
+    char *authorization = NULL;
+    struct http_request request = { .server = server,
                                     .method = "POST",
                                     .path = "/v1/exchange/end",
-                                    .end_ms = lease_clock_ms() + EXCHANGE_END_MS };
+                                    .body = body,
+                                    .end_ms = end_ms };
     struct http_answer a = { 0 };
     char jti[33];
     int rc = authorize(x, EXCHANGE_AUDIENCE_END, jti, &authorization);
 
-    body = top ? json_dumps(top, JSON_COMPACT) : NULL;
-    if (rc < 0 || !body)
-        return rc < 0 ? rc : -ENOMEM;
+    if (rc < 0)
+        return rc;
     request.authorization = authorization;
-    request.body = body;
-    x->http.cancel_fd = -1;
     rc = http_perform(&x->http, &request, &a, err);
     if (rc == 0 && a.status != 204)
         rc = err_set(err, -EREMOTEIO, "it answered with status %u", a.status);
     http_answer_done(&a);
+    return rc;
+}
+
+int exchange_end(struct exchange *x, int status, const char *reason, struct err *err)
+{
+    uint64_t end_ms = lease_clock_ms() + EXCHANGE_END_MS;
+    CLEANUP(json_freep)
+    json_t *top = json_pack("{s:s,s:i,s:s}", "instance", x->instance, "exit_status", status,
+                            "reason", reason);
+    CLEANUP(wipe_freep)
+    char *body = top ? json_dumps(top, JSON_COMPACT) : NULL;
+    int rc = body ? -EHOSTUNREACH : -ENOMEM;
+
+    x->http.cancel_fd = -1;
+    for (unsigned i = 0; body && i < x->server_count && rc < 0 && lease_clock_ms() < end_ms; i++) {
+        struct err one = { 0 };
+
+        rc = end_at(x, x->servers[(x->server_index + i) % x->server_count], body, end_ms, &one);
+        if (i == 0) /* the one that answered last: what is wrong there tells most */
+            *err = one;
+    }
     return rc;
 }

@@ -324,6 +324,8 @@ static void take_messages(struct server *s)
             stop(s, AGENT_STATUS_REVOKED, "revoked");
             break;
         case RENEWER_DONE:
+            if (m->reason[0])
+                say("the server was not told of the end: ", m->reason, NULL);
             _exit(s->status);
         }
         wipe_free(m);
