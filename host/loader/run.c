@@ -209,7 +209,8 @@ static void thread_prepare(struct ocall_thread *t)
     if (rc < 0)
         broken("a thread cannot use the enclave", &run, rc);
     t_self = t;
-    prctl(PR_SET_TIMERSLACK, 1000ul, 0, 0, 0);
+    /* A thread begins with the slack that the thread which made it has just then. */
+    prctl(PR_SET_TIMERSLACK, t->host->timer_slack_ns);
     __atomic_store_n(&t->tid, (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
     retry_timer_make(t);
 }
@@ -284,6 +285,7 @@ void loader_run(struct loader *l)
     pthread_attr_init(&h->thread_attr);
     pthread_attr_setdetachstate(&h->thread_attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&h->thread_attr, 128 * 1024);
+    h->timer_slack_ns = (unsigned long)MAX(prctl(PR_GET_TIMERSLACK), 0);
     h->threads[0].host = h;
     h->threads[0].exists = true;
     g_host = h;

@@ -106,6 +106,7 @@ static int sleep_on(struct ocall_thread *t, const struct ocall_frame *f, struct 
     int set = (int)t->args[0], n;
     uint64_t timeout_ns = t->args[2];
 
+    ocall_timer_slack_set(t, t->args[4]);
     __atomic_store_n(&t->polling, 1, __ATOMIC_SEQ_CST);
     if (__atomic_exchange_n(&t->wake, 0, __ATOMIC_SEQ_CST))
         n = wait_set(set, events, count, 0);

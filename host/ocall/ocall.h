@@ -46,6 +46,7 @@ struct ocall_thread {
     uint32_t at_cssa1;   /* an entry at CSSA 1 is not over yet; atomic */
     uint32_t kicked;     /* a kick came while outside; atomic */
     bool signalled;      /* its enclave thread was handed a host signal at CSSA 1 */
+    uint64_t timer_slack_ns; /* that its sleeps have now; 0: the default */
     timer_t retry_timer; /* sends the kick again when it came between two chairs */
     bool has_timer;
 };
@@ -65,6 +66,7 @@ struct ocall_host {
     struct quote_service *quote;              /* NULL: this machine has none */
     void *(*thread_main)(void *thread);       /* what a fresh host thread runs */
     pthread_attr_t thread_attr;
+    unsigned long timer_slack_ns; /* what the loader was started with */
     unsigned
         end_wait_us; /* that OCALL exit may take once entries are refused; 0: loader_run's own */
     bool (*serve)(struct ocall_thread *t); /* ocall_serve; tests put a lying one in its place */
@@ -79,6 +81,9 @@ int ocall_kick_signal(void);
 void ocall_kick_thread(struct ocall_thread *t);
 /* Lets a thread that sleeps, or is about to, go on. Async-signal-safe. */
 void ocall_wake_thread(struct ocall_thread *t);
+
+/* The slack of the calling thread's sleeps from now on; ns 0: the process's default. */
+void ocall_timer_slack_set(struct ocall_thread *t, uint64_t ns);
 
 /* Makes the eventfd that ends a sleep on descriptors. false: no descriptor is left. */
 bool ocall_wake_fd_get(struct ocall_thread *t);

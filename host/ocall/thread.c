@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -63,12 +64,21 @@ static struct timespec *timeout_of(uint64_t ns, struct timespec *ts)
     return ts;
 }
 
+void ocall_timer_slack_set(struct ocall_thread *t, uint64_t ns)
+{
+    if (t->timer_slack_ns == ns)
+        return;
+    t->timer_slack_ns = ns;
+    prctl(PR_SET_TIMERSLACK, ns == 0 ? t->host->timer_slack_ns : MIN(ns, (uint64_t)INT32_MAX));
+}
+
 void ocall_serve_park(struct ocall_thread *t, struct ocall_frame *f)
 {
     struct timespec ts;
     long rc = 0;
 
     f->result = 0;
+    ocall_timer_slack_set(t, t->args[1]);
     if (__atomic_exchange_n(&t->wake, 0, __ATOMIC_SEQ_CST))
         return;
     rc = syscall(SYS_futex, &t->wake, FUTEX_WAIT_PRIVATE, 0, timeout_of(t->args[0], &ts), NULL, 0);
@@ -167,6 +177,7 @@ void ocall_serve_poll(struct ocall_thread *t, struct ocall_frame *f)
         f->result = -ENOMEM;
         return;
     }
+    ocall_timer_slack_set(t, t->args[2]);
     gather(t, asked, count, fds);
     __atomic_store_n(&t->polling, 1, __ATOMIC_SEQ_CST);
     if (__atomic_exchange_n(&t->wake, 0, __ATOMIC_SEQ_CST))

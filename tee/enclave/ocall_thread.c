@@ -27,7 +27,8 @@ int ocall_park(uint64_t deadline_ns)
 {
     uint64_t left = relative_ns(deadline_ns);
 
-    if (ocall_simple(OCALL_park, left, 0, 0, 0, 0) != -ETIMEDOUT || left == OCALL_FOREVER)
+    if (ocall_simple(OCALL_park, left, tcb_self()->timer_slack_ns, 0, 0, 0) != -ETIMEDOUT ||
+        left == OCALL_FOREVER)
         return 0;
     /* The host's word for it is not enough; too early is a spurious wake. */
     return clock_monotonic_ns() >= deadline_ns ? -ETIMEDOUT : 0;
@@ -57,7 +58,8 @@ int ocall_poll(struct ocall_pollfd *fds, unsigned count, uint64_t deadline_ns)
     if (count > OCALL_POLL_COUNT_MAX)
         return -EINVAL;
     ocall_buffer_put(0, fds, count * sizeof *fds);
-    rc = ocall_simple(OCALL_poll, count, relative_ns(deadline_ns), 0, 0, count);
+    rc = ocall_simple(OCALL_poll, count, relative_ns(deadline_ns), tcb_self()->timer_slack_ns, 0,
+                      count);
     if (rc < 0)
         return rc == -EPERM ? 0 : (int)rc;
     /* Only the events are the host's to say, and of these what was asked for or says that something broke. */
@@ -92,11 +94,13 @@ int ocall_events_change(int set, enum ocall_event_change how, int host_fd, uint3
 int ocall_events_wait(int set, struct ocall_event *ret, unsigned count, uint64_t deadline_ns,
                       enum ocall_event_wake wake)
 {
+    uint64_t args[6] = { (uint64_t)set, MIN(count, OCALL_EVENT_COUNT_MAX), relative_ns(deadline_ns),
+                         wake, tcb_self()->timer_slack_ns };
+    struct ocall_answer answer;
     int64_t n;
 
-    count = MIN(count, OCALL_EVENT_COUNT_MAX);
-    n = ocall_simple(OCALL_events_wait, (uint64_t)set, count, relative_ns(deadline_ns), wake,
-                     count);
+    ocall_run(OCALL_events_wait, args, args[1], &answer);
+    n = answer.result;
     if (n > 0)
         ocall_buffer_get(ret, 0, (size_t)n * sizeof *ret);
     return n == -EPERM ? 0 : (int)n;

@@ -108,7 +108,8 @@ struct tcb {
     uint32_t mxcsr;
     uint32_t vector_kind; /* TCB_VECTOR_* */
     uint32_t news;        /* ocall_news */
-    uint32_t padding;
+    uint32_t
+        timer_slack_ns; /* for the host's timers of this thread's sleeps: 0 = the host's default; wait.c sets it */
     uint8_t reserved[0x200 - 0xc0];
     uint8_t vectors[16 * 32]; /* YMM0 to YMM15, or XMM0 to XMM15 at the same places */
     uint8_t xstate[2752];     /* the program's vector state during an OCALL, XSAVE format */

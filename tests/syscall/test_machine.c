@@ -274,6 +274,38 @@ TEST(seccomp_refusals)
     CHECK_EQ(prctl(PR_GET_SECCOMP, 0, 0, 0, 0), 0);
 }
 
+/* A thread begins with the slack of the one that made it, and goes back to that. */
+static void *slack_of_thread(void *arg)
+{
+    int *slack = arg;
+
+    slack[0] = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+    slack[1] = prctl(PR_SET_TIMERSLACK, 777, 0, 0, 0);
+    slack[2] = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+    usleep(1);
+    slack[3] = prctl(PR_SET_TIMERSLACK, 0, 0, 0, 0);
+    slack[4] = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+    return NULL;
+}
+
+TEST(prctl_timer_slack)
+{
+    int first = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), slack[5] = { 0 };
+    pthread_t thread;
+
+    ZERO(prctl(PR_SET_TIMERSLACK, 12345, 0, 0, 0));
+    ZERO(pthread_create(&thread, NULL, slack_of_thread, slack));
+    ZERO(pthread_join(thread, NULL));
+    CHECK_EQ(slack[0], 12345);
+    ZERO(slack[1]);
+    CHECK_EQ(slack[2], 777);
+    ZERO(slack[3]);
+    CHECK_EQ(slack[4], 12345);
+    CHECK_EQ(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), 12345);
+    ZERO(prctl(PR_SET_TIMERSLACK, 0, 0, 0, 0));
+    CHECK_EQ(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0), first);
+}
+
 TEST(prctl_more)
 {
     CHECK_EQ(prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0) > 0, 1);

@@ -131,6 +131,7 @@ static int inherit_thread(const struct clone_request *r, struct thread *t)
     struct thread *self = current();
 
     t->sig_mask = self->sig_mask;
+    t->timer_slack_ns = t->timer_slack_first_ns = self->timer_slack_ns;
     memcpy(t->name, self->name, sizeof t->name);
     if (r->flags & CLONE_CHILD_CLEARTID)
         t->clear_child_tid = r->child_tid;

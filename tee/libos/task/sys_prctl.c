@@ -118,7 +118,7 @@ SYSCALL_DEFINE(prctl)
     case PR_GET_TIMERSLACK:
         return t->timer_slack_ns ? t->timer_slack_ns : TIMER_SLACK_NS;
     case PR_SET_TIMERSLACK:
-        t->timer_slack_ns = (uint32_t)MIN(b, (uint64_t)INT32_MAX);
+        t->timer_slack_ns = b ? (uint32_t)MIN(b, (uint64_t)INT32_MAX) : t->timer_slack_first_ns;
         return 0;
     case PR_GET_TSC:
         value = PR_TSC_ENABLE;

@@ -88,6 +88,7 @@ int thread_start_kernel(void (*fn)(void *arg), void *arg, const char *name)
     t->sig_mask = UINT64_MAX;
     t->kernel_fn = fn;
     t->kernel_arg = arg;
+    t->timer_slack_ns = 1; /* timers have none */
     rc = thread_slot_start(t);
     if (rc < 0) {
         thread_remove(t);

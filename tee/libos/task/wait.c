@@ -12,6 +12,7 @@
 #include "abi/image.h"
 #include "tee/enclave/clock.h"
 #include "tee/enclave/ocall.h"
+#include "tee/enclave/tcb.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/task/task.h"
 
@@ -227,6 +228,7 @@ static bool sleep_begin(struct thread *t, uint32_t how, uint64_t *ret_since_ns)
     *ret_since_ns = clock_monotonic_ns();
     __atomic_store_n(&t->asleep_since_ns, *ret_since_ns, __ATOMIC_RELAXED);
     __atomic_add_fetch(&g_asleep, 1, __ATOMIC_RELAXED);
+    tcb_self()->timer_slack_ns = t->timer_slack_ns;
     return true;
 }
 
