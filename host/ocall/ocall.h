@@ -39,15 +39,15 @@ struct ocall_thread {
     uint32_t start; /* futex word: 1 = thread_start came for this slot; atomic */
     uint32_t idle;  /* waits in ocall_thread_wait; atomic */
     int tid;
-    uint32_t wake;       /* futex word: 1 = ocall_unpark came; atomic */
-    uint32_t polling;    /* 1 while it sleeps in ppoll; atomic */
-    int wake_fd;         /* eventfd that ends ppoll; -1 before the first poll */
-    uint32_t where;      /* enum ocall_where; atomic */
-    uint32_t at_cssa1;   /* an entry at CSSA 1 is not over yet; atomic */
-    uint32_t kicked;     /* a kick came while outside; atomic */
-    bool signalled;      /* its enclave thread was handed a host signal at CSSA 1 */
+    uint32_t wake;           /* futex word: 1 = ocall_unpark came; atomic */
+    uint32_t polling;        /* 1 while it sleeps in ppoll; atomic */
+    int wake_fd;             /* eventfd that ends ppoll; -1 before the first poll */
+    uint32_t where;          /* enum ocall_where; atomic */
+    uint32_t at_cssa1;       /* an entry at CSSA 1 is not over yet; atomic */
+    uint32_t kicked;         /* a kick came while outside; atomic */
+    bool signalled;          /* its enclave thread was handed a host signal at CSSA 1 */
     uint64_t timer_slack_ns; /* that its sleeps have now; 0: the default */
-    timer_t retry_timer; /* sends the kick again when it came between two chairs */
+    timer_t retry_timer;     /* sends the kick again when it came between two chairs */
     bool has_timer;
 };
 

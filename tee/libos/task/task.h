@@ -150,7 +150,7 @@ struct thread {
     void *xstate_block;
     struct sched_state sched;
     uint32_t pdeath_signal;
-    uint32_t timer_slack_ns; /* how much later its sleeps may end; 0: as the host has it */
+    uint32_t timer_slack_ns;       /* how much later its sleeps may end; 0: as the host has it */
     uint32_t timer_slack_first_ns; /* what it began with */
     /* vfork.c: a thread that waits for its vfork child has lent it its slot */
     struct thread *vfork_child;  /* that this thread waits for; under lock */

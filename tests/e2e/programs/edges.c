@@ -241,7 +241,8 @@ static void other_thread(void)
 int main(int argc, char **argv)
 {
     check(argc == 2, "usage: edges PORT");
-    g_port = atoi(argv[1]);
+    g_port = (int)strtol(argv[1], NULL, 10);
+    check(g_port > 0 && g_port < 65536, "port");
     g_control = connect_host();
     drain_case('e', "end");
     drain_case('r', "reset");
