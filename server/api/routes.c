@@ -21,6 +21,7 @@ const struct router_table router_tables[] = {
     { node_routes, &node_route_count },
     { placement_routes, &placement_route_count },
     { rollout_routes, &rollout_route_count },
+    { integrity_routes, &integrity_route_count },
     { secret_routes, &secret_route_count },
     { NULL, NULL },
 };

@@ -1,0 +1,472 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Apps, builds, approvals, the roster, policies, nodes, placement, rollouts: through the API of a real server, each answer held against openapi.yaml."""
+import datetime
+import os
+import sqlite3
+import threading
+
+import pytest
+from cloched import Cloched
+from objects import Approver, Node, allowed_build, base64url, build_body, descriptor, user_client
+
+
+@pytest.fixture
+def server():
+    with Cloched() as cloched:
+        yield cloched
+
+
+@pytest.fixture
+def owner(server):
+    return server.owner
+
+
+def time_in(seconds):
+    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)).strftime('%Y-%m-%dT%H:%M:%SZ')
+
+
+def kinds_of_events(server):
+    with sqlite3.connect(os.path.join(server.folder, 'cloche.db')) as db:
+        return [row[0] for row in db.execute('SELECT kind FROM events ORDER BY number')]
+
+
+def change_database(server, sql, *args):
+    """As whoever owns the disk does it, while the server runs."""
+    db = sqlite3.connect(os.path.join(server.folder, 'cloche.db'), timeout=30)
+    try:
+        count = db.execute(sql, args).rowcount
+        db.commit()
+        return count
+    finally:
+        db.close()
+
+
+# ---- apps ----
+
+def test_apps(server, owner):
+    made = owner.post('/v1/apps', {'name': 'hotel', 'dns_names': ['hotel.example', 'www.hotel.example'], 'lease_s': 600}, key='k1')
+    assert made.status == 201 and made.headers['Location'] == '/v1/apps/' + made.body['id']
+    assert made.body['lease_s'] == 600 and made.body['certificate_s'] == 3600 and made.body['grace_s'] == 10
+    again = owner.post('/v1/apps', {'name': 'hotel', 'dns_names': ['hotel.example', 'www.hotel.example'], 'lease_s': 600}, key='k1')
+    assert again.body == made.body
+    assert owner.post('/v1/apps', {'name': 'hotel'}).code == 'already-exists'
+    by_name, by_id = owner.get('/v1/apps/hotel'), owner.get('/v1/apps/' + made.body['id'])
+    assert by_name.body == by_id.body == made.body and by_name.etag == made.etag
+    changed = owner.patch('/v1/apps/hotel', {'grace_s': 30, 'single': True}, if_match=made.etag)
+    assert changed.body['grace_s'] == 30 and changed.body['single'] and changed.body['lease_s'] == 600
+    assert changed.body['dns_names'] == made.body['dns_names']
+    late = owner.patch('/v1/apps/hotel', {'grace_s': 31}, if_match=made.etag)
+    assert late.status == 412 and late.code == 'changed-meanwhile'
+    assert owner.get('/v1/apps/other').status == 404
+    for name in ('bar', 'spa'):
+        owner.post('/v1/apps', {'name': name})
+    page = owner.get('/v1/apps', query={'limit': 2})
+    assert len(page.body['items']) == 2 and page.body['next']
+    assert [app['name'] for app in owner.list('/v1/apps', limit=2)] == ['hotel', 'bar', 'spa']
+    assert kinds_of_events(server).count('app.created') == 3 and 'app.changed' in kinds_of_events(server)
+
+
+@pytest.mark.parametrize('body', [
+    {}, {'name': ''}, {'name': 'Hotel'}, {'name': '-x'}, {'name': 'x' * 64}, {'name': 'app_1'}, {'name': 'a', 'lease_s': 59},
+    {'name': 'a', 'lease_s': 86401}, {'name': 'a', 'lease_s': '60'}, {'name': 'a', 'certificate_s': 599}, {'name': 'a', 'grace_s': -1},
+    {'name': 'a', 'dns_names': ['*.example']}, {'name': 'a', 'dns_names': ['Example.com']}, {'name': 'a', 'dns_names': ['a..b']},
+    {'name': 'a', 'dns_names': ['x.' * 130 + 'y']}, {'name': 'a', 'dns_names': [1]}, {'name': 'a', 'dns_names': ['a'] * 17},
+    {'name': 'a', 'single': 1}, {'name': 'a', 'fence': 5}, {'name': 'a', 'dns_names': ['-a.example']}, {'name': 'a', 'dns_names': ['a-.b']},
+])
+def test_app_refused(shared, body):
+    answer = shared.owner.post('/v1/apps', body)
+    assert answer.status == 400, answer
+
+
+@pytest.fixture(scope='module')
+def shared():
+    """For requests that change nothing."""
+    with Cloched() as cloched:
+        assert cloched.owner.post('/v1/apps', {'name': 'hotel'}).status == 201
+        yield cloched
+
+
+# ---- builds ----
+
+def test_builds(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel'})
+    made = owner.post('/v1/apps/hotel/builds', build_body('1.0'))
+    assert made.status == 201 and made.body['state'] == 'proposed' and not made.body['debug']
+    shown = owner.get('/v1/builds/' + made.body['id'])
+    assert shown.body['descriptor'] == build_body('1.0')['descriptor'] and shown.body['usable'] is False
+    assert 'proposed' in shown.body['reason']
+    assert owner.post('/v1/apps/hotel/builds', build_body('1.0', 2)).code == 'already-exists'
+    assert owner.post('/v1/apps/hotel/builds', build_body('1.1', 1)).code == 'already-exists'
+    assert owner.post('/v1/apps/hotel/builds', build_body('1.1', 2)).status == 201
+    assert [build['version'] for build in owner.list('/v1/apps/hotel/builds', limit=1)] == ['1.0', '1.1']
+    early = owner.post(f'/v1/builds/{made.body["id"]}/deprecate', {})
+    assert early.status == 409 and early.code == 'build-not-allowed'
+
+
+def test_build_refused(shared):
+    propose = lambda **changes: shared.owner.post('/v1/apps/hotel/builds', {k: v for k, v in build_body('9', 9, **changes).items()
+                                                                          if v is not None})
+    text, digest = descriptor(name='other')
+    wrong = propose(app_digest=digest)
+    assert wrong.code == 'digest-mismatch' and wrong.body['expected'] == digest and wrong.body['step'] == 'descriptor-digest'
+    spaced = text.replace(',', ', ', 1)
+    import hashlib
+    canonical = propose(descriptor=spaced, app_digest=hashlib.sha384(spaced.encode()).hexdigest())
+    assert canonical.status == 400 and canonical.code == 'descriptor-invalid'
+    for changes in ({'mrenclave': None}, {'mrsigner': None}, {'mrenclave': None, 'mrsigner': None}, {'mrenclave': 'AB' * 32},
+                    {'mrenclave': 'ab' * 31}, {'version': ''}, {'version': 'a b'}, {'version': '-1'}, {'version': 'x' * 64},
+                    {'isv_svn': 65536}, {'isv_svn': -1}, {'snp_measurement': 'ab'}, {'state': 'allowed'}, {'version': None},
+                    {'image': 'x' * 1025}, {'descriptor': 'x' * 262145}):
+        assert propose(**changes).status == 400, changes
+    assert shared.owner.post('/v1/apps/none/builds', build_body('1')).status == 404
+
+
+def test_debug_comes_from_the_descriptor(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel'})
+    text, digest = descriptor(debug=True)
+    made = owner.post('/v1/apps/hotel/builds', build_body('1.0', descriptor=text, app_digest=digest))
+    assert made.body['debug'] is True
+    assert '"debug":true' in owner.get(f'/v1/builds/{made.body["id"]}/approvals').body['statement']
+
+
+# ---- approvals ----
+
+def two_approvers(server):
+    """Two approvers, of whom both must sign."""
+    alice = Approver(server.owner)
+    assert alice.enrol().body['state'] == 'active'
+    bob = Approver(user_client(server, 'bob', ['approver']))
+    proposed = bob.enrol('phone')
+    assert proposed.body['state'] == 'proposed' and proposed.body['change']
+    assert bob.sign('/v1/roster/changes/' + proposed.body['change']).code == 'key-not-in-roster'
+    assert alice.sign('/v1/roster/changes/' + proposed.body['change']).body['state'] == 'done'
+    change = server.owner.post('/v1/roster/changes', {'action': 'set-needed', 'approvals_needed': 2})
+    assert change.status == 201, change
+    assert alice.sign('/v1/roster/changes/' + change.body['id']).body['state'] == 'done'
+    roster = server.owner.get('/v1/roster').body
+    assert roster['version'] == 3 and roster['needed'] == 2 and [key['state'] for key in roster['keys']] == ['active', 'active']
+    return alice, bob
+
+
+def test_two_of_two(server, owner):
+    alice, bob = two_approvers(server)
+    owner.post('/v1/apps', {'name': 'hotel'})
+    build = '/v1/builds/' + owner.post('/v1/apps/hotel/builds', build_body('1.0')).body['id']
+    first = alice.sign(build)
+    assert first.body['state'] == 'proposed' and first.body['given'] == 1 and first.body['needed'] == 2
+    again = alice.sign(build)
+    assert again.body['given'] == 1 and len(again.body['approvals']) == 1
+    assert owner.get(build).body['usable'] is False
+    stolen = bob.client.post(build + '/approvals', {'key': bob.key, 'signature': base64url(alice.private.sign(first.body['statement'].encode()))})
+    assert stolen.status == 403 and stolen.code == 'signature-wrong' and stolen.body['expected'] == first.body['statement']
+    assert bob.sign(build, first.body['statement'] + ' ').code == 'signature-wrong'
+    last = bob.sign(build)
+    assert last.body['state'] == 'allowed' and last.body['given'] == 2 and all(a['counts'] for a in last.body['approvals'])
+    assert owner.get(build).body['usable'] is True
+    events = kinds_of_events(server)
+    assert events.count('build.approved') == 3 and events.count('build.allowed') == 1
+
+
+def test_one_user_with_two_keys_is_one_approver(server, owner):
+    alice, bob = two_approvers(server)
+    second = Approver(owner)
+    change = second.enrol('second').body['change']
+    alice.sign('/v1/roster/changes/' + change)
+    assert bob.sign('/v1/roster/changes/' + change).body['state'] == 'done'
+    owner.post('/v1/apps', {'name': 'hotel'})
+    build = '/v1/builds/' + owner.post('/v1/apps/hotel/builds', build_body('1.0')).body['id']
+    alice.sign(build)
+    both = second.sign(build)
+    assert both.body['given'] == 1 and both.body['state'] == 'proposed' and len(both.body['approvals']) == 2
+
+
+def test_roster(server, owner):
+    alice, bob = two_approvers(server)
+    few = owner.post('/v1/roster/changes', {'action': 'retire-key', 'key': bob.key})
+    assert few.status == 409 and few.code == 'roster-too-small'
+    assert owner.post('/v1/roster/changes', {'action': 'set-needed', 'approvals_needed': 3}).code == 'roster-too-small'
+    for body in ({'action': 'set-needed'}, {'action': 'retire-key'}, {'action': 'retire-key', 'key': bob.key, 'approvals_needed': 1},
+                 {'action': 'none', 'key': bob.key}, {'action': 'add-key', 'approvals_needed': 1}):
+        assert owner.post('/v1/roster/changes', body).status == 400, body
+    owner.post('/v1/apps', {'name': 'hotel'})
+    build = '/v1/builds/' + owner.post('/v1/apps/hotel/builds', build_body('1.0')).body['id']
+    alice.sign(build)
+    bob.sign(build)
+    one = owner.post('/v1/roster/changes', {'action': 'set-needed', 'approvals_needed': 1}).body['id']
+    other = owner.post('/v1/roster/changes', {'action': 'set-needed', 'approvals_needed': 1}).body['id']
+    alice.sign('/v1/roster/changes/' + one)
+    assert bob.sign('/v1/roster/changes/' + one).body['state'] == 'done'
+    assert owner.get('/v1/roster/changes/' + other).body['state'] == 'stale'
+    assert bob.sign('/v1/roster/changes/' + other).code == 'change-closed'
+    # What a retired key signed holds, of a revoked one nothing.
+    retire = owner.post('/v1/roster/changes', {'action': 'retire-key', 'key': bob.key}).body['id']
+    assert alice.sign('/v1/roster/changes/' + retire).body['state'] == 'done'
+    approvals = owner.get(build + '/approvals').body
+    assert approvals['given'] == 2 and owner.get(build).body['usable'] is True
+    assert bob.sign(build).code == 'key-not-in-roster'
+    revoke = owner.post('/v1/roster/changes', {'action': 'revoke-key', 'key': bob.key}).body['id']
+    assert alice.sign('/v1/roster/changes/' + revoke).body['state'] == 'done'
+    approvals = owner.get(build + '/approvals').body
+    assert approvals['given'] == 1
+    assert [a['reason'] for a in approvals['approvals'] if not a['counts']] == ['its key was revoked']
+    assert len(owner.list('/v1/roster/changes', limit=2)) == 6
+
+
+def test_keys_are_their_users(server, owner):
+    alice = Approver(owner)
+    wrong = alice.enrol(proof=b'x' * 64)
+    assert wrong.status == 403 and wrong.code == 'signature-wrong' and wrong.body['step'] == 'key-proof'
+    assert alice.enrol().status == 201
+    assert alice.enrol().code == 'already-exists'
+    carol = user_client(server, 'carol', ['operator'])
+    assert Approver(carol).enrol().status == 403
+    assert carol.get('/v1/keys').status == 200
+
+
+# ---- whoever owns the database ----
+
+@pytest.mark.parametrize('sql', [
+    "UPDATE builds SET mrenclave = zeroblob(32)",
+    "UPDATE builds SET app_digest = zeroblob(48)",
+    "UPDATE orgs SET approvals_needed = 0",
+    "UPDATE approver_keys SET public_key = zeroblob(32)",
+    "UPDATE approvals SET signature = zeroblob(64)",
+    "UPDATE approvals SET statement = replace(statement, 'hotel', 'motel')",
+    "DELETE FROM approvals",
+    "UPDATE apps SET name = 'motel'",
+])
+def test_changed_database(server, owner, sql):
+    owner.post('/v1/apps', {'name': 'hotel'})
+    build = allowed_build(server, 'hotel')
+    Node(server, 'one')
+    assert owner.get('/v1/builds/' + build).body['usable'] is True
+    assert owner.get('/v1/integrity').body['forged'] == []
+    change_database(server, sql)
+    shown = owner.get('/v1/builds/' + build)
+    assert shown.status == 500 and shown.code == 'record-forged' or shown.body['usable'] is False, shown
+    refused = owner.post('/v1/instances', {'app': 'hotel' if 'motel' not in sql or 'apps' not in sql else 'motel', 'build': build})
+    assert refused.status in (409, 500) and refused.code in ('build-not-allowed', 'record-forged'), refused
+    if 'DELETE' not in sql:
+        assert owner.get('/v1/integrity').body['forged'], sql
+        assert 'was not written by this server' in server.log() or 'does not count' in server.log() or 'was changed by' in server.log()
+
+
+def test_state_written_into_the_database(server, owner):
+    """The very thing: a proposed build made allowed without approval."""
+    owner.post('/v1/apps', {'name': 'hotel'})
+    build = owner.post('/v1/apps/hotel/builds', build_body('1.0')).body['id']
+    assert change_database(server, "UPDATE builds SET state = 'allowed'") == 1
+    assert owner.get('/v1/builds/' + build).code == 'record-forged'
+    forged = owner.get('/v1/integrity').body['forged']
+    assert [(row['table'], row['id']) for row in forged] == [('builds', build)]
+
+
+# ---- policies ----
+
+STRICT = {'version': 1, 'name': 'strict', 'tee': ['sgx'], 'intel': {'tcb_status': ['UpToDate']}}
+LOOSE = {'version': 1, 'name': 'loose', 'tee': ['sgx', 'snp'], 'intel': {'tcb_status': ['UpToDate', 'SWHardeningNeeded']}}
+
+
+def test_policies(server, owner):
+    made = owner.post('/v1/policies', {'name': 'production', 'policy': STRICT})
+    assert made.status == 201 and made.body['version'] is None and made.body['newest'] == 1
+    assert owner.post('/v1/policies', {'name': 'production', 'policy': STRICT}).code == 'already-exists'
+    owner.post('/v1/apps', {'name': 'hotel'})
+    assert owner.patch('/v1/apps/hotel', {'policy': 'production'}).code == 'policy-not-in-force'
+    assert owner.patch('/v1/policies/production', {'default': True}).code == 'policy-not-in-force'
+    assert owner.patch('/v1/policies/production', {'version': 2}).status == 404
+    forced = owner.patch('/v1/policies/production', {'version': 1, 'default': True})
+    assert forced.body['version'] == 1 and forced.body['default'] is True
+    assert owner.patch('/v1/apps/hotel', {'policy': 'production'}).body['policy'] == made.body['id']
+    assert owner.get('/v1/policies/production').body['apps'] == [owner.get('/v1/apps/hotel').body['id']]
+    added = owner.post('/v1/policies/production/versions', {'policy': LOOSE})
+    assert added.status == 201 and added.body['version'] == 2 and not added.body['in_force']
+    changes = {change['member']: change['effect'] for change in added.body['changes']}
+    assert changes == {'tee': 'accepts-more', 'intel.tcb_status': 'accepts-more'}, changes
+    tried = owner.post('/v1/policies/production/try', {})
+    assert tried.body['against'] == 1 and tried.body['changes'] == added.body['changes'] and tried.body['instances'] == []
+    assert owner.get('/v1/policies/production').body['policy'] == STRICT
+    assert owner.patch('/v1/policies/production', {'version': 2}).body['version'] == 2
+    assert [v['version'] for v in owner.get('/v1/policies/production/versions').body['items']] == [2, 1]
+    assert owner.patch('/v1/apps/hotel', {'policy': None}).body['policy'] is None
+    assert owner.patch('/v1/policies/production', {'default': False}).body['default'] is False
+    assert len(owner.list('/v1/policies')) == 1
+
+
+def test_policy_errors_say_where(shared):
+    text = '{"version": 1,\n "intel": {"tcb_state": []}}'
+    wrong = shared.owner.post('/v1/policies', {'name': 'p', 'text': text})
+    assert wrong.status == 400 and wrong.code == 'policy-invalid'
+    assert 'line 2' in wrong.body['detail'] and 'column' in wrong.body['detail']
+    for body in ({'name': 'p'}, {'name': 'p', 'policy': STRICT, 'text': '{}'}, {'name': 'p', 'policy': {}}, {'name': 'p', 'text': '['}):
+        assert shared.owner.post('/v1/policies', body).status == 400, body
+
+
+def test_policy_in_the_database(server, owner):
+    owner.post('/v1/policies', {'name': 'production', 'policy': STRICT})
+    owner.post('/v1/policies/production/versions', {'policy': LOOSE})
+    owner.patch('/v1/policies/production', {'version': 1})
+    for sql in ("UPDATE policies SET version = 2", "UPDATE policy_versions SET text = replace(text, 'UpToDate', 'OutOfDate')",):
+        assert change_database(server, sql) >= 1
+        assert owner.get('/v1/policies/production').code == 'record-forged', sql
+        assert owner.get('/v1/integrity').body['forged'], sql
+        change_database(server, "UPDATE policies SET version = 1")
+
+
+# ---- nodes and placement ----
+
+def test_join(server, owner):
+    token = owner.post('/v1/nodes/tokens', {}).body['token']
+    anonymous = server.client()
+    assert anonymous.post('/v1/nodes/join', {'token': token}).status == 400
+    joined = anonymous.post('/v1/nodes/join', {'token': token, 'name': 'one'})
+    assert joined.status == 201 and joined.body['node']['state'] == 'joined'
+    assert anonymous.post('/v1/nodes/join', {'token': token, 'name': 'two'}).code == 'join-token-invalid'
+    node = server.client(joined.body['token'])
+    assert anonymous.post('/v1/nodes/join', {'token': joined.body['token'], 'name': 'two'}).code == 'join-token-invalid'
+    assert node.get('/v1/node').body['name'] == 'one'
+    assert node.get('/v1/nodes').status == 403 and owner.get('/v1/node').status == 403
+    bound = owner.post('/v1/nodes/tokens', {'name': 'three'}).body['token']
+    assert anonymous.post('/v1/nodes/join', {'token': bound, 'name': 'four'}).code == 'join-token-invalid'
+    assert anonymous.post('/v1/nodes/join', {'token': bound, 'name': 'three'}).status == 201
+    again = owner.post('/v1/nodes/tokens', {}).body['token']
+    assert anonymous.post('/v1/nodes/join', {'token': again, 'name': 'three'}).code == 'already-exists'
+    assert token not in server.log() and joined.body['token'] not in server.log()
+
+
+def test_heartbeat(server, owner):
+    node = Node(server, 'one')
+    assert owner.get('/v1/nodes/one').body['state'] == 'ready'
+    before = len(kinds_of_events(server))
+    node.beat()
+    assert len(kinds_of_events(server)) == before
+    node.beat(location='ch-zrh', software='cloche 0.1')
+    assert owner.get('/v1/nodes/one').body['location'] == 'ch-zrh'
+    assert len(kinds_of_events(server)) == before + 1
+    for body in ({'tee': 'abc'}, {'capacity': {'instances': -1}}, {'capacity': {'disk': 1}}, {'capacity': {'cpus': 'two'}}, {'state': 'ready'}):
+        assert node.client.post('/v1/node/heartbeat', body).status == 400, body
+
+
+def test_work(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel', 'grace_s': 3})
+    build = allowed_build(server, 'hotel')
+    assert owner.post('/v1/instances', {'app': 'hotel'}).code == 'no-node'
+    node = Node(server, 'one')
+    idle = node.work()
+    assert idle['instances'] == []
+    got = []
+    waiter = threading.Thread(target=lambda: got.append(Node.work(node, after=idle['tag'], wait_s=60)))
+    waiter.start()
+    made = owner.post('/v1/instances', {'app': 'hotel'})
+    assert made.status == 201 and made.body['node'] == node.id and made.body['build'] == build
+    waiter.join(50)
+    work = got[0]['instances'][0]
+    assert work['id'] == made.body['id'] and work['wanted'] == 'run' and work['state'] == 'requested' and work['grace_s'] == 3
+    assert work['image'] == 'registry.example/hotel:1.0' and work['app_digest'] == build_body('1.0')['app_digest']
+    assert node.report(work['id'], 'running') == {'taken': 1, 'unknown': []}
+    assert node.work()['instances'][0]['state'] == 'starting'
+    assert node.report('ins_none', 'running') == {'taken': 0, 'unknown': ['ins_none']}
+    assert node.report(work['id'], 'exited', exit_status=7)['taken'] == 1
+    assert node.work()['instances'] == []
+    assert change_database(server, 'UPDATE instances SET reason = reason WHERE exit_status = 7 AND state = ?', 'stopped') == 1
+    events = kinds_of_events(server)
+    assert [kind for kind in events if kind.startswith('instance.')] == ['instance.requested', 'instance.starting', 'instance.stopped']
+    for item in ({'id': work['id']}, {'id': 1, 'process': 'running'}, {'id': 'x', 'process': 'dead'},
+                 {'id': 'x', 'process': 'exited', 'exit_status': 256}, {'id': 'x', 'process': 'exited', 'more': 1}):
+        assert node.client.post('/v1/node/reports', {'instances': [item]}).status == 400, item
+
+
+def test_a_node_speaks_of_its_own(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel'})
+    allowed_build(server, 'hotel')
+    one, two = Node(server, 'one'), Node(server, 'two')
+    made = owner.post('/v1/instances', {'app': 'hotel', 'node': 'one'}).body['id']
+    assert two.report(made, 'exited')['unknown'] == [made]
+    assert two.work()['instances'] == [] and len(one.work()['instances']) == 1
+
+
+def test_placement(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel'})
+    allowed_build(server, 'hotel', '1.0', 1)
+    newest = allowed_build(server, 'hotel', '1.1', 2)
+    one, two = Node(server, 'one', capacity={'instances': 2}), Node(server, 'two', capacity={'instances': 2})
+    Node(server, 'guest', tee='snp')
+    Node(server, 'small', capacity={'memory_size': 1 << 20})
+    made = [owner.post('/v1/instances', {'app': 'hotel'}).body for _ in range(4)]
+    assert {m['build'] for m in made} == {newest}
+    assert sorted(m['node'] for m in made) == sorted([one.id, one.id, two.id, two.id])
+    full = owner.post('/v1/instances', {'app': 'hotel'})
+    assert full.code == 'no-node' and full.body['actual']['one'] == 'full' and 'memory' in full.body['actual']['small']
+    assert 'TEE' in full.body['actual']['guest']
+    assert owner.post('/v1/instances', {'app': 'hotel', 'node': 'guest'}).code == 'no-node'
+    assert owner.post('/v1/instances', {'app': 'hotel', 'node': 'none'}).status == 404
+    assert owner.post('/v1/instances', {'app': 'hotel', 'build': '7'}).status == 404
+    one.report(next(m['id'] for m in made if m['node'] == one.id), 'exited')
+    assert owner.post('/v1/instances', {'app': 'hotel', 'build': '1.0'}).body['node'] == one.id
+
+
+def test_single(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel', 'single': True})
+    allowed_build(server, 'hotel')
+    node = Node(server, 'one')
+    first = owner.post('/v1/instances', {'app': 'hotel'}).body['id']
+    second = owner.post('/v1/instances', {'app': 'hotel'})
+    assert second.code == 'app-single' and first in second.body['detail']
+    third = owner.post('/v1/instances', {'app': 'hotel', 'replace': True})
+    assert third.status == 201
+    assert {work['id']: work['wanted'] for work in node.work()['instances']} == {first: 'stop', third.body['id']: 'run'}
+
+
+def test_drain(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel'})
+    allowed_build(server, 'hotel')
+    node = Node(server, 'one')
+    instance = owner.post('/v1/instances', {'app': 'hotel'}).body['id']
+    node.report(instance, 'running')
+    assert owner.post('/v1/nodes/one/drain').body['state'] == 'draining'
+    assert owner.post('/v1/instances', {'app': 'hotel'}).body['actual'] == {'one': 'draining'}
+    work = node.work()
+    assert work['state'] == 'draining' and work['instances'][0]['wanted'] == 'stop'
+    node.report(instance, 'exited', exit_status=0)
+    assert node.beat()['state'] == 'drained'
+    assert owner.post('/v1/nodes/one/resume').body['state'] == 'ready'
+    assert owner.post('/v1/instances', {'app': 'hotel'}).status == 201
+
+
+# ---- rollouts ----
+
+def test_rollout(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel'})
+    old = allowed_build(server, 'hotel', '1.0', 1)
+    node = Node(server, 'one')
+    left = owner.post('/v1/instances', {'app': 'hotel'}).body['id']
+    proposed = owner.post('/v1/apps/hotel/builds', build_body('1.1', 2)).body['id']
+    body = {'app': 'hotel', 'build': '1.1', 'old_build': '1.0', 'end': time_in(3600)}
+    assert owner.post('/v1/rollouts', body).code == 'build-not-allowed'
+    server.approver.sign('/v1/builds/' + proposed)
+    assert owner.post('/v1/rollouts', {**body, 'end': time_in(-5)}).status == 400
+    assert owner.post('/v1/rollouts', {**body, 'build': '1.0'}).status == 400
+    made = owner.post('/v1/rollouts', body)
+    assert made.status == 201 and made.body['state'] == 'open' and made.body['old_count'] == 1 and made.body['new_count'] == 0
+    assert owner.post('/v1/rollouts', body).code == 'already-exists'
+    assert owner.get('/v1/builds/' + old).body['state'] == 'deprecated' and owner.get('/v1/builds/' + old).body['usable'] is True
+    owner.post('/v1/instances', {'app': 'hotel'})
+    path = '/v1/rollouts/' + made.body['id']
+    shown = owner.get(path).body
+    assert shown['new_count'] == 1 and len(shown['instances']) == 2
+    forced = owner.post(path + '/force')
+    assert forced.body['state'] == 'forced'
+    assert {work['id']: work['wanted'] for work in node.work()['instances']}[left] == 'stop'
+    assert owner.get('/v1/builds/' + old).body['usable'] is False
+    assert owner.post('/v1/instances', {'app': 'hotel', 'build': '1.0'}).code == 'build-not-allowed'
+    assert owner.post(path + '/cancel').code == 'rollout-ended'
+    assert len(owner.list('/v1/rollouts')) == 1
+
+
+def test_rollout_cancelled(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel'})
+    old = allowed_build(server, 'hotel', '1.0', 1)
+    allowed_build(server, 'hotel', '1.1', 2)
+    made = owner.post('/v1/rollouts', {'app': 'hotel', 'build': '1.1', 'old_build': '1.0', 'end': time_in(3600)}).body
+    assert owner.post(f'/v1/rollouts/{made["id"]}/cancel').body['state'] == 'cancelled'
+    assert owner.get('/v1/builds/' + old).body['state'] == 'allowed' and owner.get('/v1/builds/' + old).body['usable'] is True
