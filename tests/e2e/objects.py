@@ -18,7 +18,7 @@ def descriptor(name='hotel', **changes):
     """A descriptor's text and its digest."""
     members = {'args': ['/bin/true'], 'args_fixed': 1, 'args_from_host': False, 'debug': False, 'elrange_size': 1 << 36, 'env': [],
                'gid': 0, 'groups': [], 'host_files': False, 'hostname': 'cloche', 'memory_size': 64 << 20, 'mounts': [], 'name': name,
-               'rootfs_size': 8192, 'stop_signal': 'SIGTERM', 'threads_max': 16, 'uid': 0, 'verity_root': '11' * 32,
+               'rootfs_size': 8192, 'server': None, 'stop_signal': 'SIGTERM', 'threads_max': 16, 'uid': 0, 'verity_root': '11' * 32,
                'verity_salt': '', 'version': 1, 'workdir': '/', **changes}
     text = json.dumps(members, sort_keys=True, separators=(',', ':'))
     return text, hashlib.sha384(text.encode()).hexdigest()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Apps, builds, approvals, the roster, policies, nodes, placement, rollouts: through the API of a real server, each answer held against openapi.yaml."""
 import datetime
+import hashlib
 import os
 import sqlite3
 import threading
@@ -104,13 +105,12 @@ def test_builds(server, owner):
 
 
 def test_build_refused(shared):
-    propose = lambda **changes: shared.owner.post('/v1/apps/hotel/builds', {k: v for k, v in build_body('9', 9, **changes).items()
+    propose = lambda **changes: shared.owner.post('/v1/apps/hotel/builds', {k: v for k, v in {**build_body('9', 9), **changes}.items()
                                                                           if v is not None})
     text, digest = descriptor(name='other')
     wrong = propose(app_digest=digest)
     assert wrong.code == 'digest-mismatch' and wrong.body['expected'] == digest and wrong.body['step'] == 'descriptor-digest'
     spaced = text.replace(',', ', ', 1)
-    import hashlib
     canonical = propose(descriptor=spaced, app_digest=hashlib.sha384(spaced.encode()).hexdigest())
     assert canonical.status == 400 and canonical.code == 'descriptor-invalid'
     for changes in ({'mrenclave': None}, {'mrsigner': None}, {'mrenclave': None, 'mrsigner': None}, {'mrenclave': 'AB' * 32},
