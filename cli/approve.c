@@ -55,9 +55,9 @@ static json_t *expected_member(const struct subject *s, const char *name)
         return s->is_build ? json_string("allow")
                            : json_incref(json_object_get(s->build, "action"));
     if (strcmp(name, "org") == 0)
-        return json_incref((json_t *)table_member(s->me, "organisation/id"));
+        return json_incref((json_t *)table_member(s->me, "org/id"));
     if (strcmp(name, "org_name") == 0)
-        return json_incref((json_t *)table_member(s->me, "organisation/name"));
+        return json_incref((json_t *)table_member(s->me, "org/name"));
     if (s->is_build && strcmp(name, "app") == 0)
         return json_incref(app_id);
     if (s->is_build && strcmp(name, "app_name") == 0)

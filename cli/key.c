@@ -122,7 +122,7 @@ static int make_proof(struct remote *r, const struct keyring_key *key, char **re
 
     if (rc < 0)
         return rc;
-    org = json_string_value(table_member(me, "organisation/id"));
+    org = json_string_value(table_member(me, "org/id"));
     user = json_string_value(table_member(me, "id"));
     if (!org || !user) {
         json_decref(me);

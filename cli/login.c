@@ -52,9 +52,8 @@ int login_perform(struct login *login, json_t *context, struct err *err)
 {
     struct client *client = NULL;
     struct client_answer answer = { 0 };
-    json_t *body =
-        json_pack("{s:s,s:s,s:s*,s:s*}", "user", login->user, "password", login->password,
-                  "organisation", login->organisation, "totp", login->totp);
+    json_t *body = json_pack("{s:s,s:s,s:s*,s:s*}", "name", login->user, "password",
+                             login->password, "org", login->organisation, "code", login->totp);
     const char *token;
     int rc = body ? client_new(context, &client, err)
                   : err_set(err, -EINVAL, "the name or the password is no text");
@@ -141,7 +140,7 @@ static int login(struct cli_call *call)
         name_of_url(url, name);
     if (rc == 0) {
         json_object_set(context, "organisation",
-                        (json_t *)table_member(me, "organisation/name") ?: json_null());
+                        (json_t *)table_member(me, "org/name") ?: json_null());
         rc = contexts_set(name, json_incref(context), &r.err);
     }
     json_decref(context);
@@ -151,8 +150,8 @@ static int login(struct cli_call *call)
         table_json_print(me, stdout);
     else
         printf("logged in as %s of %s; the context is %s\n",
-               table_text(json_object_get(me, "name"), who[0], 64),
-               table_text(table_member(me, "organisation/name"), who[1], 64), name);
+               table_text(table_member(me, "user/name"), who[0], 64),
+               table_text(table_member(me, "org/name"), who[1], 64), name);
     json_decref(me);
     return CLI_EXIT_OK;
 }

@@ -21,6 +21,7 @@ const struct main_entry main_entries[] = {
     { "top", NULL, &top_command, NULL, NULL },
     { "events", NULL, &events_command, NULL, NULL },
     { "rollout", NULL, &rollout_command, NULL, NULL },
+    { "secret", NULL, &secret_command, NULL, NULL },
     { "policy", cmd_policy, &policy_command,
       "appraisal policies: check, compare, try out, put in force", cmd_policy_usage },
     { "node", NULL, &node_command, NULL, NULL },

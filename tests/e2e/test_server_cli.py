@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fake_control import FakeControl, problem
 
-ME = {'id': 'usr_1', 'name': 'ada', 'organisation': {'id': 'org_1', 'name': 'acme'}, 'roles': ['owner']}
+ME = {'kind': 'user', 'id': 'usr_1', 'org': {'id': 'org_1', 'name': 'acme'}, 'roles': ['owner'], 'user': {'id': 'usr_1', 'name': 'ada'}}
 
 
 class Here:
@@ -48,7 +48,7 @@ def here(tmp_path):
 def test_login_keeps_a_token_for_this_user_alone(here):
     assert b'logged in as ada of acme' in here.login().out
     asked = here.control.requests('POST', '/v1/login')[0]
-    assert asked['body'] == {'user': 'ada', 'password': 'sesame'}
+    assert asked['body'] == {'name': 'ada', 'password': 'sesame'}
     path = os.path.join(here.env['XDG_CONFIG_HOME'], 'cloche', 'contexts.json')
     assert os.stat(path).st_mode & 0o777 == 0o600
     assert here.control.requests('GET', '/v1/me')[0]['headers']['Authorization'] == 'Bearer T0ken'
@@ -227,6 +227,25 @@ def test_a_descriptor_that_is_not_the_digests_is_not_approved(here):
     a.build['descriptor'] = '{"args":["/bin/evil"]}'
     assert b'not that of app digest' in here.run('approve', 'bld_2', '--yes', status=3).err
     assert not a.given()
+
+
+def test_a_secrets_value_comes_from_a_file_and_is_never_shown(here):
+    here.login()
+    here.control.on('POST', '/v1/secrets', (201, {'id': 'sec_1', 'name': 'db', 'version': 1}))
+    path = os.path.join(here.folder, 'value')
+    with open(path, 'w') as file:
+        file.write('pa55\n')
+    words = ['secret', 'set', 'db', '--env', 'DB_PASSWORD', '--app', 'hotel', '--app', 'inn/1.0', '--emulated', 'yes']
+    got = here.run(*words, '--file', path)
+    here.run(*words, stdin=b'pa55\n')
+    here.run(*words, '--exact', stdin=b'pa55\n')
+    one, two, three = [r['body'] for r in here.control.requests('POST', '/v1/secrets')]
+    assert one == two == {'name': 'db', 'deliver': {'env': 'DB_PASSWORD'}, 'conditions': {'emulated': True},
+                          'bindings': [{'app': 'hotel'}, {'app': 'inn', 'build': '1.0'}], 'value': 'cGE1NQ'}
+    assert three['value'] == 'cGE1NQo'
+    assert b'pa55' not in got.out + got.err and b'cGE1' not in got.out + got.err
+    here.run(*words, '--path', '/x', status=2, stdin=b'x')
+    here.run('secret', 'import', 'db', status=2)
 
 
 # ---- the node's program ----
