@@ -17,6 +17,7 @@
 #include <jansson.h>
 
 #include "cli/file.h"
+#include "cli/process.h"
 #include "client/client.h"
 #include "client/contexts.h"
 
@@ -37,33 +38,6 @@ static const char *file_path(const struct node_options *o, const char *id, const
 {
     snprintf(ret, PATH_SIZE, "%s/instances/%s%s", o->folder, id, suffix);
     return ret;
-}
-
-/* Field 22 of /proc/PID/stat: with the id it names one process for good. 0: there is none. */
-static uint64_t start_ticks(pid_t pid)
-{
-    char path[64], text[1024];
-    const char *at;
-    ssize_t size;
-    int fd;
-
-    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    if (size <= 0)
-        return 0;
-    text[size] = 0;
-    at = strrchr(text, ')'); /* the program's name may hold anything */
-    for (unsigned field = 2; at && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at ? strtoull(at + 1, NULL, 10) : 0;
-}
-
-static int pidfd_of(pid_t pid)
-{
-    return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
 /* ---- the keeper ---- */
@@ -205,8 +179,8 @@ int node_instance_start(const struct node_options *o, const char *id, const char
         return rc;
     }
     setpgid(ret->pid, ret->pid); /* the keeper does it too: whoever comes first */
-    ret->pidfd = pidfd_of(ret->pid);
-    ret->start_ticks = start_ticks(ret->pid);
+    ret->pidfd = process_pidfd(ret->pid);
+    ret->start_ticks = process_start_ticks(ret->pid);
     rc = ret->pidfd < 0 ? -errno : state_write(o, ret, place);
     if (rc < 0) {
         kill(-ret->pid, SIGKILL);
@@ -249,8 +223,8 @@ static bool adopt_one(const struct node_options *o, const char *id, struct node_
     json_decref(state);
     file_bytes_done(&file);
     if (ret->pid > 1 && ret->start_ticks) {
-        ret->pidfd = pidfd_of(ret->pid);
-        if (ret->pidfd >= 0 && start_ticks(ret->pid) == ret->start_ticks)
+        ret->pidfd = process_pidfd(ret->pid);
+        if (ret->pidfd >= 0 && process_start_ticks(ret->pid) == ret->start_ticks)
             return true;
         if (ret->pidfd >= 0)
             close(ret->pidfd);
@@ -293,7 +267,7 @@ void node_instance_stop(struct node_instance *i, unsigned grace_s, int64_t now_m
         return;
     i->is_stopping = true;
     i->kill_ms = now_ms + (int64_t)MIN(grace_s, 3600u) * 1000;
-    if (start_ticks(i->pid) == i->start_ticks)
+    if (process_start_ticks(i->pid) == i->start_ticks)
         kill(-i->pid, SIGTERM);
 }
 
@@ -303,7 +277,7 @@ int64_t node_instance_tick(struct node_instance *i, int64_t now_ms)
         return INT64_MAX;
     if (now_ms < i->kill_ms)
         return i->kill_ms;
-    if (start_ticks(i->pid) == i->start_ticks)
+    if (process_start_ticks(i->pid) == i->start_ticks)
         kill(-i->pid, SIGKILL);
     i->kill_ms = 0;
     return INT64_MAX;
