@@ -28,6 +28,22 @@ const json_t *table_member(const json_t *object, const char *path)
     return object;
 }
 
+/* "a, b" */
+static void join_texts(const json_t *list, char *ret, size_t ret_size)
+{
+    size_t len = 0, i;
+    json_t *item;
+
+    ret[0] = 0;
+    json_array_foreach((json_t *)list, i, item)
+    {
+        const char *text = json_string_value(item);
+        int more = snprintf(ret + len, ret_size - len, "%s%s", i ? ", " : "", text ? text : "?");
+
+        len = MIN(len + (size_t)MAX(more, 0), ret_size - 1);
+    }
+}
+
 const char *table_text(const json_t *value, char *ret, size_t ret_size)
 {
     char *dumped = NULL;
@@ -38,6 +54,8 @@ const char *table_text(const json_t *value, char *ret, size_t ret_size)
         snprintf(ret, ret_size, "%s", json_string_value(value));
     else if (json_is_boolean(value))
         snprintf(ret, ret_size, "%s", json_is_true(value) ? "yes" : "no");
+    else if (json_array_size(value) > 0 && json_is_string(json_array_get(value, 0)))
+        join_texts(value, ret, ret_size);
     else if ((dumped = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT)))
         snprintf(ret, ret_size, "%s", dumped);
     free(dumped);

@@ -20,6 +20,7 @@ static const struct {
     cloched_verb_fn *run;
     const char *usage;
 } verbs[] = {
+    { "ca", cloched_ca, "" },
     { "check-config", cloched_check_config, "" },
     { "init", cloched_init, "--org NAME --user NAME [--email ADDRESS] --password-file FILE|-" },
 };
