@@ -3,6 +3,7 @@
 #include "server/api/routes.h"
 
 #include "server/api/router.h"
+#include "server/audit/routes.h"
 #include "server/auth/routes.h"
 #include "server/model/routes.h"
 #include "server/secret/routes.h"
@@ -22,6 +23,7 @@ const struct router_table router_tables[] = {
     { placement_routes, &placement_route_count },
     { rollout_routes, &rollout_route_count },
     { integrity_routes, &integrity_route_count },
+    { audit_routes, &audit_route_count },
     { secret_routes, &secret_route_count },
     { NULL, NULL },
 };
