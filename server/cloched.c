@@ -20,9 +20,12 @@ static const struct {
     cloched_verb_fn *run;
     const char *usage;
 } verbs[] = {
+    { "backup", cloched_backup, "FILE" },
     { "ca", cloched_ca, "" },
     { "check-config", cloched_check_config, "" },
     { "init", cloched_init, "--org NAME --user NAME [--email ADDRESS] --password-file FILE|-" },
+    { "rekey", cloched_rekey, "--to passphrase:FILE|pkcs11:...|sealed" },
+    { "restore", cloched_restore, "FILE" },
 };
 
 static int usage(void)

@@ -45,6 +45,7 @@ static const struct member {
     { "root_key_passphrase_file", MEMBER_ROOT_KEY, 0, KEYS_PASSPHRASE_FILE },
     { "root_key_pkcs11", MEMBER_ROOT_KEY, 0, KEYS_PKCS11 },
     { "root_key_sealed", MEMBER_ROOT_KEY, 0, KEYS_SEALED },
+    { "secret_sources", MEMBER_TEXT, AT(secret_sources_file) },
     { "store", MEMBER_TEXT, AT(store_url) },
     { "thread_count", MEMBER_NUMBER, AT(thread_count), 0, 64 },
     { "tls_certificate", MEMBER_TEXT, AT(tls_certificate) },

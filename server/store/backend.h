@@ -53,6 +53,9 @@ struct store_ops {
     int64_t (*column_int)(const struct store_rows *rows, unsigned column);
     const char *(*column_text)(const struct store_rows *rows, unsigned column);
     const void *(*column_blob)(const struct store_rows *rows, unsigned column, size_t *ret_size);
+    unsigned (*column_count)(const struct store_rows *rows);
+    const char *(*column_name)(const struct store_rows *rows, unsigned column);
+    enum store_value_kind (*column_kind)(const struct store_rows *rows, unsigned column);
 };
 extern const struct store_ops store_sqlite_ops, store_postgres_ops;
 
@@ -64,6 +67,8 @@ struct store_migration {
 };
 extern const struct store_migration store_migrations[];
 extern const unsigned store_migration_count;
+/* All tables, in the order of their making, which foreign keys allow; up to NULL. */
+extern const char *const store_tables[];
 /* Brings the schema up to date through a writer's connection. returns: 0; -EPROTONOSUPPORT; -EIO. */
 MUST_CHECK int store_migrate(struct store_connection *connection, struct err *err);
 

@@ -18,19 +18,22 @@ def literal(lines):
 
 def main():
     output, *names = sys.argv[1:]
-    rows = []
+    rows, tables = [], []
     for number, name in enumerate(sorted(names, key=os.path.basename), 1):
         match = re.fullmatch(r'(\d{3})_(\w+)\.sql', os.path.basename(name))
         if not match or int(match[1]) != number:
             sys.exit(f'{name}: expected the name {number:03}_....sql')
         with open(name, encoding='ascii') as file:
             lines = text(file.read())
+        tables += re.findall(r'^CREATE TABLE (\w+)', '\n'.join(lines), re.M)
         postgres = [re.sub(r'\bBLOB\b', 'BYTEA', line) for line in lines]
         rows.append(f'    {{ {number}, "{match[2]}",\n{literal(lines)},\n{literal(postgres)} }},')
     with open(output, 'w', encoding='ascii') as file:
         file.write('/* Made by server/store/embed.py. */\n#include "server/store/backend.h"\n\n'
                    'const struct store_migration store_migrations[] = {\n' + '\n'.join(rows) +
-                   '\n};\nconst unsigned store_migration_count = ' + str(len(rows)) + ';\n')
+                   '\n};\nconst unsigned store_migration_count = ' + str(len(rows)) + ';\n' +
+                   'const char *const store_tables[] = {\n' +
+                   ''.join(f'    "{name}",\n' for name in tables) + '    NULL\n};\n')
 
 
 if __name__ == '__main__':

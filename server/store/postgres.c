@@ -281,6 +281,30 @@ static const void *postgres_column_blob(const struct store_rows *base, unsigned 
     return rows->blobs[column];
 }
 
+static unsigned postgres_column_count(const struct store_rows *base)
+{
+    return (unsigned)PQnfields(rows_of(base)->result);
+}
+
+static const char *postgres_column_name(const struct store_rows *base, unsigned column)
+{
+    return PQfname(rows_of(base)->result, (int)column);
+}
+
+static enum store_value_kind postgres_column_kind(const struct store_rows *base, unsigned column)
+{
+    if (postgres_is_null(base, column))
+        return STORE_NULL;
+    switch (PQftype(rows_of(base)->result, (int)column)) {
+    case POSTGRES_OID_INT8:
+        return STORE_INT;
+    case POSTGRES_OID_BYTEA:
+        return STORE_BLOB;
+    default:
+        return STORE_TEXT;
+    }
+}
+
 const struct store_ops store_postgres_ops = {
     .name = "postgresql",
     .open = postgres_open,
@@ -300,4 +324,7 @@ const struct store_ops store_postgres_ops = {
     .column_int = postgres_column_int,
     .column_text = postgres_column_text,
     .column_blob = postgres_column_blob,
+    .column_count = postgres_column_count,
+    .column_name = postgres_column_name,
+    .column_kind = postgres_column_kind,
 };

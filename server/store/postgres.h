@@ -7,7 +7,11 @@
 #include "server/store/backend.h"
 
 #define POSTGRES_STATEMENTS_MAX 512u /* prepared ones kept by a connection; a power of two */
-#define POSTGRES_ARGS_MAX 32u
+#define POSTGRES_ARGS_MAX 64u
+/* Types, by PostgreSQL's own numbers. */
+#define POSTGRES_OID_BYTEA 17u
+#define POSTGRES_OID_INT8 20u
+#define POSTGRES_OID_TEXT 25u
 
 struct postgres_statement {
     char *key; /* kinds of the arguments, one character each, ' ', the text */

@@ -8,9 +8,6 @@
 
 #include "server/store/postgres.h"
 
-#define OID_BYTEA 17u
-#define OID_INT8 20u
-#define OID_TEXT 25u
 #define KEY_SIZE 4096u
 
 /* ---- errors ---- */
@@ -76,9 +73,10 @@ struct arguments {
 
 static int set_arguments(struct store_args args, struct arguments *ret, struct err *err)
 {
-    static const Oid types[] = {
-        [STORE_NULL] = 0, [STORE_INT] = OID_INT8, [STORE_TEXT] = OID_TEXT, [STORE_BLOB] = OID_BYTEA
-    };
+    static const Oid types[] = { [STORE_NULL] = 0,
+                                 [STORE_INT] = POSTGRES_OID_INT8,
+                                 [STORE_TEXT] = POSTGRES_OID_TEXT,
+                                 [STORE_BLOB] = POSTGRES_OID_BYTEA };
 
     if (args.count > POSTGRES_ARGS_MAX)
         return err_set(err, -EIO, "more than %u arguments", POSTGRES_ARGS_MAX);

@@ -441,6 +441,30 @@ static const void *sqlite_column_blob(const struct store_rows *rows, unsigned co
     return data;
 }
 
+static unsigned sqlite_column_count(const struct store_rows *rows)
+{
+    return (unsigned)sqlite3_column_count(rows_of(rows)->statement->handle);
+}
+
+static const char *sqlite_column_name(const struct store_rows *rows, unsigned column)
+{
+    return sqlite3_column_name(rows_of(rows)->statement->handle, (int)column);
+}
+
+static enum store_value_kind sqlite_column_kind(const struct store_rows *rows, unsigned column)
+{
+    switch (sqlite3_column_type(rows_of(rows)->statement->handle, (int)column)) {
+    case SQLITE_INTEGER:
+        return STORE_INT;
+    case SQLITE_BLOB:
+        return STORE_BLOB;
+    case SQLITE_NULL:
+        return STORE_NULL;
+    default:
+        return STORE_TEXT;
+    }
+}
+
 const struct store_ops store_sqlite_ops = {
     .name = "sqlite",
     .open = sqlite_open,
@@ -460,4 +484,7 @@ const struct store_ops store_sqlite_ops = {
     .column_int = sqlite_column_int,
     .column_text = sqlite_column_text,
     .column_blob = sqlite_column_blob,
+    .column_count = sqlite_column_count,
+    .column_name = sqlite_column_name,
+    .column_kind = sqlite_column_kind,
 };

@@ -257,6 +257,21 @@ const void *store_column_blob(const struct store_rows *rows, unsigned column, si
     return rows->connection->ops->column_blob(rows, column, ret_size);
 }
 
+unsigned store_column_count(const struct store_rows *rows)
+{
+    return rows->connection->ops->column_count(rows);
+}
+
+const char *store_column_name(const struct store_rows *rows, unsigned column)
+{
+    return rows->connection->ops->column_name(rows, column);
+}
+
+enum store_value_kind store_column_kind(const struct store_rows *rows, unsigned column)
+{
+    return rows->connection->ops->column_kind(rows, column);
+}
+
 int store_get_int(struct store_tx *tx, const char *sql, struct store_args args, int64_t *ret,
                   struct err *err)
 {

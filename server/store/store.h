@@ -88,6 +88,10 @@ bool store_is_null(const struct store_rows *rows, unsigned column);
 int64_t store_column_int(const struct store_rows *rows, unsigned column);
 const char *store_column_text(const struct store_rows *rows, unsigned column);
 const void *store_column_blob(const struct store_rows *rows, unsigned column, size_t *ret_size);
+/* What a row has: columns, their names (the rows'), their kinds in the current row. */
+unsigned store_column_count(const struct store_rows *rows);
+const char *store_column_name(const struct store_rows *rows, unsigned column);
+enum store_value_kind store_column_kind(const struct store_rows *rows, unsigned column);
 
 /* One row's first column. returns: 0; -ENOENT no row; -EIO. */
 MUST_CHECK int store_get_int(struct store_tx *tx, const char *sql, struct store_args args,
