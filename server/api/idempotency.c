@@ -34,9 +34,11 @@ static void part_add(struct sha256 *ctx, const void *data, size_t size)
     sha256_update(ctx, data, size);
 }
 
-static void request_hash(struct request *r)
+/* With a key: a body may hold what could be guessed (a password, a secret), and the hash lies in the store. */
+static int request_hash(struct request *r, struct err *err)
 {
     const char *query = "", *uri = r->path;
+    uint8_t digest[SHA256_SIZE];
     struct sha256 ctx;
 
     sha256_init(&ctx);
@@ -49,7 +51,9 @@ static void request_hash(struct request *r)
     query = r->rq.if_match ? r->rq.if_match : "";
     part_add(&ctx, query, strlen(query));
     part_add(&ctx, r->body, r->body_size);
-    sha256_final(&ctx, r->idempotency_hash);
+    sha256_final(&ctx, digest);
+    return keys_mac(r->rq.server->keys, r->who.org_id, "idempotency", digest, sizeof digest,
+                    r->idempotency_hash, err);
 }
 
 /* ---- those in work on this server ---- */
@@ -189,6 +193,7 @@ static int kept_find(struct request *r)
 int idempotency_begin(struct request *r)
 {
     const char *key = api_header(&r->rq, "Idempotency-Key");
+    struct err err = { "" };
     int rc;
 
     if (!key || !(r->route->flags & API_IDEMPOTENT) || !r->who.org_id[0])
@@ -197,7 +202,9 @@ int idempotency_begin(struct request *r)
         return api_problem(&r->rq, 400, "bad-headers",
                            "Idempotency-Key is not of 1 to %u characters", KEY_LEN_MAX);
     r->idempotency_key = key;
-    request_hash(r);
+    rc = request_hash(r, &err);
+    if (rc < 0)
+        return api_problem_errno(&r->rq, rc, "idempotency", &err);
     if (!work_add(r)) {
         r->idempotency_key = NULL;
         r->retry_after_s = 1;

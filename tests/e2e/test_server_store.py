@@ -2,6 +2,7 @@
 """Secrets, the audit log, backup, restore and root keys of a running control plane; nothing secret in any file that it writes."""
 import base64
 import hashlib
+import http.client
 import http.server
 import json
 import os
@@ -200,7 +201,8 @@ def test_nothing_in_files(server):
             continue
         count += 1
         for name, word in words.items():
-            assert not [form for form in forms(word) if form in data], f'{name} in {path}'
+            known = forms(word)[:5 if name == 'token' else None]  # of a token, 256 random bits, the hash is kept
+            assert not [form for form in known if form in data], f'{name} in {path}'
     assert count >= 3  # the store, the log, the backup
     with open(f'/proc/{server.child.pid}/limits', encoding='ascii') as f:
         assert [line.split()[4] for line in f if line.startswith('Max core file size')] == ['0']
