@@ -131,6 +131,7 @@ static int64_t socket_ioctl(struct file *f, uint32_t request, uintptr_t arg)
 {
     struct socket *s = f->private_data;
     uint32_t queued;
+    int32_t owner;
     int rc;
 
     switch (request) {
@@ -142,10 +143,12 @@ static int64_t socket_ioctl(struct file *f, uint32_t request, uintptr_t arg)
         return rc < 0 ? rc : USER_PUT(arg, &queued);
     case FIOSETOWN:
     case SIOCSPGRP:
-        return USER_GET(&f->owner, arg);
+        rc = USER_GET(&owner, arg);
+        return rc < 0 ? rc : file_plain_owner_set(f, owner);
     case FIOGETOWN:
     case SIOCGPGRP:
-        return USER_PUT(arg, &f->owner);
+        owner = file_plain_owner_get(f);
+        return USER_PUT(arg, &owner);
     case SIOCATMARK:
         queued = 0;
         return USER_PUT(arg, &queued);
@@ -205,6 +208,7 @@ static const struct file_ops socket_ops = {
     .poll = socket_poll,
     .ioctl = socket_ioctl,
     .release = socket_release,
+    .sends_sigio = true,
 };
 
 int sock_file_new(struct socket *s, uint32_t flags, struct file **ret)

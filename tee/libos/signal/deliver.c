@@ -11,6 +11,7 @@
 #include "tee/enclave/log.h"
 #include "tee/libos/signal/frame.h"
 #include "tee/libos/signal/queue.h"
+#include "tee/libos/signal/sigio.h"
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/children.h"
 #include "tee/libos/task/group.h"
@@ -227,6 +228,8 @@ static bool deliver_all(struct thread *t, struct regs *regs, bool is_call)
 
         if (UNLIKELY(taken & TASK_ATTENTION_RSEQ))
             rseq_notice(t, regs);
+        if (UNLIKELY(taken & TASK_ATTENTION_SIGIO))
+            sigio_flush();
         signal_host_drain();
         if (thread_must_die())
             thread_exit(t->process->exit_status);

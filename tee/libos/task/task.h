@@ -166,6 +166,7 @@ struct thread {
 #define TASK_ATTENTION_SIGNAL 0x1u
 #define TASK_ATTENTION_DIE 0x2u     /* exit_group by another thread, fatal signal, execve */
 #define TASK_ATTENTION_BARRIER 0x8u /* membarrier: taking it off is the barrier */
+#define TASK_ATTENTION_SIGIO 0x20u  /* files are to send signals: sigio_flush */
 #define TASK_ATTENTION_RSEQ 0x10u   /* a sequence of rseq(2) is to be aborted */
 #define TASK_ATTENTION_PARENT                                                                      \
     0x4u /* the thread that waits for this vfork child was given attention */

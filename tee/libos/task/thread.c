@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Threads begin and end: their own side, threads of the library OS itself, exit. Trusted. */
 #include "tee/enclave/alloc.h"
+#include "tee/libos/signal/sigio.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
 #include "tee/libos/task/futex.h"
@@ -13,6 +14,8 @@
 
 NORETURN static void leave(struct thread *t)
 {
+    if (UNLIKELY(__atomic_load_n(&t->attention, __ATOMIC_RELAXED) & TASK_ATTENTION_SIGIO))
+        sigio_flush(); /* what it closed at its end */
     vfork_give_back(t);
     tcb_self()->current = NULL;
     thread_unref(t);

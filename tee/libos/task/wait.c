@@ -13,6 +13,7 @@
 #include "tee/enclave/clock.h"
 #include "tee/enclave/ocall.h"
 #include "tee/enclave/tcb.h"
+#include "tee/libos/signal/sigio.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/task/task.h"
 
@@ -311,6 +312,8 @@ int wait_sleep_events(struct wait_events *e, uint64_t deadline_ns)
     bool came;
 
     came = signal_host_drain();
+    if (UNLIKELY(__atomic_load_n(&t->attention, __ATOMIC_RELAXED) & TASK_ATTENTION_SIGIO))
+        sigio_flush();
     if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE) && (thread_must_die() || signal_pending()))
         return -ERESTARTSYS;
     if (UNLIKELY(came)) {
@@ -328,6 +331,8 @@ int wait_sleep(struct wait_host *hosts, unsigned count, uint64_t deadline_ns, bo
     for (unsigned i = 0; i < count; i++)
         hosts[i].revents = 0;
     came = signal_host_drain();
+    if (UNLIKELY(__atomic_load_n(&t->attention, __ATOMIC_RELAXED) & TASK_ATTENTION_SIGIO))
+        sigio_flush();
     if (__atomic_load_n(&t->attention, __ATOMIC_ACQUIRE) &&
         (thread_must_die() || (interruptible && signal_pending())))
         return -ERESTARTSYS;

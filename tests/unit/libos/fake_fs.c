@@ -446,6 +446,11 @@ void syscall_unsupported(const char *what, const char *advice)
     (void)what, (void)advice;
 }
 
+void file_async_gone(struct file *f)
+{
+    (void)f;
+}
+
 void epoll_file_gone(struct file *f)
 {
     (void)f;
@@ -545,4 +550,49 @@ int group_signal(int32_t pgid, int signo, const struct siginfo_linux *info)
 {
     (void)pgid, (void)signo, (void)info;
     return -ESRCH;
+}
+
+/* ---- whom files tell (O_ASYNC): nobody ---- */
+
+int file_async_set(struct file *f, int fd, bool on)
+{
+    (void)f, (void)fd, (void)on;
+    return -ENOMEM;
+}
+
+int file_owner_set(struct file *f, int32_t kind, int32_t id)
+{
+    (void)f, (void)kind, (void)id;
+    return -ESRCH;
+}
+
+int32_t file_owner_get(struct file *f, int32_t *ret_kind)
+{
+    (void)f;
+    *ret_kind = 0;
+    return 0;
+}
+
+int file_plain_owner_set(struct file *f, int32_t owner)
+{
+    (void)f, (void)owner;
+    return -ESRCH;
+}
+
+int32_t file_plain_owner_get(struct file *f)
+{
+    (void)f;
+    return 0;
+}
+
+int file_signal_set(struct file *f, int signo)
+{
+    (void)f, (void)signo;
+    return -ENOMEM;
+}
+
+int file_signal_get(struct file *f)
+{
+    (void)f;
+    return 0;
 }

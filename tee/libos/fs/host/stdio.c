@@ -217,6 +217,7 @@ static const struct file_ops stdio_ops = {
     .poll = stdio_poll,
     .ioctl = stdio_ioctl,
     .release = stdio_release,
+    .sends_sigio = true,
 };
 
 /* ---- what fstat shows ---- */

@@ -140,6 +140,7 @@ static const struct file_ops g_inotify_ops = {
     .poll = inotify_poll,
     .ioctl = inotify_ioctl,
     .release = inotify_release,
+    .sends_sigio = true,
 };
 
 /* ---- the calls ---- */

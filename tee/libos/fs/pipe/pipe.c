@@ -278,6 +278,7 @@ const struct file_ops g_pipe_ops = {
     .poll = pipe_poll,
     .ioctl = pipe_ioctl,
     .release = pipe_release,
+    .sends_sigio = true,
 };
 
 bool pipe_is_file(const struct file *f)

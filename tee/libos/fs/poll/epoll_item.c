@@ -341,6 +341,7 @@ void epoll_file_gone(struct file *f)
 
 void poll_file_changed(struct file *f)
 {
+    file_async_changed(f);
     if (!__atomic_load_n(&f->epoll_watch, __ATOMIC_ACQUIRE))
         return;
     mutex_lock(&g_epoll_links);

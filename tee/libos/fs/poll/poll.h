@@ -45,6 +45,23 @@ void epoll_file_gone(struct file *f);
 /* epoll: f now has other queues or host descriptors than when it was last polled with a table (a socket that was
  * connected). No lock that f's poll operation takes may be held. */
 void poll_file_changed(struct file *f);
+/* ---- signals about files (async.c); f->ops->sends_sigio for the first ---- */
+
+/* O_ASYNC of f, through fd. returns: 0; -ENOMEM; what the host says when it cannot watch. */
+MUST_CHECK int file_async_set(struct file *f, int fd, bool on);
+/* By file_unref, after epoll_file_gone; by poll_file_changed. */
+void file_async_gone(struct file *f);
+void file_async_changed(struct file *f);
+/* F_SETOWN_EX, F_GETOWN_EX: kind is F_OWNER_*; id 0: nobody, which one that is gone is, too. -ESRCH, -ENOMEM. */
+MUST_CHECK int file_owner_set(struct file *f, int32_t kind, int32_t id);
+int32_t file_owner_get(struct file *f, int32_t *ret_kind);
+/* F_SETOWN, F_GETOWN: a group is negative. -EINVAL, -ESRCH, -ENOMEM. */
+MUST_CHECK int file_plain_owner_set(struct file *f, int32_t owner);
+int32_t file_plain_owner_get(struct file *f);
+/* F_SETSIG, F_GETSIG; 0: SIGIO without a siginfo. -ENOMEM. */
+MUST_CHECK int file_signal_set(struct file *f, int signo);
+int file_signal_get(struct file *f);
+
 /* fd_install() of a fresh file; the reference is gone in any case. */
 static inline int poll_fd_install(struct file *f, bool cloexec)
 {

@@ -198,12 +198,19 @@ static void slave_release(struct file *f)
     tty_unref(t);
 }
 
+static int32_t foreground(struct file *f)
+{
+    return tty_foreground(tty_of(f));
+}
+
 const struct file_ops g_tty_slave_ops = {
     .read = slave_read,
     .write = slave_write,
     .poll = slave_poll,
     .ioctl = tty_ioctl,
     .release = slave_release,
+    .sends_sigio = true,
+    .sigio_group = foreground,
 };
 
 int tty_slave_open(struct tty *t, struct file *f)
@@ -359,6 +366,7 @@ const struct file_ops g_tty_master_ops = {
     .poll = master_poll,
     .ioctl = tty_ioctl,
     .release = master_release,
+    .sends_sigio = true,
 };
 
 struct tty *tty_of(const struct file *f)

@@ -41,7 +41,7 @@ int file_new(const struct file_ops *ops, uint32_t flags, void *private_data, str
     f->anon_name = NULL;
     f->epoll_watch = NULL;
     f->edges = 0;
-    f->owner = 0;
+    f->async = NULL;
     f->has_locks = false;
     f->counts_writer = f->denies_write = false;
     /* Pairs with the raise in slot_get. */
@@ -61,6 +61,8 @@ void file_unref(struct file *f)
         return;
     if (UNLIKELY(f->epoll_watch != NULL))
         epoll_file_gone(f);
+    if (UNLIKELY(f->async != NULL))
+        file_async_gone(f);
     if (notify_is_on() && f->ops->read) /* what was opened for its name alone has none */
         notify_file(f, file_can_write(f) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     if (UNLIKELY(f->has_locks))

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fcntl, flock and the part of ioctl that every file has. Trusted. */
 #include "tee/libos/fs/pipe/pipe.h"
+#include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/fs/tmpfs/tmpfs.h"
 #include "tee/libos/fs/vfs/vfs_internal.h"
 #include "tee/libos/syscall/syscall.h"
-#include "tee/libos/task/group.h"
 
 #include <asm/ioctls.h>
 #include <linux/errno.h>
@@ -12,7 +12,7 @@
 #include <linux/fs.h>
 
 #define SIGNALS 64u
-#define SETFL_FLAGS ((uint32_t)(O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME | FASYNC))
+#define SETFL_FLAGS ((uint32_t)(O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME))
 
 #ifndef LOCK_SH
 #define LOCK_SH 1
@@ -148,29 +148,32 @@ static int64_t dup_from(int fd, uint64_t from, bool cloexec)
     return rc;
 }
 
-static int64_t set_flags(struct file *f, uint32_t flags)
+static int set_async(int fd, struct file *f, bool on)
+{
+    int32_t kind, group = 0;
+    int rc = 0;
+
+    if (on && f->ops->sigio_group && !file_owner_get(f, &kind)) {
+        group = f->ops->sigio_group(f);
+        rc = group ? file_owner_set(f, F_OWNER_PGRP, group)
+                   : file_owner_set(f, F_OWNER_PID, process_current()->pid);
+    }
+    return rc < 0 ? rc : file_async_set(f, fd, on);
+}
+
+static int64_t set_flags(int fd, struct file *f, uint32_t flags)
 {
     if ((flags & O_NOATIME & ~f->flags) != 0 && f->inode &&
         !permission_is_owner(f->inode, process_cred()))
         return -EPERM;
-    if ((flags & FASYNC & ~f->flags) != 0 && !f->inode)
-        syscall_unsupported("fcntl: O_ASYNC", "no SIGIO is sent: use poll or epoll instead");
+    if (((flags ^ f->flags) & FASYNC) && f->ops->sends_sigio) {
+        int rc = set_async(fd, f, (flags & FASYNC) != 0);
+
+        if (rc < 0)
+            return rc;
+    }
     __atomic_store_n(&f->flags, (f->flags & ~SETFL_FLAGS) | (flags & SETFL_FLAGS),
                      __ATOMIC_RELAXED);
-    return 0;
-}
-
-/* A process or thread, a group when negative, or nobody. */
-static int64_t set_owner(struct file *f, int32_t owner)
-{
-    struct process *p = owner > 0 ? process_find(owner) : NULL;
-    struct thread *t = owner > 0 && !p ? thread_find(owner) : NULL;
-
-    if ((owner > 0 && !p && !t) || (owner < 0 && group_signal(-owner, 0, NULL) < 0))
-        return -ESRCH;
-    process_unref(p);
-    thread_unref(t);
-    f->owner = owner;
     return 0;
 }
 
@@ -186,7 +189,7 @@ static int64_t control(int fd, struct file *f, int command, uint64_t arg)
     case F_GETFL:
         return f->flags;
     case F_SETFL:
-        return set_flags(f, (uint32_t)arg);
+        return set_flags(fd, f, (uint32_t)arg);
     case F_GETLK:
     case F_SETLK:
     case F_SETLKW:
@@ -195,21 +198,22 @@ static int64_t control(int fd, struct file *f, int command, uint64_t arg)
     case F_OFD_SETLKW:
         return lock_control(f, command, arg);
     case F_GETOWN:
-        return f->owner;
+        return file_plain_owner_get(f);
     case F_SETOWN:
-        return (int32_t)arg == INT32_MIN ? -EINVAL : set_owner(f, (int32_t)arg);
+        return file_plain_owner_set(f, (int32_t)arg);
     case F_GETOWN_EX:
-        owner = (struct f_owner_ex){ f->owner < 0 ? F_OWNER_PGRP : F_OWNER_PID,
-                                     f->owner < 0 ? -f->owner : f->owner };
+        owner.pid = file_owner_get(f, &owner.type);
         return USER_PUT(arg, &owner);
     case F_SETOWN_EX:
         if (USER_GET(&owner, arg) < 0)
             return -EFAULT;
         if (owner.type < F_OWNER_TID || owner.type > F_OWNER_PGRP || owner.pid < 0)
             return -EINVAL;
-        return set_owner(f, owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid);
+        return file_owner_set(f, owner.type, owner.pid);
     case F_GETSIG:
-        return 0;
+        return file_signal_get(f);
+    case F_SETSIG:
+        return arg <= SIGNALS ? file_signal_set(f, (int)arg) : -EINVAL;
     case F_GETPIPE_SZ:
         return pipe_get_size(f);
     case F_SETPIPE_SZ:
@@ -225,12 +229,6 @@ static int64_t control(int fd, struct file *f, int command, uint64_t arg)
     case F_NOTIFY: /* as a kernel without it */
         return f->inode && S_ISDIR(f->inode->mode) ? -EINVAL : -ENOTDIR;
     case F_SETLEASE: /* as a file system without leases */
-        return -EINVAL;
-    case F_SETSIG:
-        if (arg == 0)
-            return 0;
-        if (arg <= SIGNALS)
-            syscall_unsupported("fcntl: I/O signals", "use poll or epoll instead");
         return -EINVAL;
     default:
         return -EINVAL;
@@ -258,13 +256,15 @@ SYSCALL_DEFINE(fcntl)
 
 /* ---- ioctl ---- */
 
-static int64_t set_flag_ioctl(struct file *f, uintptr_t arg, uint32_t flag)
+static int64_t set_flag_ioctl(int fd, struct file *f, uintptr_t arg, uint32_t flag)
 {
     int on;
 
     if (USER_GET(&on, arg) < 0)
         return -EFAULT;
-    return set_flags(f, on ? f->flags | flag : f->flags & ~flag);
+    if (flag == FASYNC && !f->ops->sends_sigio)
+        return !on == !(f->flags & FASYNC) ? 0 : -ENOTTY;
+    return set_flags(fd, f, on ? f->flags | flag : f->flags & ~flag);
 }
 
 /* Bytes left to read in a regular file. */
@@ -289,9 +289,9 @@ static int64_t file_ioctl(int fd, struct file *f, uint32_t request, uintptr_t ar
     case FIONCLEX:
         return fd_set_cloexec(fd, false);
     case FIONBIO:
-        return set_flag_ioctl(f, arg, O_NONBLOCK);
+        return set_flag_ioctl(fd, f, arg, O_NONBLOCK);
     case FIOASYNC:
-        return set_flag_ioctl(f, arg, FASYNC);
+        return set_flag_ioctl(fd, f, arg, FASYNC);
     }
     if (f->inode && S_ISREG(f->inode->mode)) {
         if (request == FIONREAD)

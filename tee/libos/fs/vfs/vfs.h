@@ -145,6 +145,9 @@ struct file_ops {
     /* A descriptor was closed by a process (POSIX locks, epoll); optional. */
     void (*flush)(struct file *f);
     void (*release)(struct file *f); /* last reference gone */
+    bool sends_sigio;                /* O_ASYNC; it has a poll operation */
+    int32_t (*sigio_group)(
+        struct file *f); /* whom O_ASYNC tells when nobody was named; 0: the caller; optional */
 };
 
 /* An open file description. */
@@ -170,7 +173,7 @@ struct file {
         *anon_name; /* "[eventfd]", "pipe:[12]": what /proc/self/fd shows; static or owned by ops */
     struct waitq *epoll_watch; /* poll/: epoll entries that watch this file */
     uint32_t edges;            /* FILE_EDGES_*; atomic; poll/ */
-    int32_t owner;             /* F_SETOWN */
+    struct file_async *async;  /* poll/async.c: F_SETOWN, F_SETSIG, O_ASYNC; NULL: none of them */
     bool has_locks;            /* vfs: locks of this open file may exist */
     bool counts_writer;        /* in inode->writers */
     bool denies_write;         /* likewise: a program that runs */
