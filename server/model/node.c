@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "server/auth/token.h"
 #include "server/exchange/exchange.h"
 
 void node_decode(const struct store_rows *rows, struct node_row *ret)
@@ -82,19 +81,6 @@ int node_state_write(struct store_tx *tx, struct node_row *node, const char *sta
     row_copy(node->state, sizeof node->state, state);
     node->version++;
     return rc < 0 ? rc : rc == 0 ? -ENOENT : 0;
-}
-
-int node_revoke(struct server *server, struct store_tx *tx, const char *org_id, const char *node_id,
-                struct err *err)
-{
-    struct node_row node;
-    int rc = node_read(tx, org_id, node_id, &node, err);
-
-    if (rc >= 0)
-        rc = node_state_write(tx, &node, "revoked", err);
-    if (rc >= 0)
-        rc = token_revoke_all(server, tx, org_id, node.id, NULL, err);
-    return rc;
 }
 
 int instance_state_write(struct server *server, struct store_tx *tx, const char *org_id,

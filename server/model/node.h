@@ -36,10 +36,6 @@ MUST_CHECK int node_lookup(struct api_request *rq, struct store_tx *tx, const ch
 json_t *node_json(const struct node_row *node);
 MUST_CHECK int node_state_write(struct store_tx *tx, struct node_row *node, const char *state,
                                 struct err *err);
-/* For good: its token is revoked too. The caller stops its instances, and tells. returns: 0; -ENOENT; -EIO. */
-MUST_CHECK int node_revoke(struct server *server, struct store_tx *tx, const char *org_id,
-                           const char *node_id, struct err *err);
-
 /* A line of the instance's history, and its state and reason. returns: 0; -ENOENT; -EIO. */
 MUST_CHECK int instance_state_write(struct server *server, struct store_tx *tx, const char *org_id,
                                     const char *instance_id, const char *state, const char *reason,
