@@ -20,9 +20,8 @@
 
 static int parse(const char *uid, const char *gid, const char *groups, struct handover *ret)
 {
-    char *argv[] = {
-        "agent", (char *)uid, (char *)gid, (char *)groups, "/work", "", "prog", "arg", NULL
-    };
+    char *argv[] = { "agent", (char *)uid, (char *)gid, (char *)groups, "/work", "",
+                     "prog",  "arg",       NULL };
 
     return handover_parse(8, argv, ret);
 }
