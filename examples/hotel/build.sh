@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Makes the hotel's sealed images: build/hotel/image.tar (with build/hotel/ca.pem for curl), and with "attested" as argument
-# build/hotel/attested.tar, for `cloche attest proxy`. Prints the image's path.
+# build/hotel/attested.tar, for `cloche attest proxy`; with "server", SERVER_URL and SERVER_CA build/hotel/served.tar. Prints the image's path.
 set -eu
 cd "$(dirname "$0")/../.."
 build=${BUILD:-build}
@@ -14,6 +14,9 @@ if [ "$kind" = attested ]; then
     cp "$build/bin/cloche-attest" "$work/files/opt/hotel/"
     config=examples/hotel/attested.yaml
     image=$build/hotel/attested.tar
+elif [ "$kind" = server ]; then
+    config=examples/hotel/server.yaml
+    image=$build/hotel/served.tar
 else
     # A key in an image is readable by everyone who has the image: good enough to try TLS, not for guests.
     openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
@@ -25,5 +28,9 @@ fi
 folder=$(/usr/bin/python3 tools/testimage.py demo)
 cp "$folder.tar" "$work/rootfs.tar"
 tar -r -f "$work/rootfs.tar" --sort=name --owner=0 --group=0 --numeric-owner -C "$work/files" ./opt ./data
-"$build/bin/cloche" build -f "$config" "$work/rootfs.tar" -o "$image"
+set -- -f "$config"
+if [ "$kind" = server ]; then
+    set -- "$@" --server "$SERVER_URL" --server-ca "$SERVER_CA"
+fi
+"$build/bin/cloche" build "$@" "$work/rootfs.tar" -o "$image"
 echo "$image"

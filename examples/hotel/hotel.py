@@ -5,15 +5,18 @@
     GET    /                                    the page
     GET    /health                              {"status": "ok"}
     GET    /api/rooms?from=DATE&to=DATE         rooms that are free for these nights
+    GET    /api/reservations                    all, for the front desk: Authorization: Bearer PASSWORD
     POST   /api/reservations                    {"room", "guest", "from", "to"}
     GET    /api/reservations/ID
     DELETE /api/reservations/ID
 
-Environment: HOTEL_NAME, HOTEL_ADDRESS (0.0.0.0), HOTEL_PORT (8443), HOTEL_DATABASE (/data/hotel.db), HOTEL_TLS (a PEM file with key and
-certificate; without it, plain HTTP).
+Environment: HOTEL_NAME, HOTEL_ADDRESS (0.0.0.0), HOTEL_PORT (8443), HOTEL_DATABASE (/data/hotel.db), HOTEL_TLS (a PEM file with
+certificate and key; without it, plain HTTP), HOTEL_TLS_KEY (the key, where it has a file of its own), HOTEL_DESK_PASSWORD_FILE (read at each use,
+so that it may change; without it, there is no front desk). SIGHUP reads certificate and key again.
 """
 import contextlib
 import datetime
+import hmac
 import html
 import json
 import os
@@ -104,6 +107,10 @@ class Hotel:
             raise Problem(404, 'no such reservation')
         return dict(row)
 
+    def all(self):
+        rows = self.connection().execute('select id, room, guest, first_night as "from", departure as "to", cents from reservation order by first_night, room')
+        return [dict(row) for row in rows]
+
     def cancel(self, identifier):
         with self.connection() as database:
             if database.execute('delete from reservation where id = ?', (identifier,)).rowcount == 0:
@@ -164,6 +171,16 @@ class Handler(BaseHTTPRequestHandler):
             raise Problem(413, f'a body has at most {BODY_SIZE_MAX} bytes')
         return self.rfile.read(size)
 
+    def check_desk(self):
+        """The front desk's password, as it is now."""
+        if not self.server.desk_password_file:
+            raise Problem(404, 'no such page')
+        with open(self.server.desk_password_file, 'rb') as file:
+            password = file.read().strip()
+        given = self.headers.get('Authorization', '').removeprefix('Bearer ').encode()
+        if not password or not hmac.compare_digest(given, password):
+            raise Problem(401, 'the front desk has a password')
+
     def serve(self, method):
         hotel = self.server.hotel
         path, _, query = self.path.partition('?')
@@ -174,6 +191,9 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {'status': 'ok'})
         elif method == 'GET' and path == '/api/rooms':
             self.answer(200, hotel.free_rooms(*parse_nights(dict(urllib.parse.parse_qsl(query)))))
+        elif method == 'GET' and path == '/api/reservations':
+            self.check_desk()
+            self.answer(200, hotel.all())
         elif method == 'POST' and path == '/api/reservations':
             self.answer(201, hotel.find(hotel.reserve(*parse_reservation(self.body()))))
         elif method == 'GET' and one:
@@ -208,14 +228,21 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address, hotel, name, tls):
+    def __init__(self, address, hotel, name, tls, tls_key=None, desk_password_file=None):
         super().__init__(address, Handler)
         self.hotel = hotel
         self.hotel_name = name
+        self.desk_password_file = desk_password_file
+        self.tls_files = (tls, tls_key)
         self.tls = None
         if tls:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self.tls.load_cert_chain(tls)
+            self.read_certificate()
+
+    def read_certificate(self):
+        """Also while it serves: connections that are open keep the one they have."""
+        if self.tls:
+            self.tls.load_cert_chain(*self.tls_files)
 
     def process_request_thread(self, request, client_address):
         # The handshake belongs to the connection's own thread: a slow client holds up nobody else.
@@ -239,8 +266,10 @@ def main():
     database = os.environ.get('HOTEL_DATABASE', '/data/hotel.db')
     tls = os.environ.get('HOTEL_TLS')
     address = os.environ.get('HOTEL_ADDRESS', '0.0.0.0')
-    server = Server((address, port), Hotel(database), os.environ.get('HOTEL_NAME', 'Hotel'), tls)
+    server = Server((address, port), Hotel(database), os.environ.get('HOTEL_NAME', 'Hotel'), tls,
+                    os.environ.get('HOTEL_TLS_KEY'), os.environ.get('HOTEL_DESK_PASSWORD_FILE'))
     # shutdown() waits for the loop to end, so it must not run on the loop's own thread.
+    signal.signal(signal.SIGHUP, lambda *_: server.read_certificate())
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     print(f'hotel: {"https" if tls else "http"} on port {server.server_address[1]}', flush=True)
     server.serve_forever(poll_interval=0.2)
