@@ -100,7 +100,7 @@ static int judge(struct collateral *store, struct collateral_entry *entry, struc
         entry->due_s = entry->fetched_s;
     if (check_dates_now(entry, now_s, NULL) < 0)
         return FATE_EXPIRED;
-    if (store_load(store, &entry->id, &held, NULL) == 0 &&
+    if (store_held_load(store, &entry->id, &held, NULL) == 0 &&
         (check_is_older(entry, &held) ||
          (entry->body_size == held.body_size && entry->fetched_s <= held.fetched_s &&
           memcmp(entry->body, held.body, held.body_size) == 0)))

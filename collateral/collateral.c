@@ -139,8 +139,8 @@ void collateral_close(struct collateral *store)
 
 /* ---- what is held ---- */
 
-int store_load(struct collateral *store, const struct collateral_item_id *id,
-               struct collateral_entry *ret, struct err *err)
+int store_held_load(struct collateral *store, const struct collateral_item_id *id,
+                    struct collateral_entry *ret, struct err *err)
 {
     char name[COLLATERAL_NAME_SIZE];
     struct collateral_entry entry;
@@ -172,7 +172,8 @@ static int replace(struct collateral *store, const struct collateral_entry *entr
 {
     struct collateral_entry held = { 0 };
     char name[COLLATERAL_NAME_SIZE];
-    bool is_older = store_load(store, &entry->id, &held, NULL) == 0 && check_is_older(entry, &held);
+    bool is_older =
+        store_held_load(store, &entry->id, &held, NULL) == 0 && check_is_older(entry, &held);
 
     collateral_entry_done(&held);
     if (is_older)
@@ -292,7 +293,7 @@ int collateral_get(struct collateral *store, const struct collateral_item_id *id
     struct err why = { 0 };
     char name[COLLATERAL_NAME_SIZE];
     int64_t now_s = store_now_s(store);
-    int rc = store_load(store, id, &held, &why);
+    int rc = store_held_load(store, id, &held, &why);
     bool is_held = rc == 0, is_valid;
 
     if (rc == 0)
@@ -375,7 +376,7 @@ int collateral_list(struct collateral *store, collateral_list_fn *fn, void *cont
 
         if (collateral_item_parse(names.names[i], &id) < 0)
             continue;
-        rc = store_load(store, &id, &entry, &why);
+        rc = store_held_load(store, &id, &entry, &why);
         if (rc == -ENOENT) { /* removed meanwhile */
             rc = 0;
             continue;

@@ -22,8 +22,8 @@ struct collateral {
 
 int64_t store_now_s(const struct collateral *store);
 /* Reads and checks what is held. returns: 0; -ENOENT; -EBADMSG; errno. */
-MUST_CHECK int store_load(struct collateral *store, const struct collateral_item_id *id,
-                          struct collateral_entry *ret, struct err *err);
+MUST_CHECK int store_held_load(struct collateral *store, const struct collateral_item_id *id,
+                               struct collateral_entry *ret, struct err *err);
 /* Writes an entry that was checked. returns: 0; -EBADMSG meanwhile a newer one is there; errno. */
 MUST_CHECK int store_save(struct collateral *store, const struct collateral_entry *entry,
                           struct err *err);

@@ -5,6 +5,7 @@
 #include "server/api/router.h"
 #include "server/audit/routes.h"
 #include "server/auth/routes.h"
+#include "server/exchange/routes.h"
 #include "server/model/routes.h"
 #include "server/secret/routes.h"
 
@@ -25,5 +26,9 @@ const struct router_table router_tables[] = {
     { integrity_routes, &integrity_route_count },
     { audit_routes, &audit_route_count },
     { secret_routes, &secret_route_count },
+    { exchange_routes, &exchange_route_count },
+    { instance_routes, &instance_route_count },
+    { ca_routes, &ca_route_count },
+    { fleet_routes, &fleet_route_count },
     { NULL, NULL },
 };

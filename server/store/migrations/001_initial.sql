@@ -53,19 +53,26 @@ CREATE TABLE instances (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES org
     state TEXT NOT NULL, -- 'requested', 'starting', 'running', 'unreachable', 'stopping', 'stopped', 'refused', 'revoked'
     wanted TEXT NOT NULL, -- 'run', 'stop'
     public_key BLOB UNIQUE, -- SPKI, DER
-    evidence BLOB, evidence_kind TEXT, evidence_ms BIGINT, -- the last one, as a CMW in JSON
-    appraisal TEXT, -- the last, EAR JSON
     tee TEXT, is_emulated BIGINT NOT NULL DEFAULT 0, tcb_status TEXT, platform_id TEXT, valid_until_ms BIGINT, -- when time alone changes the appraisal
+    stapled_sha256 BLOB, -- of the collateral that came with the evidence
     fence BIGINT, lease_until_ms BIGINT, certificate_serial TEXT, certificate_until_ms BIGINT, secrets_version TEXT, exit_status BIGINT, reason TEXT,
-    seen_ms BIGINT, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL, version BIGINT NOT NULL DEFAULT 1);
+    seen_ms BIGINT, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL, version BIGINT NOT NULL DEFAULT 1,
+    evidence_kind TEXT, evidence_ms BIGINT, evidence BLOB, -- the last one, as a CMW in JSON; long columns stand last, so that lists do not read them
+    appraisal TEXT); -- the last, EAR JSON
 CREATE INDEX instances_by_org ON instances (org_id, id);
 CREATE INDEX instances_by_state ON instances (org_id, state, id);
 CREATE INDEX instances_by_app ON instances (app_id, id);
+CREATE INDEX instances_by_app_state ON instances (app_id, state, id);
+CREATE INDEX instances_by_build ON instances (build_id, id);
+CREATE INDEX instances_by_platform ON instances (org_id, platform_id, id);
 CREATE INDEX instances_by_node ON instances (node_id, id);
 CREATE INDEX instances_by_lease ON instances (state, lease_until_ms);
 CREATE TABLE instance_history (instance_id TEXT NOT NULL REFERENCES instances(id), number BIGINT NOT NULL, time_ms BIGINT NOT NULL, state TEXT NOT NULL, reason TEXT, evidence_sha256 BLOB,
     PRIMARY KEY (instance_id, number));
-CREATE TABLE nonces (nonce BLOB PRIMARY KEY, expires_ms BIGINT NOT NULL);
+CREATE TABLE stapled (sha256 BLOB PRIMARY KEY, content BLOB NOT NULL, used_ms BIGINT NOT NULL); -- collateral, as a CMW in JSON; one for many instances
+CREATE TABLE instance_orders (instance_id TEXT NOT NULL REFERENCES instances(id), number BIGINT NOT NULL, kind TEXT NOT NULL, reason TEXT NOT NULL, created_ms BIGINT NOT NULL,
+    PRIMARY KEY (instance_id, number)); -- kind: 'stop', 'revoke', 'renew'
+CREATE TABLE nonces (nonce BLOB PRIMARY KEY, expires_ms BIGINT NOT NULL); -- used ones
 CREATE INDEX nonces_by_expiry ON nonces (expires_ms);
 CREATE TABLE revocations (org_id TEXT NOT NULL, kind TEXT NOT NULL, object TEXT NOT NULL, reason TEXT, created_by TEXT NOT NULL, created_ms BIGINT NOT NULL,
     PRIMARY KEY (org_id, kind, object)); -- kind: 'instance', 'build', 'node', 'platform', 'app'; object: id, or the platform's

@@ -22,6 +22,13 @@
 #define ISV_PROD_ID 1
 #define ISV_SVN 2
 
+static uint64_t g_more_attributes;
+
+void quoter_attributes_add(uint64_t flags)
+{
+    g_more_attributes = flags;
+}
+
 static void put_u16(uint8_t *dst, size_t value)
 {
     dst[0] = (uint8_t)value;
@@ -95,6 +102,7 @@ static int make_quote(struct emu_pki *pki, uint8_t mrenclave, const uint8_t repo
     put_u16(quote + 2, 2); /* ECDSA P-256 */
     memcpy(quote + 12, vendor, sizeof vendor);
     fill_report(&body, mrenclave);
+    body.attributes.flags |= g_more_attributes;
     memcpy(body.report_data, report_data, sizeof body.report_data);
     memcpy(quote + HEADER_SIZE, &body, sizeof body);
     size = sign(pki, quote, signed_size, quote + signed_size + 4, err);

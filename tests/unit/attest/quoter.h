@@ -21,3 +21,5 @@ int quoter_get(void *arg, const uint8_t report_data[64], struct cmw **ret, struc
 /* As above, from the PKI in a folder. */
 int quoter_get_from(const char *folder, uint8_t mrenclave, bool staples,
                     const uint8_t report_data[64], struct cmw **ret, struct err *err);
+/* Attributes that all quotes have from now on, besides INIT and MODE64BIT: SGX_ATTR_DEBUG. One thread. */
+void quoter_attributes_add(uint64_t flags);

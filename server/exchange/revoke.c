@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Revocation of an instance, a build, a node, a platform or an app, for good: the row that refuses every renewal is written first, and with it the first instances are told; the others
+ * follow in transactions of their own, so that no revocation holds up the store. Relying party.
+ */
+#include "server/exchange/revoke.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/ca/ca.h"
+#include "server/exchange/exchange.h"
+#include "server/exchange/internal.h"
+#include "server/model/app.h"
+#include "server/model/row.h"
+
+#define BATCH 500u
+
+struct revoke {
+    struct api_request *rq;
+    const char *kind, *object, *reason;
+    char id[80]; /* of the object */
+    int64_t now_ms;
+    unsigned told; /* in this transaction */
+};
+
+/* Living instances that the revocation meets. */
+static const char *targets_statement(const char *kind)
+{
+#define LIVING                                                                                     \
+    "state IN ('requested', 'starting', 'running', 'unreachable', 'stopping') ORDER BY id LIMIT "  \
+    "$3"
+    if (strcmp(kind, "instance") == 0)
+        return "SELECT id FROM instances WHERE org_id = $1 AND id = $2 AND " LIVING;
+    if (strcmp(kind, "build") == 0)
+        return "SELECT id FROM instances WHERE org_id = $1 AND build_id = $2 AND " LIVING;
+    if (strcmp(kind, "node") == 0)
+        return "SELECT id FROM instances WHERE org_id = $1 AND node_id = $2 AND " LIVING;
+    if (strcmp(kind, "platform") == 0)
+        return "SELECT id FROM instances WHERE org_id = $1 AND platform_id = $2 AND " LIVING;
+    return "SELECT id FROM instances WHERE org_id = $1 AND app_id = $2 AND " LIVING;
+#undef LIVING
+}
+
+static int instance_tell(struct store_tx *tx, struct revoke *r, const char *id, struct err *err)
+{
+    const char *org_id = r->rq->who.org_id;
+    char reason[300];
+    int rc;
+
+    snprintf(reason, sizeof reason, "%s revoked: %s", r->kind, r->reason);
+    rc = store_exec(tx, "UPDATE instances SET wanted = 'stop' WHERE org_id = $1 AND id = $2",
+                    STORE_ARGS(store_text(org_id), store_text(id)), err);
+    if (rc >= 0)
+        rc = instance_state_set(tx, org_id, id, r->now_ms, "revoked", reason, err);
+    if (rc == 0)
+        rc = ca_revoke(tx, org_id, id, r->now_ms, err);
+    return rc < 0 ? rc : exchange_order(tx, id, "revoke", reason, err);
+}
+
+static int batch_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct revoke *r = arg;
+    char ids[BATCH][ID_SIZE];
+    unsigned count = 0;
+    struct store_rows *rows = NULL;
+    int rc = store_query(
+        tx, targets_statement(r->kind),
+        STORE_ARGS(store_text(r->rq->who.org_id), store_text(r->id), store_int(BATCH)), &rows, err);
+
+    while (rc == 0 && count < BATCH && (rc = store_rows_next(rows, err)) > 0) {
+        row_copy(ids[count++], ID_SIZE, store_column_text(rows, 0));
+        rc = 0;
+    }
+    store_rows_free(rows);
+    for (unsigned i = 0; rc == 0 && i < count; i++)
+        rc = instance_tell(tx, r, ids[i], err);
+    r->told = count;
+    return rc;
+}
+
+/* The object is the organisation's; builds and apps keep their own mark. */
+static int object_revoke(struct store_tx *tx, struct revoke *r, struct err *err)
+{
+    struct server *server = r->rq->server;
+    const char *org_id = r->rq->who.org_id;
+    int64_t count;
+    int rc;
+
+    snprintf(r->id, sizeof r->id, "%s", r->object);
+    if (strcmp(r->kind, "app") == 0) {
+        char id[32];
+
+        rc = app_find_id(tx, org_id, r->object, id, err);
+        if (rc == 0)
+            snprintf(r->id, sizeof r->id, "%s", id);
+        return rc < 0 ? rc : app_revoke(server, tx, org_id, r->id, err);
+    }
+    if (strcmp(r->kind, "build") == 0)
+        return build_revoke(server, tx, org_id, r->id, err);
+    if (strcmp(r->kind, "platform") == 0)
+        return 0;
+    rc = store_get_int(tx,
+                       strcmp(r->kind, "node") == 0
+                           ? "SELECT COUNT(*) FROM nodes WHERE org_id = $1 AND id = $2"
+                           : "SELECT COUNT(*) FROM instances WHERE org_id = $1 AND id = $2",
+                       STORE_ARGS(store_text(org_id), store_text(r->id)), &count, err);
+    if (rc == 0 && count == 0)
+        return err_set(err, -ENOENT, "no such %s", r->kind);
+    if (rc == 0 && strcmp(r->kind, "node") == 0) {
+        rc = store_exec(tx,
+                        "UPDATE nodes SET state = 'revoked', version = version + 1 WHERE org_id = "
+                        "$1 AND id = $2",
+                        STORE_ARGS(store_text(org_id), store_text(r->id)), err);
+        if (rc >= 0)
+            rc = store_exec(tx,
+                            "UPDATE tokens SET revoked_ms = $1 WHERE org_id = $2 AND owner_id = $3 "
+                            "AND kind = 'node' AND revoked_ms IS NULL",
+                            STORE_ARGS(store_int(r->now_ms), store_text(org_id), store_text(r->id)),
+                            err);
+    }
+    return MIN(rc, 0);
+}
+
+static int revoke_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct revoke *r = arg;
+    char event[32];
+    int rc = object_revoke(tx, r, err);
+
+    if (rc == 0)
+        rc = store_exec(tx,
+                        "INSERT INTO revocations (org_id, kind, object, reason, created_by, "
+                        "created_ms) VALUES ($1, $2, $3, $4, $5, $6) "
+                        "ON CONFLICT (org_id, kind, object) DO NOTHING",
+                        STORE_ARGS(store_text(r->rq->who.org_id), store_text(r->kind),
+                                   store_text(r->id), store_text(r->reason),
+                                   store_text(r->rq->who.id), store_int(r->now_ms)),
+                        err);
+    if (rc >= 0)
+        rc = batch_in(tx, r, err);
+    if (rc < 0)
+        return rc;
+    snprintf(event, sizeof event, "%s.revoked", r->kind);
+    return row_tell(r->rq, tx, "revocation.add", strcmp(r->kind, "instance") == 0 ? NULL : event,
+                    r->id, json_pack("{s:s,s:s}", "kind", r->kind, "reason", r->reason), err);
+}
+
+int revocations_post(struct api_request *rq, struct api_response *ret)
+{
+    static const char *const kinds[] = { "instance", "build", "node", "platform", "app" };
+    struct revoke r = { .rq = rq, .now_ms = server_now_ms(rq->server) };
+    const struct api_member members[] = {
+        { "kind", API_STRING, true, &r.kind, 1, 16 },
+        { "object", API_STRING, true, &r.object, 1, 79 },
+        { "reason", API_STRING, true, &r.reason, 1, 200 },
+    };
+    struct err err = { "" };
+    unsigned told;
+    bool known = false;
+    int rc = api_body_read(rq, members, ARRAY_COUNT(members));
+
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; i < ARRAY_COUNT(kinds); i++)
+        known |= strcmp(r.kind, kinds[i]) == 0;
+    if (!known)
+        return api_problem(rq, 400, "invalid-member",
+                           "kind: instance, build, node, platform or app is expected");
+    rc = store_write(rq->server->store, revoke_in, &r, &err);
+    told = r.told;
+    while (rc >= 0 && r.told == BATCH) {
+        rc = store_write(rq->server->store, batch_in, &r, &err);
+        told += r.told;
+    }
+    if (rc < 0)
+        return row_result(rq, rc, "revocation", &err);
+    ret->status = 201;
+    ret->body = json_pack("{s:s,s:s,s:s,s:o,s:i}", "kind", r.kind, "object", r.id, "reason",
+                          r.reason, "time", api_time(r.now_ms), "instances", (int)told);
+    return ret->body ? 0 : -ENOMEM;
+}
+
+/* ---- list ---- */
+
+struct revocations {
+    struct api_request *rq;
+    struct api_page page;
+    json_t *items;
+};
+
+static int list_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct revocations *l = arg;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    int rc = store_query(tx,
+                         "SELECT kind, object, reason, created_by, created_ms FROM revocations "
+                         "WHERE org_id = $1 AND kind || ':' || object > $2 "
+                         "ORDER BY kind || ':' || object LIMIT $3",
+                         STORE_ARGS(store_text(l->rq->who.org_id), store_text(l->page.after),
+                                    store_int(l->page.limit + 1)),
+                         &rows, err);
+
+    json_array_clear(l->items);
+    while (rc == 0 && (rc = store_rows_next(rows, err)) > 0) {
+        const char *kind = store_column_text(rows, 0), *object = store_column_text(rows, 1);
+
+        rc = json_array_append_new(l->items,
+                                   json_pack("{s:o,s:s,s:s,s:s?,s:s,s:o}", "id",
+                                             json_sprintf("%s:%s", kind, object), "kind", kind,
+                                             "object", object, "reason", store_column_text(rows, 2),
+                                             "by", store_column_text(rows, 3), "time",
+                                             api_time(store_column_int(rows, 4)))) < 0
+                 ? -ENOMEM
+                 : 0;
+    }
+    return MIN(rc, 0);
+}
+
+int revocations_get(struct api_request *rq, struct api_response *ret)
+{
+    struct revocations l = { .rq = rq };
+    struct err err = { "" };
+    int rc = api_page_read(rq, &l.page);
+
+    if (rc < 0)
+        return rc;
+    l.items = json_array();
+    rc = l.items ? store_read(rq->server->store, list_in, &l, &err) : -ENOMEM;
+    if (rc < 0) {
+        json_decref(l.items);
+        return api_problem_errno(rq, rc, "revocations", &err);
+    }
+    ret->status = 200;
+    return api_page_answer(ret, l.items, &l.page);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fleet for its owners: what goes on, and what is going to stop being accepted. Relying party. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/api/api.h"
+#include "server/exchange/routes.h"
+#include "server/fleet/internal.h"
+#include "server/model/row.h"
+#include "verifier/json_read.h"
+
+#define ANY_READER (API_READER | API_AUDITOR | API_OPERATOR | API_APPROVER | API_OWNER)
+#define FORECAST_DEFAULT_MS (90 * 86400 * 1000ll)
+
+struct read {
+    struct api_request *rq;
+    struct api_page page;
+    int64_t after_ms, until_ms;
+    const char *after_id;
+    json_t *result;
+};
+
+static int counts_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct read *r = arg;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    int rc =
+        store_query(tx, "SELECT state, COUNT(*) FROM instances WHERE org_id = $1 GROUP BY state",
+                    STORE_ARGS(store_text(r->rq->who.org_id)), &rows, err);
+
+    json_object_clear(r->result);
+    while (rc == 0 && (rc = store_rows_next(rows, err)) > 0)
+        rc = json_object_set_new(r->result, store_column_text(rows, 0),
+                                 json_integer(store_column_int(rows, 1))) < 0
+                 ? -ENOMEM
+                 : 0;
+    return MIN(rc, 0);
+}
+
+static int get_fleet(struct api_request *rq, struct api_response *ret)
+{
+    struct fleet *f = rq->server->fleet;
+    struct read r = { .rq = rq, .result = json_object() };
+    struct fleet_progress p;
+    struct err err = { "" };
+    int rc = r.result ? store_read(rq->server->store, counts_in, &r, &err) : -ENOMEM;
+
+    if (rc < 0) {
+        json_decref(r.result);
+        return api_problem_errno(rq, rc, "fleet", &err);
+    }
+    pthread_mutex_lock(&f->lock);
+    p = f->progress;
+    p.is_running |= f->has_work;
+    pthread_mutex_unlock(&f->lock);
+    ret->status = 200;
+    ret->body =
+        json_pack("{s:o,s:{s:b,s:I,s:I,s:o,s:o},s:{s:I,s:I,s:o}}", "instances", r.result,
+                  "reappraisal", "running", (int)p.is_running, "judged", (json_int_t)p.judged,
+                  "fallen", (json_int_t)p.fallen, "started", api_time(p.started_ms), "finished",
+                  api_time(p.finished_ms), "collateral", "refreshed", (json_int_t)p.refreshed,
+                  "failed", (json_int_t)p.refresh_failed, "last", api_time(p.refreshed_ms));
+    return ret->body ? 0 : -ENOMEM;
+}
+
+static int post_reappraise(struct api_request *rq, struct api_response *ret)
+{
+    int rc;
+
+    fleet_reappraise(rq->server->fleet, rq->who.org_id);
+    rc = get_fleet(rq, ret);
+    if (rc == 0)
+        ret->status = 202;
+    return rc;
+}
+
+/* Pages go by (time, id): `after` is both, with a colon. */
+static int forecast_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct read *r = arg;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    int rc = store_query(tx,
+                         "SELECT id, app_id, state, tcb_status, valid_until_ms FROM instances "
+                         "WHERE org_id = $1 AND state IN ('running', 'unreachable') "
+                         "AND valid_until_ms <= $2 AND (valid_until_ms > $3 OR (valid_until_ms = "
+                         "$3 AND id > $4)) ORDER BY valid_until_ms, id LIMIT $5",
+                         STORE_ARGS(store_text(r->rq->who.org_id), store_int(r->until_ms),
+                                    store_int(r->after_ms), store_text(r->after_id),
+                                    store_int(r->page.limit + 1)),
+                         &rows, err);
+
+    json_array_clear(r->result);
+    while (rc == 0 && (rc = store_rows_next(rows, err)) > 0) {
+        const char *id = store_column_text(rows, 0), *status = store_column_text(rows, 3);
+
+        rc = json_array_append_new(
+                 r->result,
+                 json_pack("{s:o,s:s,s:s,s:s,s:s?,s:o}", "id",
+                           json_sprintf("%lld:%s", (long long)store_column_int(rows, 4), id),
+                           "instance", id, "app", store_column_text(rows, 1), "state",
+                           store_column_text(rows, 2), "tcb_status", status, "until",
+                           api_time(store_column_int(rows, 4)))) < 0
+                 ? -ENOMEM
+                 : 0;
+    }
+    return MIN(rc, 0);
+}
+
+static int get_forecast(struct api_request *rq, struct api_response *ret)
+{
+    struct read r = { .rq = rq, .after_id = "" };
+    const char *until = api_query(rq, "until");
+    char *colon;
+    struct err err = { "" };
+    int64_t until_s;
+    int rc = api_page_read(rq, &r.page);
+
+    if (rc < 0)
+        return rc;
+    r.until_ms = server_now_ms(rq->server) + FORECAST_DEFAULT_MS;
+    if (until) {
+        if (time_parse(until, strlen(until), &until_s) < 0)
+            return api_problem(rq, 400, "invalid-query", "until: a time in UTC is expected");
+        r.until_ms = until_s * 1000;
+    }
+    if (r.page.after[0]) {
+        r.after_ms = strtoll(r.page.after, &colon, 10);
+        if (*colon != ':' || !id_is_valid("ins", colon + 1))
+            return api_problem(rq, 400, "invalid-query", "after: `next` of a page is expected");
+        r.after_id = colon + 1;
+    }
+    r.result = json_array();
+    rc = r.result ? store_read(rq->server->store, forecast_in, &r, &err) : -ENOMEM;
+    if (rc < 0) {
+        json_decref(r.result);
+        return api_problem_errno(rq, rc, "forecast", &err);
+    }
+    ret->status = 200;
+    return api_page_answer(ret, r.result, &r.page);
+}
+
+const struct api_route fleet_routes[] = {
+    { "GET", "/v1/fleet", get_fleet, ANY_READER, 0, 0 },
+    { "GET", "/v1/fleet/forecast", get_forecast, ANY_READER, 0, 0 },
+    { "POST", "/v1/fleet/reappraise", post_reappraise, API_OPERATOR | API_OWNER, 0, 64 },
+};
+const unsigned fleet_route_count = ARRAY_COUNT(fleet_routes);
