@@ -40,13 +40,6 @@ static void text_freep(char **text)
     free(*text);
 }
 
-void secret_free(void *data, size_t size)
-{
-    if (data)
-        ct_wipe(data, size);
-    free(data);
-}
-
 static int64_t now_ms(void)
 {
     struct timespec now;
