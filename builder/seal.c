@@ -247,6 +247,8 @@ static int server_choose(struct seal *s, const struct seal_options *o, struct er
 {
     struct build_file *f = &s->file;
 
+    if (o->is_server_default && (f->server_urls.count > 0 || f->server_ca_key))
+        return 0;
     if (o->server_url_count > DESCRIPTOR_URLS_MAX)
         return err_set(err, -E2BIG, "more than %u servers", DESCRIPTOR_URLS_MAX);
     if (o->server_url_count > 0) {

@@ -18,7 +18,8 @@ struct seal_options {
     unsigned server_url_count;
     const char *
         server_ca; /* SHA-256 of the CA root's key, hexadecimal; instead of the build file's, or NULL */
-    const char *tag; /* of the OCI image, or NULL: NAME-sealed:latest */
+    bool is_server_default; /* the two above hold only when the build file names no server */
+    const char *tag;        /* of the OCI image, or NULL: NAME-sealed:latest */
     struct progress *progress;
 };
 

@@ -10,7 +10,9 @@
 #include "builder/seal.h"
 #include "cli/builds.h"
 #include "cli/commands.h"
+#include "cli/pin.h"
 #include "cli/push.h"
+#include "client/contexts.h"
 #include "lib/descriptor.h"
 
 const char cmd_build_usage[] =
@@ -160,12 +162,44 @@ static int propose(const struct proposal *p, const char *image, bool quiet, bool
     return status;
 }
 
+/*
+ * The server that the image is proposed to is the one that it asks for its certificate and secrets, unless told otherwise. url: for o, while it is used.
+ * returns: 0; -ENOENT no such context.
+ */
+static int server_default(struct seal_options *o, const struct proposal *p, struct err *err)
+{
+    static const char *urls[1];
+    static char url[512], pin[65];
+    const char *named;
+    json_t *context;
+    int rc = p->app && o->server_url_count == 0 && !o->server_ca
+                 ? contexts_find(p->context, &context, err)
+                 : 1;
+
+    if (rc != 0)
+        return MIN(rc, 0);
+    named = json_string_value(json_object_get(context, "url"));
+    if (named && strncmp(named, "https://", 8) == 0 && strlen(named) < sizeof url &&
+        pin_of_pem(json_string_value(json_object_get(context, "ca")), pin)) {
+        memcpy(url, named, strlen(named) + 1);
+        urls[0] = url;
+        o->server_urls = urls;
+        o->server_url_count = 1;
+        o->server_ca = pin;
+        o->is_server_default = true;
+    }
+    json_decref(context);
+    return 0;
+}
+
 static int build(struct seal_options *o, const struct proposal *proposal, bool quiet, bool json)
 {
     struct seal_result result;
     struct err err = { 0 };
     int rc = programs_find(o, &err);
 
+    if (rc == 0)
+        rc = server_default(o, proposal, &err);
     if (rc == 0)
         rc = seal_image(o, &result, &err);
     if (rc < 0)
