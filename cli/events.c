@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/instance.h"
 #include "cli/remote.h"
 
 /* ---- events ---- */
@@ -142,7 +143,7 @@ static void cut_to_terminal(json_t *items)
 static int view(struct remote *r, bool is_live)
 {
     json_t *items;
-    int rc = client_list(r->client, "/v1/instances", &items, &r->err);
+    int rc = instances_list(r, "/v1/instances", &items);
 
     if (rc < 0)
         return rc;

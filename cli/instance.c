@@ -3,18 +3,19 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/instance.h"
 #include "cli/remote.h"
 
 static const struct table_column g_columns[] = {
     { "ID", "id", TABLE_TEXT },
     { "APP", "app_name", TABLE_TEXT },
-    { "VERSION", "version", TABLE_TEXT },
     { "NODE", "node_name", TABLE_TEXT },
     { "STATE", "state", TABLE_TEXT },
     { "TCB", "tcb_status", TABLE_TEXT },
     { "EMULATED", "emulated", TABLE_TEXT },
     { "LEASE", "lease_until", TABLE_AGE },
     { "SEEN", "seen", TABLE_AGE },
+    { "REASON", "reason", TABLE_TEXT },
 };
 static const struct table_column g_history_columns[] = {
     { "TIME", "time", TABLE_TEXT },
@@ -52,14 +53,86 @@ static int start(struct cli_call *call)
     return remote_show(call, "POST", "/v1/instances", body, NULL);
 }
 
+/* id -> name of all objects of a list. */
+static int names_read(struct remote *r, const char *path, json_t **ret)
+{
+    json_t *items, *item;
+    size_t i;
+    int rc = client_list(r->client, path, &items, &r->err);
+
+    if (rc < 0)
+        return rc;
+    *ret = json_object();
+    json_array_foreach(items, i, item)
+    {
+        const char *id = json_string_value(json_object_get(item, "id"));
+
+        if (id)
+            json_object_set(*ret, id, json_object_get(item, "name"));
+    }
+    json_decref(items);
+    return 0;
+}
+
+static void name_set(json_t *item, const char *member, const char *name, const json_t *names)
+{
+    const char *id = json_string_value(json_object_get(item, member));
+    json_t *found = id ? json_object_get(names, id) : NULL;
+
+    json_object_set(item, name, found ? found : json_object_get(item, member));
+}
+
+int instances_list(struct remote *r, const char *path, json_t **ret)
+{
+    json_t *apps = NULL, *nodes = NULL, *items = NULL, *item;
+    size_t i;
+    int rc = client_list(r->client, path, &items, &r->err);
+
+    if (rc == 0)
+        rc = names_read(r, "/v1/apps", &apps);
+    if (rc == 0)
+        rc = names_read(r, "/v1/nodes", &nodes);
+    json_array_foreach(items, i, item)
+    {
+        name_set(item, "app", "app_name", apps);
+        name_set(item, "node", "node_name", nodes);
+    }
+    json_decref(apps);
+    json_decref(nodes);
+    if (rc < 0)
+        json_decref(items);
+    else
+        *ret = items;
+    return rc;
+}
+
 static int list(struct cli_call *call)
 {
     char path[REMOTE_PATH_SIZE] = "/v1/instances";
+    struct remote r;
+    json_t *items = NULL;
+    int rc, status = CLI_EXIT_OK;
 
     remote_query_add(path, "app", command_option(call, "app"));
     remote_query_add(path, "node", command_option(call, "node"));
     remote_query_add(path, "state", command_option(call, "state"));
-    return remote_list(call, path, REMOTE_TABLE(g_columns, "instances"));
+    rc = remote_open(&r, call);
+    if (rc == 0)
+        rc = instances_list(&r, path, &items);
+    if (rc < 0)
+        status = remote_fail(&r, rc);
+    else if (call->is_json)
+        table_json_print(items, stdout);
+    else
+        table_print(items, g_columns, ARRAY_COUNT(g_columns), "instances", stdout);
+    json_decref(items);
+    remote_done(&r);
+    return status;
+}
+
+static int forecast(struct cli_call *call)
+{
+    return remote_show(call, "GET", "/v1/fleet/forecast", NULL, NULL);
 }
 
 static int show(struct cli_call *call)
@@ -101,6 +174,7 @@ static const struct cli_verb g_verbs[] = {
     { "list", "", "instances", list, 0, 0, CLI_OPTIONS(g_list_options) },
     { "show", "INSTANCE", "one instance: state, evidence's appraisal, lease", show, 1, 1, NULL, 0 },
     { "history", "INSTANCE", "what it went through", history, 1, 1, NULL, 0 },
+    { "forecast", "", "which instances stop being accepted, and when", forecast, 0, 0, NULL, 0 },
     { "stop", "INSTANCE", "stop it: SIGTERM, grace, SIGKILL", stop, 1, 1, CLI_OPTIONS(g_reason) },
     { "revoke", "INSTANCE", "stop it and give it no keys any more", revoke, 1, 1,
       CLI_OPTIONS(g_reason) },

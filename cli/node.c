@@ -109,6 +109,11 @@ static int withdraw(struct cli_call *call)
     return revoke_run(call, "node", call->arguments[0]);
 }
 
+static int withdraw_platform(struct cli_call *call)
+{
+    return revoke_run(call, "platform", call->arguments[0]);
+}
+
 /* ---- this machine ---- */
 
 int node_folder_make(const char *path, struct err *err)
@@ -255,6 +260,9 @@ static const struct cli_verb g_verbs[] = {
     { "resume", "NODE", "a drained node takes instances again", resume, 1, 1, NULL, 0 },
     { "revoke", "NODE", "its instances lose their leases, and it gets no work", withdraw, 1, 1,
       CLI_OPTIONS(g_reason) },
+    { "revoke-platform", "PLATFORM-ID",
+      "no instance on this machine's CPU gets keys any more, whatever node it is",
+      withdraw_platform, 1, 1, CLI_OPTIONS(g_reason) },
     { "start-image", "INSTANCE PLACE",
       "what `run` starts for each instance: gets the image, becomes the loader", node_start_image,
       2, 2, CLI_OPTIONS(g_start_options) },

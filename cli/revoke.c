@@ -8,7 +8,8 @@
 int revoke_run(struct cli_call *call, const char *kind, const char *object)
 {
     const char *reason = command_option(call, "reason");
-    json_t *body = json_pack("{s:s,s:s,s:s*}", "kind", kind, "object", object, "reason", reason);
+    json_t *body = json_pack("{s:s,s:s,s:s}", "kind", kind, "object", object, "reason",
+                             reason ? reason : "revoked from the command line");
     char say[320];
 
     if (!body)

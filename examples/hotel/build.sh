@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes the hotel's sealed images: build/hotel/image.tar (with build/hotel/ca.pem for curl), and with "attested" as argument
 # build/hotel/attested.tar, for `cloche attest proxy`; with "server", SERVER_URL and SERVER_CA build/hotel/served.tar. Prints the image's path.
+# With "rootfs" it seals nothing and prints the root file system, for `cloche build -f examples/hotel/server.yaml ROOTFS -o IMAGE --push APP`.
 set -eu
 cd "$(dirname "$0")/../.."
 build=${BUILD:-build}
@@ -17,6 +18,8 @@ if [ "$kind" = attested ]; then
 elif [ "$kind" = server ]; then
     config=examples/hotel/server.yaml
     image=$build/hotel/served.tar
+elif [ "$kind" = rootfs ]; then
+    image=
 else
     # A key in an image is readable by everyone who has the image: good enough to try TLS, not for guests.
     openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
@@ -28,6 +31,10 @@ fi
 folder=$(/usr/bin/python3 tools/testimage.py demo)
 cp "$folder.tar" "$work/rootfs.tar"
 tar -r -f "$work/rootfs.tar" --sort=name --owner=0 --group=0 --numeric-owner -C "$work/files" ./opt ./data
+if [ -z "$image" ]; then
+    echo "$work/rootfs.tar"
+    exit
+fi
 set -- -f "$config"
 if [ "$kind" = server ]; then
     set -- "$@" --server "$SERVER_URL" --server-ca "$SERVER_CA"

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`cloche up`, `status` and `down` with the real server and node, and the subcommands against them: what a first user types."""
+import json
+import os
+import socket
+import subprocess
+
+import pytest
+from conftest import CLOCHE, finish
+
+
+class Here:
+    def __init__(self, folder):
+        self.home, self.folder = os.path.join(folder, 'home'), os.path.join(folder, 'cloche')
+        os.makedirs(self.home)
+        self.env = {**os.environ, 'HOME': self.home, 'CLOCHE_FOLDER': self.folder}
+        for name in 'XDG_CONFIG_HOME', 'XDG_DATA_HOME', 'CLOCHE_CONFIG', 'CLOCHE_QUOTE_SOCKET', 'CLOCHE_COLLATERAL':
+            self.env.pop(name, None)
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            self.listen = f'127.0.0.1:{probe.getsockname()[1]}'
+
+    def run(self, *words, status=0, stdin=b''):
+        got = finish([CLOCHE, *words], stdin=stdin, env=self.env, timeout=120)
+        assert got.status == status, (words, got.status, got.out, got.err)
+        return got
+
+    def json(self, *words, **more):
+        return json.loads(self.run(*words, '--json', **more).out)
+
+    def programs(self):
+        return {name: int(open(os.path.join(self.folder, name + '.pid')).read().split()[0]) for name in ('quoting', 'cloched', 'node')
+                if os.path.exists(os.path.join(self.folder, name + '.pid'))}
+
+
+@pytest.fixture(scope='module')
+def here(tmp_path_factory):
+    here = Here(str(tmp_path_factory.mktemp('up')))
+    try:
+        here.run('up', '--listen', here.listen)
+        yield here
+    finally:
+        programs = here.programs()
+        finish([CLOCHE, 'down'], env=here.env, timeout=120)
+        assert not any(os.path.exists(f'/proc/{pid}') and 'cloche' in open(f'/proc/{pid}/cmdline').read() for pid in programs.values())
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('source')
+    (folder / 'root').mkdir()
+    (folder / 'p.c').write_text('#include <unistd.h>\nint main(void)\n{\n    write(1, "hello\\n", 6);\n    return 7;\n}\n')
+    subprocess.run(['cc', '-static', '-O1', '-w', '-o', str(folder / 'root' / 'p'), str(folder / 'p.c')], check=True)
+    (folder / 'cloche.yaml').write_text('entrypoint: [/p]\nlimits: {memory: 64M, threads: 8}\n')
+    return folder
+
+
+def test_all_runs_and_only_its_owner_may_read_it(here):
+    status = here.json('status')
+    assert all(status['programs'].values()) and status['nodes'][0]['state'] == 'ready'
+    assert os.stat(here.folder).st_mode & 0o777 == 0o700
+    for name in 'passphrase', 'owner-password', 'cloched.yaml', 'cloche.db', 'node/node.json':
+        assert os.stat(os.path.join(here.folder, name)).st_mode & 0o77 == 0, name
+    text = here.run('status').out
+    assert (b'EMULATED' in text) == status['setup']['emulated'] and b'ready' in text
+
+
+def test_up_again_changes_nothing(here):
+    before = here.programs(), open(os.path.join(here.folder, 'ca.pem')).read()
+    here.run('up')
+    assert (here.programs(), open(os.path.join(here.folder, 'ca.pem')).read()) == before
+
+
+def test_no_secret_of_the_setup_is_in_a_log_or_the_store(here):
+    secrets = [open(os.path.join(here.folder, name)).read().strip().encode() for name in ('passphrase', 'owner-password')]
+    secrets.append(json.load(open(os.path.join(here.folder, 'node', 'node.json')))['token'].encode())
+    contexts = json.load(open(os.path.join(here.home, '.config', 'cloche', 'contexts.json')))
+    secrets.append(contexts['contexts']['local']['token'].encode())
+    for name in os.listdir(here.folder):
+        path = os.path.join(here.folder, name)
+        if name.endswith(('.log', '.out')) or name.startswith('cloche.db'):
+            data = open(path, 'rb').read()
+            assert not any(secret in data for secret in secrets), name
+
+
+def test_from_a_folder_to_an_approved_build(here, source):
+    public = here.json('key', 'create', 'me')['public_key']
+    here.run('key', 'enrol', 'me')
+    assert [k['public_key'] for k in here.json('key', 'list')] == [public]
+    app = here.json('app', 'create', 'inn', '--lease', '10m')
+    assert here.json('app', 'set', 'inn', '--single', 'yes')['single'] and here.json('app', 'list')[0]['id'] == app['id']
+    image = str(source / 'image.tar')
+    build = here.json('build', '-f', str(source / 'cloche.yaml'), str(source / 'root'), '-o', image, '--push', 'inn', '--version', '1.0')
+    descriptor = json.loads(here.json('build', 'show', 'inn/1.0')['descriptor'])
+    assert descriptor['server']['urls'] == [f'https://{here.listen}']
+    assert build['state'] == 'proposed' and here.json('build', 'list', 'inn')[0]['id'] == build['id']
+    other = str(source / 'other.tar')
+    here.run('build', '-q', '-f', str(source / 'cloche.yaml'), str(source / 'root'), '-o', other)
+    assert b'is not that image' in here.run('approve', 'inn/1.0', '--image', other, '--yes', status=3).err
+    got = here.run('approve', 'inn/1.0', '--image', image, '--yes')
+    assert b'approved: 1 of 1, now allowed' in got.out and build['app_digest'].encode() in got.err
+    assert here.json('build', 'show', build['id'])['state'] == 'allowed'
+    assert b'no build 2.0' in here.run('build', 'show', 'inn/2.0', status=1).err
+
+
+def test_secrets_go_in_and_never_come_out(here):
+    here.run('app', 'create', 'vault-test')
+    words = ['secret', 'set', 'db', '--env', 'DB', '--app', 'vault-test', '--emulated', 'yes']
+    assert here.json(*words, stdin=b'tops3cret\n')['version'] == 1
+    assert here.json('secret', 'rotate', 'db', stdin=b'tops3cret2\n')['version'] == 2
+    assert b'tops3cret' not in here.run('secret', 'show', 'db').out + here.run('secret', 'list').out + here.run('secret', 'versions', 'db').out
+    here.run('app', 'create', 'second')
+    assert len(here.json('secret', 'bind', 'db', 'second')['bindings']) == 2
+    assert len(here.json('secret', 'unbind', 'db', 'vault-test')['bindings']) == 1
+    here.run('secret', 'destroy', 'db', '1')
+    here.run('secret', 'destroy', 'db')
+    assert here.json('secret', 'list') == []
+
+
+def test_policies_are_kept_tried_and_put_in_force(here):
+    policy = os.path.join(here.folder, 'pki', 'policy.json')
+    here.run('policy', 'push', 'mine', policy)
+    here.run('policy', 'dry-run', 'mine')
+    assert here.json('policy', 'activate', 'mine')['version'] == 1
+    assert [v['version'] for v in here.json('policy', 'versions', 'mine')] == [1]
+    bad = os.path.join(here.folder, 'bad.json')
+    with open(bad, 'w') as file:
+        file.write('{"version": 1,\n "nonsense": 1}')
+    assert b'line 2, column' in here.run('policy', 'push', 'mine', bad, status=1).err
+
+
+def test_the_audit_log_holds_and_a_rewritten_one_does_not(here, tmp_path):
+    here.run('audit', 'verify')
+    here.run('app', 'create', 'one-more')
+    assert here.json('audit', 'verify')['consistent_with'] > 0
+    export, checkpoint = str(tmp_path / 'log.jsonl'), str(tmp_path / 'checkpoint.json')
+    with open(checkpoint, 'wb') as file:
+        file.write(here.run('audit', 'checkpoint', '--json').out)
+    here.run('audit', 'export', '--output', export)
+    words = ['audit', 'verify', '--export', export, '--checkpoint', checkpoint]
+    here.run(*words)
+    lines = open(export).read().splitlines()
+
+    def refused(*changed, text):
+        with open(export, 'w') as file:
+            file.write('\n'.join(changed) + '\n')
+        assert text in here.run(*words, status=3).err
+    refused(*lines[:1], lines[1].replace('session.create', 'session.delete'), *lines[2:], text=b'log was rewritten')
+    refused(*lines[:2], *lines[3:], text=b'is missing')
+    refused(*lines[:3], text=b'the checkpoint says')
+    refused(lines[1], lines[0], *lines[2:], text=b'is missing')
+    seen = os.path.join(here.home, '.config', 'cloche', 'audit-local.json')
+    os.unlink(seen)
+    refused(*lines[:1], lines[1].replace('session.create', 'session.delete'), *lines[2:], text=b'one was changed')
+    with open(export, 'w') as file:
+        file.write('\n'.join(lines) + '\n')
+    here.run(*words)
+    head = json.load(open(checkpoint))
+    with open(checkpoint, 'w') as file:
+        json.dump({**head, 'size': head['size'] - 1}, file)
+    assert b"signature is not the server's" in here.run(*words, status=3).err
+
+
+def test_users_and_tokens(here):
+    here.run('user', 'create', 'eve', '--role', 'reader', '--password-file', '-', stdin=b'a password of eve\n')
+    token = here.run('token', 'create', 'ci', '--role', 'operator', '--lifetime', '1h').out
+    ca = os.path.join(here.folder, 'ca.pem')
+    url = f'https://{here.listen}'
+    here.run('login', url, '--ca', ca, '--user', 'eve', '--organisation', 'local', '--password-file', '-', '--name', 'eve',
+             stdin=b'a password of eve\n')
+    assert here.run('app', 'create', 'x', '--context', 'eve', status=3).err.startswith(b'cloche: refused')
+    here.run('login', url, '--ca', ca, '--token-file', '-', '--name', 'ci', stdin=token)
+    here.run('node', 'list', '--context', 'ci')
+    here.run('logout', '--context', 'eve')
+    assert b'no context' in here.run('app', 'list', '--context', 'eve', status=1).err
+    here.run('login', url, '--user', 'eve', '--password-file', '-', status=1, stdin=b'x\n')  # the system's CAs do not know this server
+
+
+def test_down_and_up_again_keep_everything(here):
+    apps = here.json('app', 'list', '--context', 'local')
+    assert here.run('down').out.count(b'stopped') >= 2
+    assert b'does not run' in here.run('status', status=1).out
+    here.run('up')
+    assert here.json('app', 'list', '--context', 'local') == apps
