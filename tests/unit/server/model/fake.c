@@ -8,6 +8,8 @@
 int64_t g_fake_now_ms = 1800000000000;
 unsigned g_fake_log_count;
 char g_fake_log_last[256];
+events_listener_fn *g_fake_listener;
+void *g_fake_listener_arg;
 
 int64_t server_now_ms(const struct server *server)
 {
@@ -55,5 +57,7 @@ __attribute__((weak)) int event_append(struct store_tx *tx, const char *org_id, 
 __attribute__((weak)) int events_listener_add(struct events *events, events_listener_fn *fn,
                                               void *arg)
 {
+    g_fake_listener = fn;
+    g_fake_listener_arg = arg;
     return 0;
 }

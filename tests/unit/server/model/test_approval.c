@@ -217,6 +217,60 @@ static void test_other_mac(void **state)
     assert_int_equal(world_check(&err), -EBADMSG);
 }
 
+static void tell(const char *kind, const char *object, const char *data)
+{
+    const struct event event = {
+        .number = 1, .org_id = WORLD_ORG, .kind = kind, .object = object, .data = data, .time_ms = 1
+    };
+
+    g_fake_listener(g_fake_listener_arg, &event);
+}
+
+/* Rows of before, with their right macs, while the server runs that wrote newer ones. */
+static void test_old_rows(void **state)
+{
+    struct err err;
+
+    approve_both();
+    tell("build.allowed", WORLD_BUILD, "{}");
+    tell("roster.changed", WORLD_ORG, "{\"version\":1,\"needed\":2}");
+    assert_int_equal(world_check(&err), 0);
+    tell("roster.changed", WORLD_ORG, "{\"version\":2,\"needed\":3}");
+    assert_int_equal(world_check(&err), -EBADMSG);
+    tell("roster.changed", "org_00000000000000000000000002", "{\"version\":9}");
+    world_teardown(NULL);
+    world_setup(NULL);
+    approve_both();
+    tell("build.revoked", "bld_00000000000000000000000002", NULL);
+    assert_int_equal(world_check(&err), 0);
+    tell("build.revoked", WORLD_BUILD, NULL);
+    assert_int_equal(world_check(&err), -EBADMSG);
+    world_teardown(NULL);
+    world_setup(NULL);
+    approve_both();
+    tell("app.revoked", WORLD_APP, NULL);
+    assert_int_equal(world_check(&err), -EBADMSG);
+}
+
+/* A signature that was verified is remembered by its content alone: the same place with another statement or key is verified anew. */
+static void test_memory(void **state)
+{
+    struct err err;
+
+    approve_both();
+    assert_int_equal(fixture_exec(g_server.store,
+                                  "UPDATE approvals SET key_id = $1 WHERE key_id = $2",
+                                  STORE_ARGS(store_text("key_00000000000000000000000003"),
+                                             store_text(world_key_id(1)))),
+                     1);
+    assert_int_equal(world_check(&err), -EACCES);
+    model_close(g_server.model); /* and without any memory the answer is the same */
+    g_server.model = NULL;
+    assert_int_equal(world_check(&err), -EACCES);
+    sql("UPDATE approvals SET key_id = 'key_00000000000000000000000002' WHERE id LIKE '%2'");
+    assert_int_equal(world_check(&err), 0);
+}
+
 static void test_statement(void **state)
 {
     char *statement = world_statement();
@@ -265,6 +319,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_key_outside, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_other_statement, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_other_mac, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_old_rows, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(test_memory, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(test_statement, world_setup, world_teardown),
         cmocka_unit_test(test_base64),
     };

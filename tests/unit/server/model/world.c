@@ -121,6 +121,7 @@ int world_setup(void **state)
         g_world_keys[i] = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     g_server.store = fixture_store();
     g_server.keys = fixture_keys(g_server.store, "correct horse");
+    g_server.events = (struct events *)&g_fake_listener; /* the fake asks for no more */
     assert_int_equal(model_open(&g_server, &g_server.model, &err), 0);
     assert_int_equal(store_write(g_server.store, fill_in, NULL, &err), 0);
     g_fake_log_count = 0;
