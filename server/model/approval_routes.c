@@ -167,6 +167,8 @@ static int build_approve(struct api_request *rq, struct api_response *ret)
     if (rc < 0)
         return rc;
     rc = store_write(rq->server->store, build_approve_tx, &op, &err);
+    if (rc == -EPROTO)
+        row_tell_refused(rq, "build.approve", "bld", rq->params[0]);
     return answer(&op, rc, "approval", &err, 200, ret);
 }
 
@@ -347,6 +349,8 @@ static int change_approve(struct api_request *rq, struct api_response *ret)
     if (rc < 0)
         return rc;
     rc = store_write(rq->server->store, change_approve_tx, &op, &err);
+    if (rc == -EPROTO)
+        row_tell_refused(rq, "roster.approve", "rch", rq->params[0]);
     return answer(&op, rc, "change", &err, 200, ret);
 }
 

@@ -11,6 +11,7 @@
 
 #include "server/api/events.h"
 #include "server/audit/audit.h"
+#include "server/store/id.h"
 
 /* SHA-256 over all fields, each with its kind and size in front, so that no two lists of fields look alike. */
 static int digest_fields(struct store_args fields, uint8_t ret[32])
@@ -167,6 +168,27 @@ int row_tell(struct api_request *rq, struct store_tx *tx, const char *action,
         rc = audit_append(tx, &entry, err);
     json_decref(detail);
     return rc;
+}
+
+static int refused_tx(struct store_tx *tx, void *arg, struct err *err)
+{
+    return audit_append(tx, arg, err);
+}
+
+void row_tell_refused(struct api_request *rq, const char *action, const char *prefix,
+                      const char *object)
+{
+    struct audit_entry entry = { .org_id = rq->who.org_id,
+                                 .actor = rq->who.id,
+                                 .action = action,
+                                 .object = object,
+                                 .decision = "refused",
+                                 .request_id = rq->request_id };
+    struct err err = { 0 };
+
+    if (id_is_valid(prefix, object) && store_write(rq->server->store, refused_tx, &entry, &err) < 0)
+        server_log(rq->server, "error", "a refusal could not be written to the audit log", "reason",
+                   err.text, NULL);
 }
 
 int row_version_check(struct api_request *rq, int64_t version)

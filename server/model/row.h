@@ -39,6 +39,9 @@ MUST_CHECK int row_unhex(const char *text, uint8_t *ret, size_t size);
 MUST_CHECK int row_tell(struct api_request *rq, struct store_tx *tx, const char *action,
                         const char *event_kind, const char *object, json_t *detail,
                         struct err *err);
+/* An audit entry of its own for what was refused; object: an id, or nothing is written. What the store says to it is logged. */
+void row_tell_refused(struct api_request *rq, const char *action, const char *prefix,
+                      const char *object);
 /* 412 when there is an If-Match that is not this version. returns: 0; -EPROTO. */
 MUST_CHECK int row_version_check(struct api_request *rq, int64_t version);
 void row_etag_set(struct api_response *ret, int64_t version);

@@ -2,6 +2,7 @@
 """Apps, builds, approvals, the roster, policies, nodes, placement, rollouts: through the API of a real server, each answer held against openapi.yaml."""
 import datetime
 import hashlib
+import json
 import os
 import sqlite3
 import threading
@@ -221,6 +222,78 @@ def test_keys_are_their_users(server, owner):
     carol = user_client(server, 'carol', ['operator'])
     assert Approver(carol).enrol().status == 403
     assert carol.get('/v1/keys').status == 200
+
+
+def test_refused_approvals_are_in_the_audit_log(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel'})
+    build = owner.post('/v1/apps/hotel/builds', build_body('1.0')).body['id']
+    alice = Approver(owner)
+    alice.enrol()
+    assert alice.sign('/v1/builds/' + build, 'something else').code == 'signature-wrong'
+    alice.sign('/v1/builds/' + build)
+    with sqlite3.connect(os.path.join(server.folder, 'cloche.db')) as db:
+        entries = [json.loads(row[0]) for row in db.execute('SELECT entry FROM audit_entries ORDER BY number')]
+    approvals = [entry for entry in entries if entry['action'] == 'build.approve']
+    assert [entry['decision'] for entry in approvals] == ['refused', 'done']
+    assert approvals[0]['object'] == approvals[1]['object'] == build
+    assert json.loads(approvals[1]['detail']['statement'])['build'] == build
+
+
+# ---- whose objects ----
+
+def test_other_organisations(server, owner):
+    """Nothing of another organisation is found, by id or by name; a DNS name belongs to one."""
+    app = owner.post('/v1/apps', {'name': 'hotel', 'dns_names': ['hotel.example']}).body['id']
+    build = allowed_build(server, 'hotel')
+    node = Node(server, 'one')
+    policy = owner.post('/v1/policies', {'name': 'production', 'policy': STRICT}).body['id']
+    allowed_build(server, 'hotel', '1.1', 2)
+    rollout = owner.post('/v1/rollouts', {'app': 'hotel', 'build': '1.1', 'old_build': '1.0', 'end': time_in(3600)}).body['id']
+    server.init('beta', 'mallory')
+    other = server.login('mallory', org='beta')
+    for path in ('/v1/apps/' + app, '/v1/apps/hotel', f'/v1/apps/{app}/builds', '/v1/builds/' + build, f'/v1/builds/{build}/approvals',
+                 '/v1/nodes/' + node.id, '/v1/nodes/one', '/v1/policies/' + policy, '/v1/policies/production',
+                 f'/v1/policies/{policy}/versions', '/v1/rollouts/' + rollout):
+        assert other.get(path).status == 404, path
+    for path in ('/v1/apps', '/v1/nodes', '/v1/policies', '/v1/rollouts', '/v1/keys', '/v1/roster/changes'):
+        assert other.list(path) == [], path
+    for path, body in (('/v1/instances', {'app': app}), (f'/v1/builds/{build}/deprecate', {}), (f'/v1/nodes/{node.id}/drain', None),
+                       (f'/v1/rollouts/{rollout}/force', None), (f'/v1/rollouts/{rollout}/cancel', None),
+                       (f'/v1/apps/{app}/builds', build_body('9', 9)), (f'/v1/policies/{policy}/try', {}),
+                       (f'/v1/policies/{policy}/versions', {'policy': LOOSE})):
+        assert other.post(path, body).status == 404, path
+    assert other.patch('/v1/apps/' + app, {'grace_s': 1}).status == 404
+    assert other.patch('/v1/policies/' + policy, {'version': 1}).status == 404
+    foreign = Approver(other)
+    assert foreign.enrol().status == 201
+    assert foreign.sign('/v1/builds/' + build, 'x').status == 404
+    taken = other.post('/v1/apps', {'name': 'hotel', 'dns_names': ['hotel.example']})
+    assert taken.status == 409 and taken.code == 'name-taken'
+    assert other.post('/v1/apps', {'name': 'hotel', 'policy': policy}).status == 404
+    assert other.post('/v1/apps', {'name': 'hotel'}).status == 201
+    assert other.get('/v1/integrity').body['forged'] == []
+
+
+def test_roles(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel'})
+    build = allowed_build(server, 'hotel')
+    reader = user_client(server, 'reader', ['reader'])
+    auditor = user_client(server, 'auditor', ['auditor'])
+    operator = user_client(server, 'operator', ['operator'])
+    writes = [('POST', '/v1/apps', {'name': 'x'}), ('PATCH', '/v1/apps/hotel', {'grace_s': 1}), ('POST', '/v1/apps/hotel/builds', build_body('2', 2)),
+              ('POST', f'/v1/builds/{build}/deprecate', {}), ('POST', f'/v1/builds/{build}/approvals', {'key': 'k', 'signature': 'x' * 86}),
+              ('POST', '/v1/keys', {'name': 'x', 'public_key': 'x' * 43, 'proof': 'x' * 86}), ('POST', '/v1/policies', {'name': 'p', 'policy': STRICT}),
+              ('POST', '/v1/nodes/tokens', {}), ('POST', '/v1/instances', {'app': 'hotel'}), ('POST', '/v1/rollouts', {}),
+              ('POST', '/v1/roster/changes', {'action': 'set-needed', 'approvals_needed': 1})]
+    for method, path, body in writes:
+        for client in (reader, auditor):
+            assert client.request(method, path, body).status == 403, path
+    for path in ('/v1/apps', '/v1/builds/' + build, f'/v1/builds/{build}/approvals', '/v1/keys', '/v1/roster', '/v1/nodes', '/v1/policies'):
+        assert reader.get(path).status == 200, path
+    assert reader.get('/v1/integrity').status == 403 and auditor.get('/v1/integrity').status == 200
+    for method, path, body in (writes[0], writes[1], writes[4], writes[5], writes[6], writes[10]):
+        assert operator.request(method, path, body).status == 403, path
+    assert operator.post('/v1/nodes/tokens', {}).status == 201
 
 
 # ---- whoever owns the database ----
