@@ -92,7 +92,7 @@ class Demo:
         step('The hotel site: sealed, proposed, shown, approved')
         rootfs = self.run(os.path.join(ROOT, 'examples', 'hotel', 'build.sh'), 'rootfs', shown=False)[0].split()[-1]
         with open(os.path.join(ROOT, 'examples', 'hotel', 'server.yaml')) as file:
-            config = re.sub(r'(?m)^( +)set:$', rf'\1set:\n\1  HOTEL_PORT: "{self.port}"', file.read(), count=1)
+            config = re.sub(r'(?m)^( +)set:$', rf'\1set:\n\1  HOTEL_PORT: "{self.port}"', file.read().replace(', HOTEL_PORT]', ']'), count=1)
         self.config = os.path.join(self.work, 'hotel.yaml')
         with open(self.config, 'w') as file:
             file.write(config)
