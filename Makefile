@@ -10,9 +10,10 @@ $(BUILD)/build.ninja:
 ## deps          install the Debian packages that building and testing need (root or sudo)
 deps:
 	@tools/deps
-## demo          seal a Debian image with Python, run it in an enclave, compare, tamper, refuse
+## demo          seal a Debian image with Python, run it in an enclave, compare, tamper, refuse; then a web site under a control plane
 demo: all
 	@BUILD=$(BUILD) $(PYTHON) tools/demo/demo.py
+	@BUILD=$(BUILD) $(PYTHON) tools/demo/control.py
 ## test          build, then run the tests and the checks of `lint`; about 12 minutes on two cores
 test: all
 	@$(PYTHON) tools/run_tests.py --build $(BUILD)
