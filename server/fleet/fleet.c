@@ -57,6 +57,7 @@ static void *watch(void *arg)
         struct err err = { "" };
 
         watch_leases(f);
+        watch_rollouts(f);
         if (tick % CLEAN_EVERY == 0) {
             watch_clean(f);
             if (f->server->ca && ca_maintain(f->server->ca, &err) < 0)

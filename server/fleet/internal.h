@@ -27,6 +27,8 @@ bool fleet_is_stopping(struct fleet *fleet);
 
 /* watch.c */
 void watch_leases(struct fleet *fleet);
+/* Rollouts whose date has come. */
+void watch_rollouts(struct fleet *fleet);
 void watch_clean(struct fleet *fleet);
 /* reappraise.c: org_id "" all. */
 void reappraise_all(struct fleet *fleet, const char *org_id);

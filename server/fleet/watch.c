@@ -7,6 +7,7 @@
 #include "server/api/events.h"
 #include "server/exchange/internal.h"
 #include "server/fleet/internal.h"
+#include "server/model/rollout.h"
 #include "server/model/row.h"
 
 #define BATCH 200u
@@ -106,6 +107,17 @@ void watch_leases(struct fleet *f)
 
     run(f, &ended);
     run(f, &silent);
+}
+
+void watch_rollouts(struct fleet *f)
+{
+    struct err err = { "" };
+    int rc = rollout_run(f->server, server_now_ms(f->server), &err);
+
+    if (rc < 0)
+        server_log(f->server, "error", "rollouts could not be ended", "why", err.text, NULL);
+    else if (rc > 0)
+        events_wake(f->server->events);
 }
 
 static int clean_in(struct store_tx *tx, void *arg, struct err *err)

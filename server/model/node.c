@@ -107,9 +107,6 @@ int instance_state_write(struct server *server, struct store_tx *tx, const char 
     return rc < 0 ? rc : 0;
 }
 
-/* Not in programs without that part. */
-#pragma weak exchange_order
-
 int instance_stop(struct server *server, struct store_tx *tx, const char *org_id,
                   const char *instance_id, const char *reason, struct err *err)
 {
@@ -118,7 +115,7 @@ int instance_stop(struct server *server, struct store_tx *tx, const char *org_id
 
     if (rc >= 0)
         rc = instance_state_write(server, tx, org_id, instance_id, "stopping", reason, err);
-    if (rc >= 0 && exchange_order)
+    if (rc >= 0)
         rc = exchange_order(tx, instance_id, "stop", reason, err);
     return rc;
 }

@@ -11,9 +11,6 @@
 #include "server/model/routes.h"
 #include "server/store/id.h"
 
-/* Not in programs without that part. */
-#pragma weak fleet_reappraise
-
 struct op {
     struct api_request *rq;
     struct api_page page;
@@ -448,7 +445,7 @@ static int change(struct api_request *rq, struct api_response *ret)
     rc = row_result(rq, store_write(rq->server->store, change_tx, &op, &err), "policy", &err);
     if (rc < 0)
         return rc;
-    if (op.is_changed && rq->server->fleet && fleet_reappraise)
+    if (op.is_changed && rq->server->fleet)
         fleet_reappraise(rq->server->fleet, rq->who.org_id);
     ret->status = 200;
     row_etag_set(ret, op.row.changed_ms);

@@ -9,9 +9,6 @@
 #include "server/exchange/exchange.h"
 #include "server/model/org.h"
 
-/* Not in programs without that part. */
-#pragma weak exchange_appraise_stored
-
 #define TRY_COUNT_MAX 200 /* instances of one answer: each is verified twice */
 
 /* ---- differences ---- */
@@ -194,9 +191,8 @@ static const char *judge(struct try *t, struct store_tx *tx, const struct instan
                          struct err *err, int *ret_rc)
 {
     struct err why = { 0 };
-    int rc = exchange_appraise_stored ? exchange_appraise_stored(t->rq->server, tx, instance->id,
-                                                                 policy, t->at_ms, result, &why)
-                                      : -ENODATA;
+    int rc =
+        exchange_appraise_stored(t->rq->server, tx, instance->id, policy, t->at_ms, result, &why);
 
     *ret_rc = rc == -ENODATA ? 0 : rc;
     if (rc < 0)

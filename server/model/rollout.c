@@ -485,7 +485,8 @@ static int run_tx(struct store_tx *tx, void *arg, struct err *err)
     /* org_id of each row goes with it: the server acts for all organisations. */
     int rc = store_query(
         tx,
-        "SELECT " ROLLOUT_COLUMNS " WHERE state = 'forced' OR (state = 'open' AND end_ms <= $1) "
+        "SELECT " ROLLOUT_COLUMNS
+        " WHERE org_id >= '' AND (state = 'forced' OR (state = 'open' AND end_ms <= $1)) "
         "ORDER BY end_ms LIMIT $2",
         STORE_ARGS(store_int(run->now_ms), store_int(ARRAY_COUNT(run->rollouts))), &rows, err);
 
@@ -503,10 +504,11 @@ static int any_tx(struct store_tx *tx, void *arg, struct err *err)
 {
     struct run *run = arg;
     int64_t count;
-    int rc = store_get_int(
-        tx,
-        "SELECT COUNT(*) FROM rollouts WHERE state = 'forced' OR (state = 'open' AND end_ms <= $1)",
-        STORE_ARGS(store_int(run->now_ms)), &count, err);
+    int rc =
+        store_get_int(tx,
+                      "SELECT COUNT(*) FROM rollouts WHERE org_id >= '' AND (state = 'forced' OR "
+                      "(state = 'open' AND end_ms <= $1))",
+                      STORE_ARGS(store_int(run->now_ms)), &count, err);
 
     return rc < 0 ? rc : count > 0;
 }

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Apps, builds, approvals, the roster, policies, nodes, placement, rollouts: through the API of a real server, each answer held against openapi.yaml."""
+import contextlib
 import datetime
 import hashlib
 import json
 import os
 import sqlite3
 import threading
+import time
 
 import pytest
 from cloched import Cloched
@@ -543,3 +545,22 @@ def test_rollout_cancelled(server, owner):
     made = owner.post('/v1/rollouts', {'app': 'hotel', 'build': '1.1', 'old_build': '1.0', 'end': time_in(3600)}).body
     assert owner.post(f'/v1/rollouts/{made["id"]}/cancel').body['state'] == 'cancelled'
     assert owner.get('/v1/builds/' + old).body['state'] == 'allowed' and owner.get('/v1/builds/' + old).body['usable'] is True
+
+
+def test_rollout_ends_at_its_date(server, owner):
+    owner.post('/v1/apps', {'name': 'hotel'})
+    old = allowed_build(server, 'hotel', '1.0', 1)
+    node = Node(server, 'one')
+    left = owner.post('/v1/instances', {'app': 'hotel'}).body['id']
+    allowed_build(server, 'hotel', '1.1', 2)
+    path = '/v1/rollouts/' + owner.post('/v1/rollouts', {'app': 'hotel', 'build': '1.1', 'old_build': '1.0', 'end': time_in(3600)}).body['id']
+    assert change_database(server, 'UPDATE rollouts SET end_ms = ?', int(time.time() * 1000)) == 1
+    tag = node.work()['tag']
+    while {work['id']: work['wanted'] for work in node.work(after=tag, wait_s=5)['instances']}[left] == 'run':
+        pass
+    assert owner.get(path).body['state'] == 'forced'
+    node.report(left, 'exited', exit_status=0)
+    with contextlib.closing(owner.events(after=0, kind='rollout.done')) as events:
+        assert next(iter(events))[0] == 'rollout.done'
+    assert owner.get(path).body['state'] == 'done' and owner.get(path).body['old_count'] == 0
+    assert owner.get('/v1/builds/' + old).body['state'] == 'deprecated'
