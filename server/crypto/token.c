@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <p11-kit/p11-kit.h>
+#include <p11-kit/pkcs11.h>
 #include <p11-kit/uri.h>
 #include <stdlib.h>
 #include <string.h>

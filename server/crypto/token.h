@@ -5,8 +5,6 @@
  */
 #pragma once
 
-#include <p11-kit/pkcs11.h>
-
 #include "lib/defs.h"
 #include "lib/err.h"
 

@@ -4,6 +4,7 @@
  * work, the audit log's numbers have no gaps, and nothing has to be tried again but after a lost connection. Readers have a snapshot.
  */
 #include <errno.h>
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

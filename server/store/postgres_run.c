@@ -2,6 +2,7 @@
 /* Statements on PostgreSQL: arguments, preparing, what its errors mean. Relying party. */
 #include <endian.h>
 #include <errno.h>
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
