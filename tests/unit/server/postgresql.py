@@ -37,17 +37,31 @@ class Postgresql:
         try:
             data = f'{self.folder}/data'
             self.call('initdb', '-D', data, '-A', 'trust', '-U', 'root', '--no-sync', '-E', 'UTF8')
-            log = open(f'{self.folder}/log', 'wb')
-            self.server = subprocess.Popen(
-                [f'{self.bin}/postgres', '-D', data, '-k', self.folder, '-h', '', '-c', 'max_connections=60',
-                 '-c', 'shared_buffers=16MB', '-c', 'fsync=on'], env=self.env, cwd=self.folder, stdout=log, stderr=log,
-                **self.user)
-            log.close()
-            self.wait()
+            self.start()
             return self
         except BaseException:
             self.__exit__()
             raise
+
+    def start(self):
+        with open(f'{self.folder}/log', 'ab') as log:
+            self.server = subprocess.Popen(
+                [f'{self.bin}/postgres', '-D', f'{self.folder}/data', '-k', self.folder, '-h', '', '-c', 'max_connections=60',
+                 '-c', 'shared_buffers=16MB', '-c', 'fsync=on'], env=self.env, cwd=self.folder, stdout=log, stderr=log,
+                **self.user)
+        self.wait()
+
+    def stop(self):
+        self.server.send_signal(signal.SIGINT)  # ends sessions
+        try:
+            self.server.wait(20)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+            self.server.wait()
+
+    def restart(self):
+        self.stop()
+        self.start()
 
     def wait(self):
         """pg_isready says when; a server that ended says why in its log."""
@@ -67,12 +81,7 @@ class Postgresql:
 
     def __exit__(self, *_):
         if self.server:
-            self.server.send_signal(signal.SIGINT)  # fast shutdown
-            try:
-                self.server.wait(20)
-            except subprocess.TimeoutExpired:
-                self.server.kill()
-                self.server.wait()
+            self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
