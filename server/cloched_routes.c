@@ -9,13 +9,11 @@
 
 static int route_print(const struct api_route *route)
 {
-    json_t *line = json_pack("{s:s, s:s, s:o, s:b, s:b, s:b, s:b, s:b}", "method", route->method,
-                             "path", route->path, "roles", roles_json(route->roles), "any_role",
-                             (route->flags & API_ANY_ROLE) != 0, "public",
-                             (route->flags & API_PUBLIC) != 0, "node",
-                             (route->flags & API_FOR_NODE) != 0, "instance",
-                             (route->flags & API_FOR_INSTANCE) != 0, "idempotent",
-                             (route->flags & API_IDEMPOTENT) != 0);
+    json_t *line = json_pack(
+        "{s:s, s:s, s:o, s:b, s:b, s:b, s:b, s:b}", "method", route->method, "path", route->path,
+        "roles", roles_json(route->roles), "any_role", (route->flags & API_ANY_ROLE) != 0, "public",
+        (route->flags & API_PUBLIC) != 0, "node", (route->flags & API_FOR_NODE) != 0, "instance",
+        (route->flags & API_FOR_INSTANCE) != 0, "idempotent", (route->flags & API_IDEMPOTENT) != 0);
     int rc = line ? json_dumpf(line, stdout, JSON_COMPACT) : -1;
 
     json_decref(line);
