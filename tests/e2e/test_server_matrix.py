@@ -11,7 +11,7 @@ import cloched
 ROLES = ['reader', 'auditor', 'operator', 'approver', 'owner']
 # Whoever comes may ask these; all others need a token.
 PUBLIC = {('GET', '/healthz'), ('GET', '/readyz'), ('POST', '/v1/login'), ('POST', '/v1/exchange/nonce'), ('POST', '/v1/exchange/evidence'),
-          ('POST', '/v1/nodes/join'), ('GET', '/v1/ca'), ('GET', '/v1/ca/crl'), ('GET', '/v1/ca/roots'), ('GET', '/v1/server')}
+          ('POST', '/v1/nodes/join'), ('GET', '/v1/ca'), ('GET', '/v1/ca/crl/{authority}'), ('GET', '/v1/ca/roots'), ('GET', '/v1/server')}
 # What everybody may change: themselves.
 OWN = {('POST', '/v1/logout'), ('POST', '/v1/me/password'), ('POST', '/v1/me/totp'), ('POST', '/v1/me/totp/confirm'),
        ('POST', '/v1/me/totp/remove'), ('POST', '/v1/tokens'), ('DELETE', '/v1/tokens/{}')}
@@ -115,7 +115,7 @@ def test_only_the_right_roles(world, route):
 def test_another_organisation_sees_and_changes_nothing(world, route):
     before = {kind: world.server.owner.get(f'/v1/{kind}s/{id}').text for kind, id in world.ids.items()}
     answer = world.ask(route['method'], route['path'], world.other)
-    assert answer.status in (400, 401, 403, 404, 412, 428), answer
+    assert answer.status in (400, 401, 403, 404, 412, 428) or answer.body.get('items') == [], answer
     assert before == {kind: world.server.owner.get(f'/v1/{kind}s/{id}').text for kind, id in world.ids.items()}
 
 
