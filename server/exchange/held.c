@@ -19,6 +19,7 @@
 #define HELD_LIFE_MS 60000 /* another process may have refreshed the folder */
 #define FETCH_DEADLINE_MS 5000u
 #define FETCH_ATTEMPTS 1u
+#define QUOTE_HEAD_SIZE 54u /* header, and in version 5 what the body is */
 
 struct entry {
     uint8_t key[32];
@@ -28,11 +29,19 @@ struct entry {
     bool is_held;  /* else stapled */
     int64_t loaded_ms, used;
 };
+/* What evidence of one platform needs: telling it means reading its certificates. */
+struct known_needs {
+    uint8_t key[32];
+    struct collateral_needs needs; /* count 0: a free place */
+};
+#define NEEDS_MAX 64u
+
 struct collaterals {
     struct server *server;
-    pthread_mutex_t lock; /* guards entries, their refs, clock */
+    pthread_mutex_t lock; /* guards entries, their refs, clock, needs */
     struct entry *entries[ENTRIES_MAX];
     int64_t clock;
+    struct known_needs needs[NEEDS_MAX]; /* by the key's first byte */
     pthread_mutex_t store_lock; /* guards the store: used by one thread at a time */
     struct collateral *store;   /* NULL: none is configured */
     struct verifier_policy *policy;
@@ -243,15 +252,64 @@ static struct verifier_collateral *held_load(struct collaterals *c,
     return collateral;
 }
 
+/* Intel's quotes: kind of quote and certificates tell what they need; whoever has the same has the same needs. returns: whether there are such. */
+static bool platform_key(struct verifier_bytes evidence, uint8_t ret[32])
+{
+    static const char begin[] = "-----BEGIN CERTIFICATE-----";
+    const uint8_t *chain;
+    struct sha256 hash;
+
+    if (evidence.size < QUOTE_HEAD_SIZE)
+        return false;
+    chain = memmem(evidence.data + QUOTE_HEAD_SIZE, evidence.size - QUOTE_HEAD_SIZE, begin,
+                   sizeof begin - 1);
+    if (!chain)
+        return false;
+    sha256_init(&hash);
+    sha256_update(&hash, evidence.data, 8);                           /* version, key, TEE */
+    sha256_update(&hash, evidence.data + 48, QUOTE_HEAD_SIZE - 48);    /* version 5: kind of body */
+    sha256_update(&hash, chain, (size_t)(evidence.data + evidence.size - chain));
+    sha256_final(&hash, ret);
+    return true;
+}
+
+static int needs_find(struct collaterals *c, struct verifier_bytes evidence,
+                      struct collateral_needs *ret)
+{
+    struct collateral_wishes wishes = { 0 };
+    struct known_needs *known;
+    uint8_t key[32];
+    struct err why;
+    bool found, is_intel = platform_key(evidence, key);
+    int rc;
+
+    if (!is_intel)
+        return collateral_needs_find(evidence, &wishes, ret, &why);
+    known = &c->needs[key[0] % NEEDS_MAX];
+    pthread_mutex_lock(&c->lock);
+    found = known->needs.count > 0 && memcmp(known->key, key, 32) == 0;
+    if (found)
+        *ret = known->needs;
+    pthread_mutex_unlock(&c->lock);
+    if (found)
+        return 0;
+    rc = collateral_needs_find(evidence, &wishes, ret, &why);
+    if (rc == 0) {
+        pthread_mutex_lock(&c->lock);
+        memcpy(known->key, key, 32);
+        known->needs = *ret;
+        pthread_mutex_unlock(&c->lock);
+    }
+    return rc;
+}
+
 static int held_find(struct collaterals *c, struct verifier_bytes evidence, bool may_fetch,
                      struct collateral_ref *ret)
 {
     struct collateral_needs needs;
-    struct collateral_wishes wishes = { 0 };
-    struct err why;
     uint8_t key[32];
 
-    if (!c->store || collateral_needs_find(evidence, &wishes, &needs, &why) < 0)
+    if (!c->store || needs_find(c, evidence, &needs) < 0)
         return 0;
     needs_key(&needs, key);
     if (cached_find(c, key, ret))

@@ -15,7 +15,7 @@
 
 /* What a request may say about an app; what is absent keeps its value. */
 struct settings {
-    const char *name, *policy;
+    const char *name, *policy, *on_second;
     json_t *dns_names;
     int64_t lease_s, certificate_s, grace_s;
     bool is_single, is_policy_removed;
@@ -71,6 +71,7 @@ static int read_settings(struct api_request *rq, bool is_new, struct settings *s
         { "certificate_s", API_INT, false, &s->certificate_s, 600, 86400 },
         { "grace_s", API_INT, false, &s->grace_s, 0, APP_GRACE_MAX_S },
         { "single", API_BOOL, false, &s->is_single },
+        { "on_second", API_STRING, false, &s->on_second, 1, 16 },
         { "policy", API_STRING, false, &s->policy, 1, 64 },
     };
 
@@ -84,6 +85,9 @@ static int read_settings(struct api_request *rq, bool is_new, struct settings *s
 
     if (rc >= 0 && is_new)
         rc = row_name_check(rq, "name", s->name);
+    if (rc >= 0 && s->on_second && strcmp(s->on_second, "refuse") != 0 &&
+        strcmp(s->on_second, "fence") != 0)
+        rc = api_problem(rq, 400, "invalid-member", "on_second: refuse or fence is expected");
     if (rc >= 0 && s->dns_names)
         rc = check_dns_names(rq, s->dns_names);
     return rc;
@@ -139,6 +143,8 @@ static int apply(struct api_request *rq, struct store_tx *tx, const struct setti
     if (s->dns_names)
         json_object_set(settings, "dns_names", s->dns_names);
     json_object_set_new(settings, "grace_s", json_integer(s->grace_s));
+    if (s->on_second)
+        json_object_set_new(settings, "on_second", json_string(s->on_second));
     char *text = row_canonical(settings);
 
     json_decref(settings);
@@ -168,11 +174,13 @@ static json_t *app_json(const struct app_full *app)
 {
     json_t *settings = json_loads(app->row.settings, 0, NULL);
     json_t *names = json_incref(json_object_get(settings, "dns_names"));
+    const char *on_second = json_string_value(json_object_get(settings, "on_second"));
     json_t *j =
-        json_pack("{s:s,s:s,s:o,s:I,s:I,s:I,s:b,s:s?,s:o,s:o}", "id", app->row.id, "name",
-                  app->row.name, "dns_names", names ? names : json_array(), "lease_s",
-                  (json_int_t)app->row.lease_s, "certificate_s", (json_int_t)app->row.certificate_s,
-                  "grace_s", json_integer_value(json_object_get(settings, "grace_s")), "single",
+        json_pack("{s:s,s:s,s:s,s:o,s:I,s:I,s:I,s:b,s:s?,s:o,s:o}", "id", app->row.id, "on_second",
+                  on_second ? on_second : "refuse", "name", app->row.name, "dns_names",
+                  names ? names : json_array(), "lease_s", (json_int_t)app->row.lease_s,
+                  "certificate_s", (json_int_t)app->row.certificate_s, "grace_s",
+                  json_integer_value(json_object_get(settings, "grace_s")), "single",
                   app->row.is_single, "policy", app->row.policy_id[0] ? app->row.policy_id : NULL,
                   "revoked", app->revoked_ms ? api_time(app->revoked_ms) : json_null(), "created",
                   api_time(app->created_ms));

@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exchange from outside: what is accepted, what is refused and why, who can read the secrets, orders, revocation, rotation."""
+import http.client
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
 import threading
 import time
 
@@ -7,7 +14,7 @@ import pytest
 from cryptography import x509
 
 from cloched import Cloched
-from exchange_agent import Agent, Approver, Build, Platform, b64, spki_sha256, unb64, verify_chain, verify_jws
+from exchange_agent import Agent, Approver, Build, Platform, b64, decrypt_jwe, spki_sha256, unb64, verify_chain, verify_jws
 
 
 @pytest.fixture(scope='module')
@@ -154,7 +161,7 @@ def test_malformed_requests_are_named(agent):
     body = agent.body()
     for member, value in (('nonce', 'x'), ('nonce', 7), ('purpose', 'other'), ('public_key', b64(b'k' * 91)), ('app_digest', 'zz'),
                           ('evidence', 'text'), ('evidence', []), ('evidence', {'evidence': ['a/b', '', 4]}), ('instance', '../etc')):
-        answer = agent.client.raw('POST', '/v1/exchange/evidence', __import__('json').dumps({**body, member: value}),
+        answer = agent.client.raw('POST', '/v1/exchange/evidence', json.dumps({**body, member: value}),
                                   {'Content-Type': 'application/json'})
         assert answer.status == 400 and member in answer.body['detail'], (member, answer)
 
@@ -258,6 +265,18 @@ def test_an_app_that_runs_once_at_a_time(server, owner, approver, platform, pin)
     assert third.attest()['fence'] > fence
 
 
+def test_a_second_instance_fences_the_first_where_the_app_says_so(server, owner, approver, platform, pin):
+    _, build = new_app(owner, approver, single=True, on_second='fence')
+    first = Agent(server.client(), platform, build, pin)
+    fence = first.attest()['fence']
+    second = Agent(server.client(), platform, build, pin)
+    assert second.attest()['fence'] > fence
+    assert [o['kind'] for o in first.orders()] == ['revoke']
+    refused = first.refused(first.send(first.body('renew')))
+    assert refused['refused']['code'] == 'instance-fenced' and refused['final'] is True
+    second.attest('renew')
+
+
 def test_lists_filter(agent, owner):
     agent.attest()
     app_id = owner.get('/v1/apps/' + agent.app).body['id']
@@ -331,6 +350,55 @@ def test_rotation_without_outage(platform):
         assert owner.post('/v1/ca/rotation', {'step': 'retire'}).status == 200
         late.attest('renew')
         assert [spki_sha256(root) for root in roots(own)] == [new]
+
+
+def test_nginx_that_ends_tls_reads_no_secret(server, agent, owner, tmp_path):
+    """An ingress in front: it sees every byte of requests and answers, and none of the secret."""
+    nginx = shutil.which('nginx') or '/usr/sbin/nginx'
+    if not os.path.exists(nginx):
+        pytest.skip('no nginx')
+    value = b'what the ingress must not read'
+    add_secret(owner, agent.app, 'behind-nginx', value)
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=localhost',
+                    '-keyout', 'key.pem', '-out', 'cert.pem', '-days', '2'], cwd=tmp_path, check=True, capture_output=True)
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    (tmp_path / 'nginx.conf').write_text(f"""
+daemon off; user root; worker_processes 1; pid {tmp_path}/pid; error_log {tmp_path}/error.log;
+events {{}}
+http {{
+  access_log off; client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p; fastcgi_temp_path {tmp_path}/f;
+  uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s; client_max_body_size 2m;
+  server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {tmp_path}/cert.pem; ssl_certificate_key {tmp_path}/key.pem;
+    location / {{ proxy_pass http://{server.address}; }} }}
+}}
+""")
+    child = subprocess.Popen([nginx, '-c', str(tmp_path / 'nginx.conf'), '-e', str(tmp_path / 'error.log')], stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(('127.0.0.1', port), 1).close()
+                break
+            except OSError:
+                assert child.poll() is None and time.monotonic() < until
+                time.sleep(0.05)
+        context = ssl.create_default_context(cafile=str(tmp_path / 'cert.pem'))
+        context.check_hostname = False
+        nonce = agent.nonce()
+        connection = http.client.HTTPSConnection('127.0.0.1', port, timeout=60, context=context)
+        connection.request('POST', '/v1/exchange/evidence', json.dumps(agent.body(nonce=nonce)), {'Content-Type': 'application/json'})
+        text = connection.getresponse().read()  # what nginx had in its hands
+        connection.close()
+        parts = [unb64(part) for part in json.loads(text)['answer'].split('.')]
+        jwe = json.loads(parts[1])['secrets']
+        for seen in [text, *parts, *[unb64(part) for part in jwe.split('.')]]:
+            assert value not in seen and b64(value).encode() not in seen
+        assert decrypt_jwe(jwe, agent.key)['secrets'][0]['name'] == 'behind-nginx'
+    finally:
+        child.terminate()
+        child.wait(30)
 
 
 def test_nothing_of_a_secret_is_in_the_answer_but_for_the_key(agent, owner):
