@@ -60,6 +60,7 @@ static void *watch(void *arg)
         watch_rollouts(f);
         if (tick % CLEAN_EVERY == 0) {
             watch_clean(f);
+            watch_checkpoint(f);
             if (f->server->ca && ca_maintain(f->server->ca, &err) < 0)
                 server_log(f->server, "error", "authorities are not renewed", "why", err.text,
                            NULL);

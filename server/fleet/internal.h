@@ -30,6 +30,8 @@ void watch_leases(struct fleet *fleet);
 /* Rollouts whose date has come. */
 void watch_rollouts(struct fleet *fleet);
 void watch_clean(struct fleet *fleet);
+/* Signs the audit log's head, so that what was written a minute ago can no more be changed unseen. */
+void watch_checkpoint(struct fleet *fleet);
 /* reappraise.c: org_id "" all. */
 void reappraise_all(struct fleet *fleet, const char *org_id);
 /* refresh.c. returns: how many items are new. */

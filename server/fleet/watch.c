@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/api/events.h"
+#include "server/audit/audit.h"
 #include "server/exchange/internal.h"
 #include "server/fleet/internal.h"
 #include "server/model/rollout.h"
@@ -153,4 +154,20 @@ void watch_clean(struct fleet *f)
 
     if (store_write(f->server->store, clean_in, &now_ms, &err) < 0)
         server_log(f->server, "error", "old rows could not be removed", "why", err.text, NULL);
+}
+
+static int checkpoint_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct audit_checkpoint checkpoint;
+
+    return audit_checkpoint(tx, arg, &checkpoint, err);
+}
+
+void watch_checkpoint(struct fleet *f)
+{
+    struct err err = { "" };
+
+    if (store_write(f->server->store, checkpoint_in, f->server->keys, &err) < 0)
+        server_log(f->server, "error", "the audit log has no new checkpoint", "why", err.text,
+                   NULL);
 }
