@@ -169,32 +169,47 @@ static void print_member(const json_t *object, const char *title, const char *me
                 table_text(json_object_get(object, member), text, sizeof text));
 }
 
+/* A value whole, as JSON in ASCII: nothing of what is approved is cut, joined, or turned around by what a terminal makes of it. */
+static void print_value(const json_t *value)
+{
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
+
+    if (!text)
+        abort();
+    client_text_clean(text);
+    fputs(text, stderr);
+    free(text);
+}
+
+/* "    ~ NAME: was -> is"; NULL: there is none. */
+static void print_change(const char *name, const json_t *was, const json_t *is)
+{
+    json_t *quoted = json_string(name);
+
+    fprintf(stderr, "    %c ", !was ? '+' : !is ? '-' : '~');
+    print_value(quoted);
+    fputs(": ", stderr);
+    if (was)
+        print_value(was);
+    if (was && is)
+        fputs(" -> ", stderr);
+    if (is)
+        print_value(is);
+    fputc('\n', stderr);
+    json_decref(quoted);
+}
+
 /* Members of two descriptors that differ: "+" comes, "-" goes, "~" changes. */
 static void print_difference(const json_t *was, const json_t *is)
 {
     const char *name;
     json_t *value;
-    char text[400], old[400], clean[64];
 
-    json_object_foreach((json_t *)is, name, value)
-    {
-        const json_t *before = json_object_get(was, name);
-
-        snprintf(clean, sizeof clean, "%.60s", name);
-        client_text_clean(clean);
-        if (!before)
-            fprintf(stderr, "    + %s: %s\n", clean, table_text(value, text, sizeof text));
-        else if (!json_equal(before, value))
-            fprintf(stderr, "    ~ %s: %s -> %s\n", clean, table_text(before, old, sizeof old),
-                    table_text(value, text, sizeof text));
-    }
-    json_object_foreach((json_t *)was, name, value)
-    {
-        snprintf(clean, sizeof clean, "%.60s", name);
-        client_text_clean(clean);
-        if (!json_object_get(is, name))
-            fprintf(stderr, "    - %s: %s\n", clean, table_text(value, text, sizeof text));
-    }
+    json_object_foreach((json_t *)is, name,
+                        value) if (!json_equal(json_object_get(was, name), value))
+        print_change(name, json_object_get(was, name), value);
+    json_object_foreach((json_t *)was, name, value) if (!json_object_get(is, name))
+        print_change(name, value, NULL);
 }
 
 /* The build that the app runs now: the newest that is allowed. *ret for json_decref; NULL: none. */

@@ -33,6 +33,7 @@ static int usage(void)
     fprintf(stderr, "usage: cloched --config FILE\n");
     for (unsigned i = 0; i < ARRAY_COUNT(verbs); i++)
         fprintf(stderr, "       cloched %s --config FILE %s\n", verbs[i].name, verbs[i].usage);
+    fprintf(stderr, "       cloched routes\n");
     return EXIT_USAGE;
 }
 
@@ -103,6 +104,8 @@ int main(int argc, char **argv)
     int status = -1;
 
     harden();
+    if (!path && argc == 2 && strcmp(argv[1], "routes") == 0)
+        return cloched_routes(NULL, 1, argv + 1);
     if (!path)
         return usage();
     if (config_read(path, &config, &err) < 0)

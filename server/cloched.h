@@ -9,6 +9,6 @@
 /* A command's words, --config FILE taken out and read. argv[0] is the verb. returns: exit status. */
 typedef int cloched_verb_fn(const struct server_config *config, int argc, char **argv);
 cloched_verb_fn cloched_backup, cloched_ca, cloched_check_config, cloched_init, cloched_rekey,
-    cloched_restore;
+    cloched_restore, cloched_routes;
 /* "cloched VERB: " text on stderr. returns: 1. */
 int cloched_fail(const char *verb, const struct err *err);

@@ -25,7 +25,7 @@
 #define SESSION_MS (12 * 3600 * 1000ll)
 #define USER_FAILURES_FREE 5
 #define LOCK_MAX_MS (15 * 60 * 1000ll)
-#define ADDRESS_PER_MINUTE 120u
+#define ADDRESS_PER_MINUTE 600u /* many may come from one address */
 #define DEVICE_PER_MINUTE 20u
 #define DEVICE_NONCE_SIZE 16u
 #define DEVICE_SIZE (DEVICE_NONCE_SIZE + KEYS_MAC_SIZE)

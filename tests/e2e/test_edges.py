@@ -23,14 +23,14 @@ class Peer:
 
     def __init__(self):
         self.listener = socket.create_server(('127.0.0.1', 0))
-        self.listener.settimeout(30)
+        self.listener.settimeout(60)
         self.port = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
 
     def accept(self):
         connection, _ = self.listener.accept()
-        connection.settimeout(30)
+        connection.settimeout(60)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
@@ -84,7 +84,7 @@ class Peer:
     case_g = case_o
 
     def stop(self):
-        self.thread.join(40)
+        self.thread.join(90)
         self.listener.close()
         assert not self.thread.is_alive()
 

@@ -203,7 +203,7 @@ def test_an_approval_signs_what_was_shown(here):
     got = here.run('approve', 'hotel/1.1', '--yes')
     assert b'approved: 1 of 2' in got.out
     shown = got.err.decode()
-    for text in 'build 1.1 of the app hotel', a.build['app_digest'], '11' * 32, 'present build 1.0', '~ args: ["/bin/inn"] -> ["/bin/hotel"]', '- debug':
+    for text in 'build 1.1 of the app hotel', a.build['app_digest'], '11' * 32, 'present build 1.0', '~ "args": ["/bin/inn"] -> ["/bin/hotel"]', '- "debug": true':
         assert text in shown
     body = a.given()[0]['body']
     assert body['key'] == 'key_1'

@@ -12,8 +12,19 @@ FLAGS = ['-std=gnu11', '-fsyntax-only', '-Wall', '-Wextra', '-Werror', '-Wno-unu
 TEE_FLAGS = ['-ffreestanding', '-DTEE_BUILD', '-mgeneral-regs-only']
 
 
+def server_flags():
+    """Where Debian keeps the headers of the server's libraries apart."""
+    done = subprocess.run(['pkg-config', '--cflags', 'libpq', 'p11-kit-1'], text=True, capture_output=True, check=True)
+    return done.stdout.split()
+
+
+SERVER_FLAGS = server_flags()
+
+
 def compile_alone(name):
     flags = TEE_FLAGS if name.startswith('tee/') and not name.startswith('tee/agent/') else []
+    if name.startswith(('server/', 'tests/unit/server/')):
+        flags = SERVER_FLAGS
     # Included twice, so that a missing guard shows as a redefinition.
     done = subprocess.run([os.environ.get('CC', 'cc'), '-I', tree.ROOT, *flags, *FLAGS],
                           input=f'#include "{name}"\n#include "{name}"\n', text=True,

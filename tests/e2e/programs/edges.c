@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define NOTHING_MS 400
-#define PATIENCE_S 10
+#define PATIENCE_S 30
 #define READS_MAX 50000000
 #define ROUNDS 200
 
