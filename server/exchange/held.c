@@ -42,8 +42,8 @@ struct collaterals {
     struct entry *entries[ENTRIES_MAX];
     int64_t clock;
     struct known_needs needs[NEEDS_MAX]; /* by the key's first byte */
-    pthread_mutex_t store_lock; /* guards the store: used by one thread at a time */
-    struct collateral *store;   /* NULL: none is configured */
+    pthread_mutex_t store_lock;          /* guards the store: used by one thread at a time */
+    struct collateral *store;            /* NULL: none is configured */
     struct verifier_policy *policy;
     bool may_fetch;
 };
@@ -266,8 +266,8 @@ static bool platform_key(struct verifier_bytes evidence, uint8_t ret[32])
     if (!chain)
         return false;
     sha256_init(&hash);
-    sha256_update(&hash, evidence.data, 8);                           /* version, key, TEE */
-    sha256_update(&hash, evidence.data + 48, QUOTE_HEAD_SIZE - 48);    /* version 5: kind of body */
+    sha256_update(&hash, evidence.data, 8);                         /* version, key, TEE */
+    sha256_update(&hash, evidence.data + 48, QUOTE_HEAD_SIZE - 48); /* version 5: kind of body */
     sha256_update(&hash, chain, (size_t)(evidence.data + evidence.size - chain));
     sha256_final(&hash, ret);
     return true;
