@@ -23,6 +23,7 @@
 #define EFLAGS_DF 0x400ll
 #define PUSHF 0x9c
 #define REPEAT 8
+#define PATIENCE 4
 #define STEP_SIGNAL SIGUSR1
 
 struct place {
@@ -43,8 +44,9 @@ static struct {
 
 /*
  * STRIDE[,deep][,START-END]...: a signal at an instruction of the ranges where none has come yet, but not before STRIDE
- * such instructions have passed since the last; and after REPEAT * STRIDE wherever it may be. So everything comes to its
- * end, and every instruction that the program leads to has its turn.
+ * such instructions have passed since the last, unless it was passed PATIENCE times (what runs only because of a signal,
+ * just after it, would never have its turn); and after REPEAT * STRIDE wherever it may be. So everything comes to its end,
+ * and every instruction that the program leads to has its turn.
  */
 int emu_step_init(void)
 {
@@ -155,6 +157,14 @@ static void skip_copy(struct emu_thread *t, greg_t *g)
     t->step_last = (uint64_t)g[REG_RIP];
 }
 
+/* The signal's turn has come at p. */
+static bool is_due(const struct place *p)
+{
+    if (p->hit == 0)
+        return g_step.count >= g_step.stride || p->stepped > PATIENCE;
+    return g_step.count >= REPEAT * g_step.stride;
+}
+
 bool emu_step_trap(struct emu_thread *t, ucontext_t *uc, bool is_enclave)
 {
     greg_t *g = uc->uc_mcontext.gregs;
@@ -178,7 +188,7 @@ bool emu_step_trap(struct emu_thread *t, ucontext_t *uc, bool is_enclave)
     p = find_place(rip);
     p->stepped++;
     g_step.count++;
-    if (g_step.count >= g_step.stride && (p->hit == 0 || g_step.count >= REPEAT * g_step.stride)) {
+    if (is_due(p)) {
         g_step.count = 0;
         p->hit++;
         inject();
