@@ -132,7 +132,14 @@ static int list(struct cli_call *call)
 
 static int forecast(struct cli_call *call)
 {
-    return remote_show(call, "GET", "/v1/fleet/forecast", NULL, NULL);
+    static const struct table_column columns[] = {
+        { "INSTANCE", "instance", TABLE_TEXT }, { "APP", "app", TABLE_TEXT },
+        { "STATE", "state", TABLE_TEXT },       { "TCB", "tcb_status", TABLE_TEXT },
+        { "FALLS", "until", TABLE_AGE },        { "AT", "until", TABLE_TEXT },
+    };
+
+    return remote_list(call, "/v1/fleet/forecast",
+                       REMOTE_TABLE(columns, "instances whose evidence expires"));
 }
 
 static int show(struct cli_call *call)

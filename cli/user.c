@@ -89,11 +89,77 @@ static int user_set(struct cli_call *call)
                        NULL);
 }
 
+/* A body with one's password under `member`. returns: the body; NULL: status says what to return. */
+static json_t *password_body(struct cli_call *call, const char *member, int *ret_status)
+{
+    struct err err = { 0 };
+    json_t *body = NULL;
+    char *password = NULL;
+    int rc = ask_secret(command_option(call, "password-file"), "your password", &password, &err);
+
+    if (rc == 0)
+        body = json_pack("{s:s}", member, password);
+    ask_free(password);
+    if (!body)
+        *ret_status = rc < 0 ? cli_fail(&err, rc) : command_usage(call, "the password is no text");
+    return body;
+}
+
+static int user_password(struct cli_call *call)
+{
+    struct err err = { 0 };
+    char *password = NULL;
+    int status = CLI_EXIT_OK, rc;
+    json_t *body = password_body(call, "old", &status);
+
+    if (!body)
+        return status;
+    rc = ask_secret(command_option(call, "new-file"), "the new password", &password, &err);
+    if (rc == 0 && json_object_set_new(body, "new", json_string(password)) < 0)
+        rc = err_set(&err, -EINVAL, "the new password is no text");
+    ask_free(password);
+    if (rc < 0) {
+        json_decref(body);
+        return cli_fail(&err, rc);
+    }
+    return remote_show(call, "POST", "/v1/me/password", body, "changed");
+}
+
+static int user_totp(struct cli_call *call)
+{
+    const char *step = call->arguments[0];
+    int status = CLI_EXIT_OK;
+    json_t *body;
+
+    if (strcmp(step, "confirm") == 0 && call->argument_count == 2)
+        return remote_show(call, "POST", "/v1/me/totp/confirm",
+                           json_pack("{s:s}", "code", call->arguments[1]),
+                           "from now on a code is needed besides the password");
+    if (call->argument_count == 2 || (strcmp(step, "enrol") != 0 && strcmp(step, "remove") != 0))
+        return command_usage(call, "enrol, confirm CODE or remove is expected");
+    body = password_body(call, "password", &status);
+    if (!body)
+        return status;
+    return step[0] == 'e' ? remote_show(call, "POST", "/v1/me/totp", body, NULL)
+                          : remote_show(call, "POST", "/v1/me/totp/remove", body, "removed");
+}
+
+static const struct cli_option g_password_options[] = {
+    { "password-file", "FILE", "your password (\"-\": standard input); else it is asked for",
+      false },
+    { "new-file", "FILE", "the new one; else it is asked for", false },
+};
+
 static const struct cli_verb g_user_verbs[] = {
     { "create", "NAME", "a new user", user_create, 1, 1, CLI_OPTIONS(g_create_options) },
     { "list", "", "users of the organisation", user_list, 0, 0, NULL, 0 },
     { "show", "[USER-ID]", "one user; without an id, you", user_show, 0, 1, NULL, 0 },
     { "set", "USER-ID", "change a user", user_set, 1, 1, CLI_OPTIONS(g_set_options) },
+    { "password", "", "change your password", user_password, 0, 0,
+      CLI_OPTIONS(g_password_options) },
+    { "totp", "enrol|confirm|remove [CODE]",
+      "one-time codes as a second factor: enrol, then confirm", user_totp, 1, 2, g_password_options,
+      1 },
 };
 const struct cli_command user_command = {
     "user", "users of the organisation and their roles",

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cloche up`, `status` and `down` with the real server and node, and the subcommands against them: what a first user types."""
+import base64
+import hmac
 import json
 import os
+import re
 import socket
+import struct
 import subprocess
+import time
 
 import pytest
 from conftest import CLOCHE, finish
@@ -53,6 +58,12 @@ def source(tmp_path_factory):
     subprocess.run(['cc', '-static', '-O1', '-w', '-o', str(folder / 'root' / 'p'), str(folder / 'p.c')], check=True)
     (folder / 'cloche.yaml').write_text('entrypoint: [/p]\nlimits: {memory: 64M, threads: 8}\n')
     return folder
+
+
+def totp(key, step):
+    """RFC 6238, so many steps of 30 s from now."""
+    mac = hmac.new(key, struct.pack('>Q', int(time.time()) // 30 + step), 'sha1').digest()
+    return f'{(int.from_bytes(mac[mac[19] & 15:][:4], "big") & 0x7fffffff) % 1000000:06d}'
 
 
 def test_all_runs_and_only_its_owner_may_read_it(here):
@@ -174,6 +185,46 @@ def test_users_and_tokens(here):
     here.run('logout', '--context', 'eve')
     assert b'no context' in here.run('app', 'list', '--context', 'eve', status=1).err
     here.run('login', url, '--user', 'eve', '--password-file', '-', status=1, stdin=b'x\n')  # the system's CAs do not know this server
+
+
+def test_a_password_is_changed_and_a_second_factor_needed(here, tmp_path):
+    here.run('user', 'create', 'bob', '--role', 'reader', '--password-file', '-', '--context', 'local', stdin=b'the first of bob\n')
+    words = ['login', f'https://{here.listen}', '--ca', os.path.join(here.folder, 'ca.pem'), '--user', 'bob', '--organisation', 'local',
+             '--name', 'bob', '--password-file', '-']
+    here.run(*words, stdin=b'the first of bob\n')
+    old, new = tmp_path / 'old', tmp_path / 'new'
+    old.write_text('the first of bob\n')
+    new.write_text('the second of bob\n')
+    here.run('user', 'password', '--password-file', str(old), '--new-file', str(new), '--context', 'bob')
+    here.run(*words, stdin=b'the first of bob\n', status=1)
+    here.run(*words, stdin=b'the second of bob\n')
+    uri = here.json('user', 'totp', 'enrol', '--password-file', str(new), '--context', 'bob')['uri']
+    secret = re.search('secret=([A-Z2-7]+)', uri).group(1)
+    key = base64.b32decode(secret + '=' * (-len(secret) % 8))
+    here.run('user', 'totp', 'confirm', totp(key, 0), '--context', 'bob')
+    assert b'one-time code' in here.run(*words, stdin=b'the second of bob\n', status=1).err
+    here.run(*words, '--totp', totp(key, 1), stdin=b'the second of bob\n')
+
+
+def test_events_are_told_as_they_happen(here):
+    child = subprocess.Popen([CLOCHE, 'events', '--kind', 'app.', '--count', '1', '--json', '--context', 'local'], env=here.env,
+                             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    try:
+        made = []
+        while child.poll() is None and len(made) < 200:  # until the listener has been heard of
+            made.append(here.json('app', 'create', f'told-{len(made)}', '--context', 'local')['id'])
+            time.sleep(0.05)
+        event = json.loads(child.communicate(timeout=60)[0])
+    finally:
+        child.kill()
+        child.wait()
+    assert event['object'] in made
+
+
+def test_roots_are_those_of_the_server(here):
+    assert here.run('ca', 'roots', '--context', 'local').out == open(os.path.join(here.folder, 'ca.pem'), 'rb').read()
+    here.run('ca', 'show', '--context', 'local')
+    here.run('ca', 'rotate', 'twice', status=2)
 
 
 def test_down_and_up_again_keep_everything(here):
