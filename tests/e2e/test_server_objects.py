@@ -300,7 +300,7 @@ def test_roles(server, owner):
 
 # ---- whoever owns the database ----
 
-@pytest.mark.parametrize('sql', [
+ATTACKS = [
     "UPDATE builds SET mrenclave = zeroblob(32)",
     "UPDATE builds SET app_digest = zeroblob(48)",
     "UPDATE orgs SET approvals_needed = 0",
@@ -308,22 +308,42 @@ def test_roles(server, owner):
     "UPDATE approvals SET signature = zeroblob(64)",
     "UPDATE approvals SET statement = replace(statement, 'hotel', 'motel')",
     "DELETE FROM approvals",
-    "UPDATE apps SET name = 'motel'",
-])
-def test_changed_database(server, owner, sql):
+    "UPDATE apps SET lease_s = 86400",
+]
+
+
+def rows_of(server):
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, 'cloche.db'), timeout=30)) as db:
+        return {table: db.execute(f'SELECT * FROM {table}').fetchall() for table in ('orgs', 'apps', 'builds', 'approver_keys', 'approvals')}
+
+
+def put_back(server, tables):
+    with contextlib.closing(sqlite3.connect(os.path.join(server.folder, 'cloche.db'), timeout=30)) as db:
+        for table, rows in tables.items():
+            db.execute(f'DELETE FROM {table}')
+            db.executemany(f'INSERT INTO {table} VALUES ({", ".join("?" * len(rows[0]))})', rows)
+        db.commit()
+
+
+def test_changed_database(server, owner):
     owner.post('/v1/apps', {'name': 'hotel'})
     build = allowed_build(server, 'hotel')
     Node(server, 'one')
-    assert owner.get('/v1/builds/' + build).body['usable'] is True
-    assert owner.get('/v1/integrity').body['forged'] == []
-    change_database(server, sql)
-    shown = owner.get('/v1/builds/' + build)
-    assert shown.status == 500 and shown.code == 'record-forged' or shown.body['usable'] is False, shown
-    refused = owner.post('/v1/instances', {'app': 'hotel' if 'motel' not in sql or 'apps' not in sql else 'motel', 'build': build})
-    assert refused.status in (409, 500) and refused.code in ('build-not-allowed', 'record-forged'), refused
-    if 'DELETE' not in sql:
-        assert owner.get('/v1/integrity').body['forged'], sql
-        assert 'was not written by this server' in server.log() or 'does not count' in server.log() or 'was changed by' in server.log()
+    right = rows_of(server)
+    for sql in ATTACKS:
+        assert owner.get('/v1/builds/' + build).body['usable'] is True, sql
+        assert owner.get('/v1/integrity').body['forged'] == [], sql
+        begin = len(server.log())
+        assert change_database(server, sql) == 1
+        shown = owner.get('/v1/builds/' + build)
+        assert shown.status == 500 and shown.code == 'record-forged' or shown.body['usable'] is False, (sql, shown)
+        refused = owner.post('/v1/instances', {'app': 'hotel', 'build': build})
+        assert refused.status in (409, 500) and refused.code in ('build-not-allowed', 'record-forged'), (sql, refused)
+        if 'DELETE' not in sql:
+            assert owner.get('/v1/integrity').body['forged'], sql
+            said = server.log()[begin:]
+            assert 'was not written by this server' in said or 'does not count' in said or 'was changed by' in said, sql
+        put_back(server, right)
 
 
 def test_state_written_into_the_database(server, owner):
