@@ -150,7 +150,6 @@ struct file_ops {
         struct file *f); /* whom O_ASYNC tells when nobody was named; 0: the caller; optional */
 };
 
-/* An open file description. */
 /*
  * What the host's edges (EPOLLET with EPOLLRDHUP) have told of a file over a host socket. FILE_EDGES_OPEN: one of them found no end, so
  * an end, an error or urgent data that came later is told by another. FILE_EDGES_ENDED: that is not so, or no longer, for good. The
@@ -160,6 +159,7 @@ struct file_ops {
 #define FILE_EDGES_ENDED 0x2u
 #define FILE_EDGES_COUNT_SHIFT 2
 
+/* An open file description. */
 struct file {
     const struct file_ops *ops;
     uint32_t refs;
