@@ -51,17 +51,20 @@ int instance_history_add(struct store_tx *tx, const char *instance_id, int64_t n
                          const char *state, const char *reason, const uint8_t *evidence_sha256,
                          struct err *err)
 {
-    int rc =
-        store_exec(tx,
-                   "INSERT INTO instance_history (instance_id, number, time_ms, state, reason, "
-                   "evidence_sha256) "
-                   "SELECT $1, COALESCE(MAX(number), 0) + 1, $2, $3, $4, $5 FROM instance_history "
-                   "WHERE instance_id = $1",
-                   STORE_ARGS(store_text(instance_id), store_int(now_ms), store_text(state),
-                              store_text(reason),
-                              evidence_sha256 ? store_blob(evidence_sha256, 32) : store_null()),
-                   err);
+    int64_t number;
+    int rc = store_get_int(
+        tx, "SELECT COALESCE(MAX(number), 0) + 1 FROM instance_history WHERE instance_id = $1",
+        STORE_ARGS(store_text(instance_id)), &number, err);
 
+    if (rc == 0)
+        rc =
+            store_exec(tx,
+                       "INSERT INTO instance_history (instance_id, number, time_ms, state, reason, "
+                       "evidence_sha256) VALUES ($1, $2, $3, $4, $5, $6)",
+                       STORE_ARGS(store_text(instance_id), store_int(number), store_int(now_ms),
+                                  store_text(state), store_text(reason),
+                                  evidence_sha256 ? store_blob(evidence_sha256, 32) : store_null()),
+                       err);
     return MIN(rc, 0);
 }
 

@@ -319,6 +319,27 @@ def test_a_downgraded_platform_is_refused_and_the_fleet_judged_again(server, own
         platform.close()
 
 
+def test_a_changed_policy_makes_instances_fall(agent, owner, platform):
+    """Judged again without being asked: the instance is told to renew, is refused then, and works again when the policy is what it was."""
+    agent.attest()
+    with open(os.path.join(platform.folder, 'policy.json'), encoding='utf-8') as f:
+        policy = {**json.load(f), 'identities': [{'name': 'another', 'sgx': {'mrenclave': '22' * 32}}]}
+    name = 'strict-' + agent.app
+    created = owner.post('/v1/policies', {'name': name, 'policy': policy})
+    assert created.status == 201, created
+    assert owner.patch('/v1/policies/' + name, {'version': 1}).status == 200
+    assert owner.patch('/v1/apps/' + agent.app, {'policy': name}).status == 200
+    orders = agent.orders(wait_s=50)
+    assert [o['kind'] for o in orders] == ['renew'], orders
+    assert 'IDENTITY' in orders[0]['reason']
+    body = agent.body('renew')
+    refused = agent.refused(agent.send(body), body['nonce'])
+    assert 'IDENTITY' in refused['refused']['step'] and refused['final'] is False
+    assert owner.get('/v1/instances/' + agent.id).body['state'] == 'running'  # until its lease ends
+    assert owner.patch('/v1/apps/' + agent.app, {'policy': None}).status == 200
+    agent.attest('renew')
+
+
 def test_emulated_evidence_is_refused_unless_told_otherwise(platform):
     with Cloched() as own:
         owner = own.owner
