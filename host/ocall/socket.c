@@ -4,7 +4,9 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "host/ocall/ocall.h"
 
@@ -62,14 +64,14 @@ void ocall_serve_connect(struct ocall_thread *t, struct ocall_frame *f)
         connect((int)t->args[0], (const struct sockaddr *)f->buffer, addr_size(t->args[1])));
 }
 
+/* These two are called most: by number, as the C library's functions make each a cancellation point. */
 void ocall_serve_sendto(struct ocall_thread *t, struct ocall_frame *f)
 {
     socklen_t size = addr_size(t->args[3]);
 
-    f->result =
-        ocall_answer(sendto((int)t->args[0], f->buffer + OCALL_ADDR_SIZE, data_size(t->args[1]),
-                            (int)t->args[2] | MSG_NOSIGNAL | MSG_DONTWAIT,
-                            size ? (const struct sockaddr *)f->buffer : NULL, size));
+    f->result = ocall_answer(syscall(
+        SYS_sendto, (int)t->args[0], f->buffer + OCALL_ADDR_SIZE, data_size(t->args[1]),
+        (int)t->args[2] | MSG_NOSIGNAL | MSG_DONTWAIT, size ? f->buffer : NULL, (size_t)size));
 }
 
 void ocall_serve_send_image(struct ocall_thread *t, struct ocall_frame *f)
@@ -108,9 +110,9 @@ void ocall_serve_recvfrom(struct ocall_thread *t, struct ocall_frame *f)
 
 void ocall_serve_recv(struct ocall_thread *t, struct ocall_frame *f)
 {
-    f->result =
-        ocall_answer(recv((int)t->args[0], f->buffer + OCALL_ADDR_SIZE, data_size(t->args[1]),
-                          ((int)t->args[2] & (MSG_PEEK | MSG_OOB)) | MSG_DONTWAIT));
+    f->result = ocall_answer(
+        syscall(SYS_recvfrom, (int)t->args[0], f->buffer + OCALL_ADDR_SIZE, data_size(t->args[1]),
+                ((int)t->args[2] & (MSG_PEEK | MSG_OOB)) | MSG_DONTWAIT, NULL, NULL));
 }
 
 void ocall_serve_shutdown(struct ocall_thread *t, struct ocall_frame *f)
