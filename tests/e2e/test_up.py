@@ -5,6 +5,7 @@ import hmac
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -112,6 +113,73 @@ def test_from_a_folder_to_an_approved_build(here, source):
     assert b'approved: 1 of 1, now allowed' in got.out and build['app_digest'].encode() in got.err
     assert here.json('build', 'show', build['id'])['state'] == 'allowed'
     assert b'no build 2.0' in here.run('build', 'show', 'inn/2.0', status=1).err
+
+
+@pytest.fixture(scope='module')
+def stay(here, source):
+    """An app whose instances stay until they are stopped, with two allowed builds."""
+    (source / 's.c').write_text('#include <unistd.h>\nint main(void)\n{\n    for (;;)\n        pause();\n}\n')
+    (source / 'stay').mkdir()
+    subprocess.run(['cc', '-static', '-O1', '-w', '-o', str(source / 'stay' / 's'), str(source / 's.c')], check=True)
+    here.run('app', 'create', 'stay', '--lease', '60s', '--grace', '2s', '--context', 'local')
+    for version in '1', '2':
+        config = source / f'stay{version}.yaml'
+        config.write_text(f'entrypoint: [/s]\nargs: []\nenv: {{set: {{VERSION: "{version}"}}}}\nlimits: {{memory: 128M, threads: 16}}\n')
+        here.run('build', '-q', '-f', str(config), str(source / 'stay'), '-o', str(source / f'stay{version}.tar'), '--push', 'stay',
+                 '--version', version, '--context', 'local')
+        here.run('approve', f'stay/{version}', '--yes', '--context', 'local')
+    return 'stay'
+
+
+def wait_state(here, instance, *states):
+    until = time.monotonic() + 100
+    while True:
+        now = here.json('instance', 'show', instance)
+        if now['state'] in states:
+            return now
+        assert time.monotonic() < until, (now, open(os.path.join(here.folder, 'node', 'instances', instance + '.log')).read()[-1000:])
+        time.sleep(0.1)
+
+
+def test_an_instance_runs_and_stops(here, stay):
+    one = here.json('instance', 'start', stay, '--build', '1')['id']
+    now = wait_state(here, one, 'running')
+    assert now['lease_until'] and now['tcb_status'] and now['certificate']
+    listed = here.json('instance', 'list', '--app', stay, '--state', 'running')
+    assert [(i['id'], i['app_name'], i['node_name']) for i in listed] == [(one, stay, 'here')]
+    assert one.encode() in here.run('top', '--once').out
+    assert 'running' in [h['state'] for h in here.json('instance', 'history', one)]
+    here.run('instance', 'forecast')
+    here.run('instance', 'stop', one, '--reason', 'enough')
+    wait_state(here, one, 'stopped')
+    assert one.encode() not in here.run('top', '--once').out
+    assert one.encode() in here.run('top', '--once', '--all').out
+
+
+def test_a_node_that_was_killed_keeps_its_instances(here, stay):
+    one = here.json('instance', 'start', stay, '--build', '1')['id']
+    wait_state(here, one, 'running')
+    os.kill(here.programs()['node'], signal.SIGKILL)
+    here.run('up')
+    assert here.json('instance', 'show', one)['state'] == 'running'
+    here.run('instance', 'stop', one)
+    wait_state(here, one, 'stopped')
+
+
+def test_a_rollout_ends_with_the_old_build_gone(here, stay):
+    old = here.json('instance', 'start', stay, '--build', '1')['id']
+    wait_state(here, old, 'running')
+    rollout = here.json('rollout', 'start', stay, '--old', '1', '--new', '2', '--end', '+1h')['id']
+    new = here.json('instance', 'start', stay, '--build', '2')['id']
+    wait_state(here, new, 'running')
+    assert here.json('rollout', 'status', rollout)['old_count'] == 1
+    assert old.encode() in here.run('rollout', 'status', rollout).out
+    here.run('rollout', 'finish', rollout)
+    wait_state(here, old, 'stopped', 'revoked')
+    assert here.json('instance', 'show', new)['state'] == 'running'
+    here.run('app', 'revoke', stay)
+    wait_state(here, new, 'revoked', 'stopped')
+    here.run('instance', 'start', stay, status=1)
 
 
 def test_secrets_go_in_and_never_come_out(here):
