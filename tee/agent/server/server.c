@@ -391,9 +391,12 @@ int server_run(const struct handover *h, const sigset_t *mask)
     static struct server s = { .signal_fd = -1, .status = STATUS_OWN, .end_reason = "exited" };
     int status;
 
-    wipe_install();
     prctl(PR_SET_DUMPABLE, 0);
     signal(SIGPIPE, SIG_IGN);
+    if (wipe_install() < 0) {
+        say("cannot start: the agent could not be set up", NULL);
+        return AGENT_STATUS_SETUP;
+    }
     if (config_parse(h->server, &s.config) < 0) {
         say("cannot start: the agent is started by the library OS only", NULL);
         return AGENT_STATUS_SETUP;

@@ -2,6 +2,7 @@
 /* See wipe.h. Trusted; hosted. */
 #include "tee/agent/server/wipe.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,11 +49,12 @@ static void crypto_free(void *p, const char *file, int line)
     wipe_free(p);
 }
 
-void wipe_install(void)
+int wipe_install(void)
 {
     json_set_alloc_funcs(malloc, wipe_free);
     cjose_set_alloc_funcs(malloc, wipe_realloc, wipe_free);
-    /* Refused once OpenSSL has allocated: then its own cleansing of keys has to do. */
     if (!CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free))
-        return;
+        return -EIO; /* OpenSSL has allocated before */
+    /* openssl.cnf is the workload's, and OPENSSL_CONF may be the host's: neither has a say here. */
+    return OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1 ? 0 : -EIO;
 }

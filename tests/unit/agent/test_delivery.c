@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -176,6 +177,45 @@ static void expect_request(const char *request, const char *want)
     expect_answer(fd, want);
 }
 
+/* A process of another user, whom the socket's mode would let in. */
+static void test_strangers(void **state)
+{
+    struct desk_stock stock = { .key_pem = "KEY", .generation = 1 };
+    int ready[2], status;
+    char word;
+    pid_t pid;
+
+    if (getuid() != 0)
+        skip();
+    assert_int_equal(desk_open(&g_desk, at("sock"), 1000, 1000), 0);
+    assert_int_equal(chmod(at("sock"), 0777), 0);
+    assert_int_equal(chmod(g_folder, 0755), 0);
+    assert_int_equal(pipe(ready), 0);
+    desk_stock_set(&g_desk, &stock);
+    for (uid_t uid = 1000; uid < 1002; uid++) {
+        pid = fork();
+        if (pid == 0) {
+            char answer[256];
+            int fd;
+
+            if (setuid(uid) < 0)
+                _exit(9);
+            fd = dial();
+            if (send(fd, "GET /v1/key HTTP/1.1\r\n\r\n", 24, MSG_NOSIGNAL) < 0 ||
+                write(ready[1], "x", 1) != 1)
+                _exit(9);
+            _exit(recv(fd, answer, sizeof answer, 0) > 0 ? 1 : 0);
+        }
+        assert_int_equal(read(ready[0], &word, 1), 1);
+        serve(4);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(WEXITSTATUS(status), uid == 1000);
+    }
+    close(ready[0]);
+    close(ready[1]);
+    close(g_desk.fd);
+}
+
 static void test_desk(void **state)
 {
     static char huge[DESK_REQUEST_SIZE];
@@ -295,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_write),
         cmocka_unit_test(test_links),
         cmocka_unit_test(test_rotation_and_wipe),
+        cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_desk),
         cmocka_unit_test(test_words),
     };
