@@ -22,7 +22,8 @@ struct node_row {
 #define INSTANCE_IS_LIVE "state IN ('requested', 'starting', 'running', 'unreachable', 'stopping')"
 /* In the order in which node_decode reads them. */
 #define NODE_COLUMNS                                                                               \
-    "n.id, n.org_id, n.name, n.state, n.tee, n.is_emulated, n.evidence IS NOT NULL, "              \
+    "n.id, n.org_id, n.name, n.state, n.tee, n.is_emulated, CASE WHEN n.evidence IS NULL THEN 0 "  \
+    "ELSE 1 END, "                                                                                 \
     "n.platform_id, n.tcb, n.software, n.location, n.capacity, n.seen_ms, n.created_ms, "          \
     "n.version, (SELECT COUNT(*) FROM instances i WHERE i.node_id = n.id AND i." INSTANCE_IS_LIVE  \
     ") FROM nodes n"
