@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`cloche up`, `status` and `down` with the real server and node, and the subcommands against them: what a first user types."""
 import base64
+import contextlib
 import hmac
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -15,6 +17,15 @@ import pytest
 from conftest import CLOCHE, finish
 
 
+def free_port():
+    """One below those that the kernel gives to connections, so that none takes it before the server does."""
+    for port in random.SystemRandom().sample(range(20000, 32000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(('127.0.0.1', port))
+            return port
+    raise OSError('no free port')
+
+
 class Here:
     def __init__(self, folder):
         self.home, self.folder = os.path.join(folder, 'home'), os.path.join(folder, 'cloche')
@@ -22,9 +33,7 @@ class Here:
         self.env = {**os.environ, 'HOME': self.home, 'CLOCHE_FOLDER': self.folder}
         for name in 'XDG_CONFIG_HOME', 'XDG_DATA_HOME', 'CLOCHE_CONFIG', 'CLOCHE_QUOTE_SOCKET', 'CLOCHE_COLLATERAL':
             self.env.pop(name, None)
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            self.listen = f'127.0.0.1:{probe.getsockname()[1]}'
+        self.listen = f'127.0.0.1:{free_port()}'
 
     def run(self, *words, status=0, stdin=b''):
         got = finish([CLOCHE, *words], stdin=stdin, env=self.env, timeout=120)
@@ -278,8 +287,8 @@ def test_events_are_told_as_they_happen(here):
     child = subprocess.Popen([CLOCHE, 'events', '--kind', 'app.', '--count', '1', '--json', '--context', 'local'], env=here.env,
                              stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     try:
-        made = []
-        while child.poll() is None and len(made) < 200:  # until the listener has been heard of
+        made, until = [], time.monotonic() + 100
+        while child.poll() is None and time.monotonic() < until:  # the listener may begin late
             made.append(here.json('app', 'create', f'told-{len(made)}', '--context', 'local')['id'])
             time.sleep(0.05)
         event = json.loads(child.communicate(timeout=60)[0])

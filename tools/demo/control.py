@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control plane's part of `make demo`: a server and a node on this machine, the hotel site built, allowed and run, its certificate checked with
 curl, the password of its database injected, a changed image refused with the reason, a revocation with its time. Its exit status says whether every step held."""
+import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -41,9 +43,12 @@ class Demo:
 
     @staticmethod
     def free_port():
-        with socket.socket() as probe:
-            probe.bind(('127.0.0.1', 0))
-            return probe.getsockname()[1]
+        """One below those that the kernel gives to connections, so that none takes it meanwhile."""
+        for port in random.SystemRandom().sample(range(20000, 32000), 100):
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(('127.0.0.1', port))
+                return port
+        raise Failed('no free port')
 
     def run(self, *words, status=0, stdin='', shown=True):
         """A command as one would type it; gives (standard output, standard error)."""
