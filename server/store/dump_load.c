@@ -15,8 +15,8 @@
 struct load {
     FILE *file;
     EVP_MD_CTX *digest;
-    char *line; /* getline's */
-    size_t line_size;
+    char *line; /* the present one, with its end */
+    size_t capacity;
     int64_t rows, number; /* number: of the line, for people */
     char sql[SQL_SIZE];   /* of the present table; "" before the first */
     unsigned columns;
@@ -182,14 +182,39 @@ static int load_line(struct load *l, struct store_tx *tx, const json_t *line, st
     return 0;
 }
 
+/* The next line, up to DUMP_LINE_SIZE_MAX bytes. returns: bytes; 0 the file's end, no line's end, or too long; -ENOMEM. */
+static ssize_t read_bytes(struct load *l)
+{
+    size_t size = 0;
+    int c;
+
+    while ((c = getc_unlocked(l->file)) != EOF && size < DUMP_LINE_SIZE_MAX) {
+        if (size == l->capacity) {
+            size_t capacity = MAX(2 * l->capacity, (size_t)4096);
+            char *bigger = realloc(l->line, capacity);
+
+            if (!bigger)
+                return -ENOMEM;
+            l->line = bigger;
+            l->capacity = capacity;
+        }
+        l->line[size++] = (char)c;
+        if (c == '\n')
+            return (ssize_t)size;
+    }
+    return 0;
+}
+
 /* returns: 0 with a line; -EBADMSG the end too early, or a line too long. */
 static int read_line(struct load *l, json_t **ret, struct err *err)
 {
-    ssize_t size = getline(&l->line, &l->line_size, l->file);
+    ssize_t size = read_bytes(l);
 
     l->number++;
-    if (size <= 0 || (size_t)size > DUMP_LINE_SIZE_MAX || l->line[size - 1] != '\n')
-        return bad(l, err, "it ends too early");
+    if (size < 0)
+        return err_set_errno(err, (int)size, "backup");
+    if (size == 0)
+        return bad(l, err, "it ends too early, or is too long");
     if (EVP_DigestUpdate(l->digest, l->line, (size_t)size) != 1)
         return -EIO;
     *ret = json_loadb(l->line, (size_t)size, JSON_REJECT_DUPLICATES, NULL);
