@@ -12,19 +12,6 @@
 #include "server/model/model.h"
 #include "server/server_open.h"
 
-/* Parts that are not built into this program are not started. */
-#pragma weak exchange_open
-#pragma weak exchange_close
-#pragma weak fleet_open
-#pragma weak fleet_close
-
-/* Without the exchange there are no instances to tell. */
-__attribute__((weak)) int exchange_order(struct store_tx *tx, const char *instance_id,
-                                         const char *kind, const char *reason, struct err *err)
-{
-    return 0;
-}
-
 int server_open_store(struct server *ret, const struct server_config *config, struct err *err)
 {
     int rc;
@@ -50,9 +37,9 @@ static int parts_open(struct server *server, struct err *err)
         rc = model_open(server, &server->model, err);
     if (rc == 0)
         rc = ca_open(server, &server->ca, err);
-    if (rc == 0 && exchange_open)
+    if (rc == 0)
         rc = exchange_open(server, &server->exchange, err);
-    if (rc == 0 && fleet_open)
+    if (rc == 0)
         rc = fleet_open(server, &server->fleet, err);
     if (rc == 0)
         rc = events_start(server->events, err);
@@ -76,11 +63,9 @@ int server_open(struct server *ret, const struct server_config *config, struct e
 void server_close(struct server *server, unsigned grace_ms)
 {
     http_stop(server->http, grace_ms);
-    if (fleet_close)
-        fleet_close(server->fleet);
+    fleet_close(server->fleet);
     events_stop(server->events);
-    if (exchange_close)
-        exchange_close(server->exchange);
+    exchange_close(server->exchange);
     http_free(server->http);
     ca_close(server->ca);
     model_close(server->model);

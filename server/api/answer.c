@@ -31,11 +31,11 @@ int api_page_read(struct api_request *rq, struct api_page *ret)
                          ? (unsigned)strtoul(limit, NULL, 10)
                          : 0;
         if (page.limit < 1 || page.limit > API_PAGE_MAX)
-            return api_problem(rq, 400, "bad-query", "limit: a number from 1 to %u is expected",
+            return api_problem(rq, 400, "invalid-query", "limit: a number from 1 to %u is expected",
                                API_PAGE_MAX);
     }
     if (strlen(page.after) >= 128)
-        return api_problem(rq, 400, "bad-query", "after: what \"next\" said is expected");
+        return api_problem(rq, 400, "invalid-query", "after: what \"next\" said is expected");
     *ret = page;
     return 0;
 }

@@ -75,10 +75,10 @@ static int member_problem(struct api_request *rq, const struct api_member *m, co
                                          "real",   "boolean", "boolean", "null" };
     char pointer[80];
 
-    (void)api_problem(rq, 400, "invalid-body", "the body's member %s is wrong: %s is expected",
+    (void)api_problem(rq, 400, "invalid-member", "the body's member %s is wrong: %s is expected",
                       m->name, expected);
     snprintf(pointer, sizeof pointer, "/%s", m->name);
-    api_problem_set(rq, "pointer", json_string(pointer));
+    api_problem_set(rq, "member", json_string(pointer));
     api_problem_set(rq, "expected", json_string(expected));
     api_problem_set(rq, "actual", json_string(actual ? kinds[json_typeof(actual)] : "nothing"));
     return -EPROTO;
@@ -181,7 +181,7 @@ int api_body_read(struct api_request *rq, const struct api_member *members, unsi
             while (i < count && strcmp(members[i].name, name) != 0)
                 i++;
             if (i == count) {
-                (void)api_problem(rq, 400, "invalid-body", "the body has an unknown member");
+                (void)api_problem(rq, 400, "invalid-member", "the body has an unknown member");
                 api_problem_set(rq, "actual", json_stringn(name, strnlen(name, 64)));
                 return -EPROTO;
             }

@@ -294,7 +294,7 @@ static int number_parse(struct api_request *rq, const char *text, uint64_t *ret)
 
     *ret = 0;
     if (len > 18 || (text && strspn(text, "0123456789") != len))
-        return api_problem(rq, 400, "bad-query", "the number of an event is expected, not this");
+        return api_problem(rq, 400, "invalid-query", "the number of an event is expected, not this");
     if (len > 0)
         *ret = strtoull(text, NULL, 10);
     return 0;
@@ -402,7 +402,7 @@ static int events_get(struct api_request *rq, struct api_response *ret)
     filter = filter ? filter : "";
     if (strlen(filter) >= EVENTS_KIND_SIZE ||
         strspn(filter, "abcdefghijklmnopqrstuvwxyz.-") != strlen(filter))
-        return api_problem(rq, 400, "bad-query", "kind: a kind of events is expected");
+        return api_problem(rq, 400, "invalid-query", "kind: a kind of events is expected");
     return accept && strstr(accept, "text/event-stream") ? stream_begin(rq, ret, filter)
                                                          : past_list(rq, ret, filter);
 }

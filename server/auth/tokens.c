@@ -116,7 +116,7 @@ static int tokens_post(struct api_request *rq, struct api_response *ret)
         return api_problem(rq, 403, "session-needed", "only a user makes tokens, not a token");
     t.token.roles = rq->who.roles;
     if (roles && roles_parse(roles, &t.token.roles) < 0)
-        return api_problem(rq, 400, "invalid-body", "the body's member roles is wrong");
+        return api_problem(rq, 400, "invalid-member", "the body's member roles is wrong");
     if (t.token.roles & ~rq->who.roles)
         return api_problem(rq, 403, "not-allowed",
                            "a token cannot have roles that its maker has not");

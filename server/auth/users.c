@@ -105,8 +105,8 @@ static int roles_read(struct users *u)
 {
     if (!u->roles || roles_parse(u->roles, &u->new_roles) == 0)
         return 0;
-    (void)api_problem(u->rq, 400, "invalid-body", "the body's member roles is wrong");
-    api_problem_set(u->rq, "pointer", json_string("/roles"));
+    (void)api_problem(u->rq, 400, "invalid-member", "the body's member roles is wrong");
+    api_problem_set(u->rq, "member", json_string("/roles"));
     api_problem_set(u->rq, "expected",
                     json_string("names out of reader, auditor, operator, approver, owner"));
     return -EPROTO;
@@ -154,7 +154,7 @@ static int users_post(struct api_request *rq, struct api_response *ret)
     if (rc == 0)
         rc = roles_read(&u);
     if (rc == 0 && (!issuer != !subject || (!u.password && !issuer)))
-        rc = api_problem(rq, 400, "invalid-body",
+        rc = api_problem(rq, 400, "invalid-member",
                          "a password, or oidc_issuer and oidc_subject, are expected");
     if (rc == 0)
         rc = password_encode(&u);

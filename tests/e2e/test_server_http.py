@@ -72,7 +72,7 @@ def test_targets_that_are_refused(server, target):
 @pytest.mark.parametrize('query', ['limit=0', 'limit=501', 'limit=-1', 'limit=1e3', 'limit=99999999999999999999', 'limit=', 'after=' + 'x' * 200])
 def test_pages_that_are_refused(server, query):
     answer = server.owner.raw('GET', '/v1/users?' + query)
-    assert answer.status == 400 and answer.code == 'bad-query', answer
+    assert answer.status == 400 and answer.code == 'invalid-query', answer
 
 
 @pytest.mark.parametrize('data', [b'{', b'[]', b'"x"', b'null', b'{"name":"a","name":"b"}', b'{"name":"\xff"}', b'{"name":"\xed\xa0\x80"}',
@@ -90,7 +90,7 @@ def test_bodies_that_are_no_json_object(server, data):
                                            ({'name': 'ok', 'roles': []}, '/roles')])
 def test_members_that_are_wrong_are_named(server, body, pointer):
     answer = server.owner.post('/v1/tokens', body)
-    assert answer.status == 400 and answer.body['pointer'] == pointer, answer
+    assert answer.status == 400 and answer.body['member'] == pointer, answer
 
 
 def test_unknown_members_are_refused(server):
