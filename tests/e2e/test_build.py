@@ -22,6 +22,8 @@ if not os.path.exists(ENCLAVE):
 MTIME = 1700000000
 PROGRAM = b'\x7fELF not really'
 
+PIN = '5f' * 32
+
 
 @pytest.fixture(scope='module')
 def key(tmp_path_factory):
@@ -476,12 +478,33 @@ def test_build_file_errors_name_line_and_key(build, tmp_path, text, line, words)
     ('entrypoint: [/bin/none]', '/bin/none'), ('entrypoint: [none]', 'none'), ('entrypoint: [/etc]', '/etc'),
     ('args: {from_host: false}', 'nothing to run'), ('hostname: a b', 'hostname'), ('stop_signal: SIGNOT', 'SIGNOT'),
     ('user: ghost', 'ghost'), ('mounts: [{type: tmpfs, path: /a}, {type: tmpfs, path: /a/}]', 'mounts'),
-    ('mounts: [{type: tmpfs, path: /bin/run}]', '/bin/run')])
+    ('mounts: [{type: tmpfs, path: /bin/run}]', '/bin/run'),
+    ('server: {urls: ["https://a"]}', 'server.ca_key_sha256'), ('server: {urls: ["https://a"], ca_key_sha256: 00}', 'server.ca_key_sha256'),
+    (f'server: {{ca_key_sha256: "{PIN}"}}', 'server.urls'), (f'server: {{urls: ["http://a"], ca_key_sha256: "{PIN}"}}', 'server.urls'),
+    (f'server: {{urls: ["https://a"], ca_key_sha256: "{PIN}", reload_signal: SIGNOT}}', 'server.reload_signal'),
+    (f'server: {{urls: ["https://a"], ca_key_sha256: "{PIN}", start_limit_s: 0}}', 'server.start_limit_s'),
+    (f'server: {{urls: ["https://a"], ca_key_sha256: "{PIN}"}}\nmounts: [{{type: host, path: /run}}]', '/run/cloche')])
 def test_build_file_against_the_image(build, tmp_path, text, words):
     path = tmp_path / 'cloche.yaml'
     path.write_text(text + '\n')
     status, err, _ = build(rootfs(tmp_path), '-f', path)
     assert status == 1 and words in err, err
+
+
+def test_server(sealed, build, tmp_path):
+    """From the file or from options, which go before it; without either, the image is as it always was."""
+    path = tmp_path / 'cloche.yaml'
+    path.write_text(f'server: {{urls: ["https://a:1", "https://[::1]"], ca_key_sha256: "sha256:{PIN}", reload_signal: HUP}}\n')
+    told = sealed(rootfs(tmp_path), '-f', path)
+    assert told['server'] == {'urls': ['https://a:1', 'https://[::1]'], 'ca_key_sha256': PIN, 'reload_signal': 'SIGHUP', 'start_limit_s': 120}
+    assert told['host_may_set']['env'] == ['CLOCHE_INSTANCE']
+    asked = sealed(rootfs(tmp_path), '-f', path, '--server', 'https://b', '--server-ca', '00' * 32)
+    assert asked['server']['urls'] == ['https://b'] and asked['server']['ca_key_sha256'] == '00' * 32
+    alone, plain = sealed(rootfs(tmp_path), '--server', 'https://b', '--server-ca', PIN), sealed(rootfs(tmp_path))
+    assert alone['server']['urls'] == ['https://b'] and plain['server'] is None and plain['host_may_set']['env'] == []
+    assert alone['rootfs_size'] > plain['rootfs_size']  # the other agent
+    assert build(rootfs(tmp_path), '--server', 'https://b')[0] == 1
+    assert build(rootfs(tmp_path), *['--server', 'https://b'] * 9, '--server-ca', PIN)[0] == 2
 
 
 def test_host_decides_the_program_only_where_there_is_none(sealed, tmp_path):
