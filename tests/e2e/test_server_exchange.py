@@ -180,7 +180,7 @@ def test_revocation_reaches_who_waits(agent, owner, server):
     got = []
     waiter = threading.Thread(target=lambda: got.append((agent.orders(wait_s=50), time.monotonic())))
     waiter.start()
-    while server_parked(server) == 0:
+    while waiter.is_alive() and server_parked(server) == 0:
         time.sleep(0.02)
     begin = time.monotonic()
     answer = owner.post('/v1/revocations', {'kind': 'instance', 'object': agent.id, 'reason': 'a test'})
@@ -275,6 +275,23 @@ def test_a_second_instance_fences_the_first_where_the_app_says_so(server, owner,
     refused = first.refused(first.send(first.body('renew')))
     assert refused['refused']['code'] == 'instance-fenced' and refused['final'] is True
     second.attest('renew')
+
+
+def test_a_node_attests_its_platform(server, owner, agent):
+    token = owner.post('/v1/nodes/tokens', {'name': 'n-' + agent.app}).body['token']
+    joined = server.client().post('/v1/nodes/join', {'token': token, 'name': 'n-' + agent.app})
+    assert joined.status == 201, joined
+    node = joined.body['node']['id']
+    body = agent.body('node', node=node)
+    assert agent.send(body).status == 401  # anyone may know its id
+    answer = agent.client.post('/v1/exchange/evidence', body, headers={'Authorization': 'Bearer ' + joined.body['token']})
+    assert answer.status == 200, answer
+    payload = verify_jws(answer.body['answer'], agent.pin)
+    assert payload['node'] == node and 'secrets' not in payload and 'certificates' not in payload
+    shown = owner.get('/v1/nodes/' + node).body
+    assert shown['tee'] == 'sgx' and shown['platform_id'] and 'UpToDate' in json.dumps(shown)
+    again = agent.client.post('/v1/exchange/evidence', body, headers={'Authorization': 'Bearer ' + joined.body['token']})
+    assert agent.refused(again)['refused']['code'] == 'nonce-used'
 
 
 def test_lists_filter(agent, owner):
