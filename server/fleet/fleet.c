@@ -18,6 +18,7 @@
 
 #define TICK_MS 1000
 #define CLEAN_EVERY 60u /* ticks */
+#define SILENT_EVERY 10u
 #define REFRESH_DEFAULT_S 3600u
 
 static void wait_ms(struct fleet *f, int64_t ms)
@@ -56,7 +57,7 @@ static void *watch(void *arg)
         struct timespec tick_time = { 0, TICK_MS * 1000000l - 1 };
         struct err err = { "" };
 
-        watch_leases(f);
+        watch_leases(f, tick % SILENT_EVERY == 0);
         watch_rollouts(f);
         if (tick % CLEAN_EVERY == 0) {
             watch_clean(f);

@@ -26,7 +26,7 @@ struct fleet {
 bool fleet_is_stopping(struct fleet *fleet);
 
 /* watch.c */
-void watch_leases(struct fleet *fleet);
+void watch_leases(struct fleet *fleet, bool with_silent);
 /* Rollouts whose date has come. */
 void watch_rollouts(struct fleet *fleet);
 void watch_clean(struct fleet *fleet);

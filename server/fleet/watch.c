@@ -86,7 +86,7 @@ static void run(struct fleet *f, struct batch *b)
         events_wake(f->server->events);
 }
 
-void watch_leases(struct fleet *f)
+void watch_leases(struct fleet *f, bool with_silent)
 {
     /* An instance renews at half of its lease; with a quarter left and no word it is unreachable. */
     struct batch silent = {
@@ -107,7 +107,8 @@ void watch_leases(struct fleet *f)
     };
 
     run(f, &ended);
-    run(f, &silent);
+    if (with_silent) /* looks at every running instance */
+        run(f, &silent);
 }
 
 void watch_rollouts(struct fleet *f)
