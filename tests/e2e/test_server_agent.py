@@ -42,14 +42,23 @@ class World:
             file.write('127.0.0.1 localhost\n')
         pki = os.path.join(folder, 'pki')
         self.quoting = Server([CLOCHE, 'emu', 'quoting', '--pki', pki, '--socket', self.socket], b'protects nothing')
-        self.server = Cloched(emulator_root=os.path.join(pki, 'certs', 'root.pem'), plain_http=False, names=['127.0.0.1'])
+        self.server = None
+        try:
+            self.start(os.path.join(pki, 'certs', 'root.pem'))
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self, emulator_root):
+        self.server = Cloched(emulator_root=emulator_root, plain_http=False, names=['127.0.0.1'])
         self.owner = self.server.owner
         self.approver = Approver(self.owner)
         pem = self.server.client().get('/v1/ca/roots').text
         self.pin = spki_sha256(x509.load_pem_x509_certificate(pem.encode()))
 
     def close(self):
-        self.server.close()
+        if self.server:
+            self.server.close()
         self.quoting.stop()
 
     def command(self, image, *options):
