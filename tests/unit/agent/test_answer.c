@@ -199,6 +199,9 @@ static void test_signatures(void **state)
         struct answer a;
         char kept = body[i];
 
+        if (i ==
+            strlen(body) - 3) /* the signature's last character: four of its bits say nothing */
+            continue;
         body[i] = kept == 'A' ? 'B' : 'A';
         assert_true(parse_body(body, &a) < 0);
         body[i] = kept;
