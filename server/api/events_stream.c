@@ -294,7 +294,8 @@ static int number_parse(struct api_request *rq, const char *text, uint64_t *ret)
 
     *ret = 0;
     if (len > 18 || (text && strspn(text, "0123456789") != len))
-        return api_problem(rq, 400, "invalid-query", "the number of an event is expected, not this");
+        return api_problem(rq, 400, "invalid-query",
+                           "the number of an event is expected, not this");
     if (len > 0)
         *ret = strtoull(text, NULL, 10);
     return 0;
