@@ -142,6 +142,7 @@ static void check_mounts(void)
 
 static uint32_t g_scribbling;
 static uint64_t g_victim; /* the first thread's frame */
+static uint32_t g_victim_slot, g_victim_done;
 
 bool test_rogue_thread(void)
 {
@@ -154,6 +155,11 @@ bool test_rogue_thread(void)
         CHECK(uptr_write(uptr_add(args, i % 2 * 8), &word, sizeof word) == 0);
     }
     __atomic_store_n(&g_scribbling, 0, __ATOMIC_SEQ_CST);
+    /* The last word may have been for ever, to a poll. */
+    while (!__atomic_load_n(&g_victim_done, __ATOMIC_SEQ_CST)) {
+        ocall_unpark(g_victim_slot);
+        ocall_yield();
+    }
     thread_slot_exit();
 }
 
@@ -165,6 +171,7 @@ static void check_scribbled(void)
     static uint32_t word;
 
     g_victim = tcb_self()->frame;
+    g_victim_slot = tcb_self()->slot;
     g_scribbling = 1;
     CHECK(thread_slot_start(&word) >= 0);
     for (unsigned i = 0; __atomic_load_n(&g_scribbling, __ATOMIC_SEQ_CST); i++) {
@@ -172,6 +179,7 @@ static void check_scribbled(void)
 
         (void)raw_ocall(rows[i % ARRAY_COUNT(rows)], args);
     }
+    __atomic_store_n(&g_victim_done, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Calls itself until the stack ends. */
