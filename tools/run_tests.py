@@ -32,6 +32,15 @@ def run_meson(build, suites, names):
         return [json.loads(line) for line in lines if line.strip()]
 
 
+def list_tests(build, suites, names):
+    """The tests that are to run, by their full names."""
+    command = ['meson', 'test', '-C', build, '--no-rebuild', '--list']
+    for suite in suites:
+        command += ['--suite', suite]
+    listed = subprocess.run(command + names, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    return [line for line in listed.stdout.splitlines() if ' / ' in line]
+
+
 def count_cases(entry):
     """The cases of one test as lists of names: passed, failed, skipped."""
     name = entry['name']
@@ -67,7 +76,14 @@ def main():
 
     start = time.monotonic()
     passed, failed, skipped = [], [], []
-    for entry in run_meson(args.build, args.suite, args.name):
+    expected = list_tests(args.build, args.suite, args.name)
+    entries = run_meson(args.build, args.suite, args.name)
+    ran = {entry['name'] for entry in entries}
+    # Meson can end in the middle; what has no result has not passed.
+    failed += [] if expected else ['Meson lists no test']
+    failed += [f'{name} (no result)' for name in expected if name not in ran]
+    failed += [f'{name} (two tests have this name)' for name in set(expected) if expected.count(name) > 1]
+    for entry in entries:
         for total, part in zip((passed, failed, skipped), count_cases(entry)):
             total += part
     print(f'\nTests took {time.monotonic() - start:.0f} s.')
