@@ -33,6 +33,8 @@ struct admission {
     size_t evidence_size;
     /* written */
     bool is_new; /* the instance's row */
+    bool
+        is_outdated; /* the policy was changed since it was found: nothing was written, all is to be done again */
     char instance_id[ID_SIZE];
     int64_t lease_until_ms, fence;
     struct ca_issued issued;
@@ -44,7 +46,7 @@ void admission_done(struct admission *a);
 
 /* Finds instance, app, build and policy; a->refusal says what is not so. returns: 0; -EBADMSG; -EIO. */
 MUST_CHECK int admission_find(struct store_tx *tx, void *admission, struct err *err);
-/* Writes all of an accepted exchange; a->refusal says what came between. returns: 0; -ECANCELED with a refusal: nothing was written; -EBADMSG; -EIO. */
+/* Writes all of an accepted exchange; a->refusal says what came between. returns: 0; -ECANCELED with a refusal or is_outdated: nothing was written; -EBADMSG; -EIO. */
 MUST_CHECK int admission_write(struct store_tx *tx, void *admission, struct err *err);
 /* Writes a refusal of authentic evidence. returns: 0; -EIO. */
 MUST_CHECK int admission_write_refused(struct store_tx *tx, void *admission, struct err *err);

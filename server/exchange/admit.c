@@ -10,6 +10,8 @@
 #include "server/config.h"
 #include "server/exchange/admission.h"
 
+#define TRIES_MAX 4u
+
 void admission_done(struct admission *a)
 {
     app_row_done(&a->app);
@@ -282,14 +284,16 @@ static void instance_name(struct admission *a)
         memcpy(a->instance_id, a->instance.id, sizeof a->instance_id);
 }
 
-int exchange_admit(struct api_request *rq, struct evidence_request *request,
-                   struct api_response *ret)
+/* *ret_again: what it was judged by has changed meanwhile; nothing was written or answered. */
+static int admit_once(struct api_request *rq, struct evidence_request *request,
+                      struct api_response *ret, bool *ret_again)
 {
     CLEANUP(admission_freep)
     struct admission *a = calloc(1, sizeof *a);
     struct err err = { "" };
     int rc;
 
+    *ret_again = false;
     if (!a)
         return -ENOMEM;
     *a = (struct admission){ .rq = rq,
@@ -311,6 +315,10 @@ int exchange_admit(struct api_request *rq, struct evidence_request *request,
     rc = certify(a, &err);
     if (rc == 0)
         rc = store_write(a->server->store, admission_write, a, &err);
+    if (rc == -ECANCELED && !a->refusal.code) {
+        *ret_again = true;
+        return 0;
+    }
     if (rc == -ECANCELED)
         return refuse(a);
     if (rc >= 0)
@@ -319,4 +327,18 @@ int exchange_admit(struct api_request *rq, struct evidence_request *request,
         return failed(a, rc, &err);
     events_wake(a->server->events);
     return 0;
+}
+
+int exchange_admit(struct api_request *rq, struct evidence_request *request,
+                   struct api_response *ret)
+{
+    bool again = true;
+    int rc = 0;
+
+    for (unsigned i = 0; again && i < TRIES_MAX; i++)
+        rc = admit_once(rq, request, ret, &again);
+    return again ? api_problem(rq, 503, "busy",
+                               "the policy of the app was changed again and again while the "
+                               "evidence was judged")
+                 : rc;
 }

@@ -11,11 +11,7 @@
 #include "server/audit/audit.h"
 #include "server/exchange/admission.h"
 #include "server/exchange/exchange.h"
-
-static int refused(struct admission *a)
-{
-    return a->refusal.code ? -ECANCELED : 0;
-}
+#include "server/model/row.h"
 
 static int nonce_take(struct store_tx *tx, struct admission *a, struct err *err)
 {
@@ -43,56 +39,74 @@ static bool fences(const struct app_row *app)
     return result;
 }
 
-/* Those of the app that hold a lease lose it. */
-static int others_fence(struct store_tx *tx, struct admission *a, const char *other_id,
-                        struct err *err)
+/* One of the app's other instances that hold a lease. fenced: those that were told to end count, too. ret "": there is none. */
+static int other_find(struct store_tx *tx, const struct admission *a, bool fenced,
+                      char ret[ID_SIZE], struct err *err)
 {
-    int rc = instance_state_set(tx, a->app.org_id, other_id, a->now_ms, "stopping",
-                                "fenced by a newer instance", err);
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    int rc =
+        store_query(tx,
+                    "SELECT id FROM instances WHERE org_id = $1 AND app_id = $2 AND id <> $3 "
+                    "AND lease_until_ms > $4 AND (state IN ('running', 'unreachable') OR "
+                    "(state = 'stopping' AND $5 = 1)) ORDER BY id DESC LIMIT 1",
+                    STORE_ARGS(store_text(a->app.org_id), store_text(a->app.id),
+                               store_text(a->instance_id), store_int(a->now_ms), store_int(fenced)),
+                    &rows, err);
 
+    ret[0] = 0;
     if (rc == 0)
-        rc = exchange_order(tx, other_id, "revoke", "fenced by a newer instance", err);
+        rc = store_rows_next(rows, err);
+    if (rc > 0)
+        row_copy(ret, ID_SIZE, store_column_text(rows, 0));
+    return MIN(rc, 0);
+}
+
+/* Those of the app that hold a lease lose it: one, and more where the app ran several times until now. */
+static int others_fence(struct store_tx *tx, struct admission *a, struct err *err)
+{
+    char other[ID_SIZE];
+    int rc;
+
+    while ((rc = other_find(tx, a, false, other, err)) == 0 && other[0]) {
+        rc = instance_state_set(tx, a->app.org_id, other, a->now_ms, "stopping",
+                                "fenced by a newer instance", err);
+        if (rc == 0)
+            rc = exchange_order(tx, other, "revoke", "fenced by a newer instance", err);
+        if (rc < 0)
+            break;
+    }
     return rc;
+}
+
+static int fenced_refuse(struct admission *a)
+{
+    refusal_set(&a->refusal, "instance-fenced", "SINGLE",
+                "a newer instance of the app has taken its place");
+    a->refusal.is_final = true;
+    return -ECANCELED;
 }
 
 static int single_check(struct store_tx *tx, struct admission *a, struct err *err)
 {
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    char other[ID_SIZE] = "";
+    char other[ID_SIZE];
+    int64_t newest;
     int rc;
 
     a->fence = 0;
     if (!a->app.is_single)
         return 0;
-    if (a->instance.fence > 0) { /* it has its token already: only a newer one takes it away */
-        int64_t newest;
-
+    if (strcmp(a->instance.state, "stopping") == 0)
+        return fenced_refuse(a);
+    a->fence = a->instance.fence;
+    if (a->fence > 0) { /* it has its token already: only a newer one takes it away */
         rc = store_get_int(tx, "SELECT fence FROM apps WHERE org_id = $1 AND id = $2",
                            STORE_ARGS(store_text(a->app.org_id), store_text(a->app.id)), &newest,
                            err);
-        a->fence = a->instance.fence;
-        if (rc == 0 && newest > a->fence) {
-            refusal_set(&a->refusal, "instance-fenced", "SINGLE",
-                        "a newer instance of the app has taken its place");
-            a->refusal.is_final = true;
-            rc = -ECANCELED;
-        }
-        return rc;
+        return rc == 0 && newest > a->fence ? fenced_refuse(a) : rc;
     }
-    rc = store_query(tx,
-                     "SELECT id FROM instances WHERE org_id = $1 AND app_id = $2 AND id <> $3 AND "
-                     "lease_until_ms > $4 "
-                     "AND state IN ('running', 'unreachable', 'stopping') ORDER BY id DESC LIMIT 1",
-                     STORE_ARGS(store_text(a->app.org_id), store_text(a->app.id),
-                                store_text(a->instance_id), store_int(a->now_ms)),
-                     &rows, err);
-    if (rc == 0)
-        rc = store_rows_next(rows, err);
-    if (rc > 0)
-        snprintf(other, sizeof other, "%s", store_column_text(rows, 0));
-    store_rows_free(TAKE_PTR(rows));
-    if (rc > 0 && !fences(&a->app)) {
+    rc = other_find(tx, a, true, other, err);
+    if (rc == 0 && other[0] && !fences(&a->app)) {
         refusal_set(&a->refusal, "instance-fenced", "SINGLE",
                     "instance %s of this app holds a lease, and the app runs once at a time",
                     other);
@@ -100,15 +114,17 @@ static int single_check(struct store_tx *tx, struct admission *a, struct err *er
                  "stop that instance, or wait until its lease ends");
         return -ECANCELED;
     }
-    if (rc > 0)
-        rc = others_fence(tx, a, other, err);
+    if (rc == 0)
+        rc = others_fence(tx, a, err);
     return rc < 0 ? rc : app_fence_next(tx, a->app.org_id, a->app.id, &a->fence, err);
 }
 
 /* ---- rows ---- */
 
+/* What the row says now: since it was found, another may have started as this instance, or it was stopped. */
 static int state_check(struct store_tx *tx, struct admission *a, struct err *err)
 {
+    const struct evidence_request *r = a->request;
     struct instance_row now;
     int rc;
 
@@ -123,8 +139,18 @@ static int state_check(struct store_tx *tx, struct admission *a, struct err *err
         a->refusal.is_final = true;
         return -ECANCELED;
     }
-    a->instance.fence = now.fence;
-    return rc;
+    if (rc < 0)
+        return rc;
+    if (now.public_key_size > 0 && (now.public_key_size != r->spki_size ||
+                                    memcmp(now.public_key, r->spki, r->spki_size) != 0)) {
+        refusal_set(&a->refusal, "attestation-refused", "INSTANCE_KEY",
+                    "this instance was started before, with another key");
+        snprintf(a->refusal.fix, sizeof a->refusal.fix, "ask for a new instance: each starts once");
+        a->refusal.is_final = true;
+        return -ECANCELED;
+    }
+    a->instance = now;
+    return 0;
 }
 
 static int stapled_add(struct store_tx *tx, struct admission *a, struct err *err)
@@ -269,20 +295,25 @@ static int check_again(struct store_tx *tx, struct admission *a, struct err *err
         return err_set(err, rc, "%s", why.text);
     rc = revocation_find(tx, a->app.org_id, a->instance_id, a->app.id, a->build.id,
                          a->instance.node_id, a->appraisal.platform_id, &a->refusal, err);
-    return rc < 0 ? rc : refused(a);
+    if (rc == 0)
+        rc = policy_is_in_force(a->server, tx, a->app.org_id, a->app.id, &a->policy, err);
+    a->is_outdated = rc == 0;
+    if (rc < 0)
+        return rc;
+    return a->refusal.code || a->is_outdated ? -ECANCELED : 0;
 }
 
 int admission_write(struct store_tx *tx, void *admission, struct err *err)
 {
     struct admission *a = admission;
-    bool was_running = !a->is_new && strcmp(a->instance.state, "running") == 0;
-    bool is_start = a->request->purpose == PURPOSE_START;
+    bool was_running, is_start = a->request->purpose == PURPOSE_START;
     int rc;
 
     a->refusal = (struct refusal){ 0 }; /* of a try before this one */
     rc = nonce_take(tx, a, err);
     if (rc == 0)
         rc = state_check(tx, a, err);
+    was_running = !a->is_new && strcmp(a->instance.state, "running") == 0;
     if (rc == 0)
         rc = check_again(tx, a, err);
     if (rc == 0)

@@ -286,12 +286,13 @@ static int get_named(struct server *server, struct store_tx *tx, const char *org
     return rc == -EINVAL ? -EBADMSG : rc;
 }
 
-int policy_get(struct server *server, struct store_tx *tx, const char *org_id, const char *app_id,
-               struct policy_ref *ret, struct err *err)
+/* The app's own, else the organisation's default, else "": the built-in one. */
+static int id_in_force(struct server *server, struct store_tx *tx, const char *org_id,
+                       const char *app_id, char ret[32], struct err *err)
 {
-    char policy_id[32] = "";
     int rc = 0;
 
+    ret[0] = 0;
     if (app_id) {
         CLEANUP(app_row_done)
         struct app_row app = { 0 };
@@ -300,26 +301,49 @@ int policy_get(struct server *server, struct store_tx *tx, const char *org_id, c
         if (rc >= 0 && strcmp(app.org_id, org_id) != 0)
             rc = err_set(err, -ENOENT, "no app %s", app_id);
         if (rc >= 0)
-            row_copy(policy_id, sizeof policy_id, app.policy_id);
+            row_copy(ret, 32, app.policy_id);
     }
-    if (rc >= 0 && !policy_id[0]) {
+    if (rc >= 0 && !ret[0]) {
         struct org_row org;
 
         rc = org_read(server, tx, org_id, &org, err);
         if (rc >= 0)
-            row_copy(policy_id, sizeof policy_id, org.default_policy_id);
+            row_copy(ret, 32, org.default_policy_id);
     }
+    return rc;
+}
+
+int policy_get(struct server *server, struct store_tx *tx, const char *org_id, const char *app_id,
+               struct policy_ref *ret, struct err *err)
+{
+    char policy_id[32], *text = NULL;
+    int rc = id_in_force(server, tx, org_id, app_id, policy_id, err);
+
     if (rc < 0)
         return rc;
     if (policy_id[0])
         return get_named(server, tx, org_id, policy_id, ret, err);
-    char *text = NULL;
-
     rc = policy_builtin_text(server, &text, err);
     if (rc == 0)
         rc = policy_parse(server, "", 0, text, ret, err);
     free(text);
     return rc;
+}
+
+int policy_is_in_force(struct server *server, struct store_tx *tx, const char *org_id,
+                       const char *app_id, const struct policy_ref *ref, struct err *err)
+{
+    struct policy_row row = { .version = 0 };
+    char policy_id[32];
+    int rc = id_in_force(server, tx, org_id, app_id, policy_id, err);
+
+    if (rc < 0 || strcmp(policy_id, ref->id) != 0)
+        return rc;
+    if (policy_id[0])
+        rc = policy_row_read(server, tx, org_id, policy_id, &row, err);
+    if (rc == -ENOENT)
+        return err_set(err, -EBADMSG, "policy %s is missing in the store", policy_id);
+    return rc < 0 ? rc : row.version == ref->version;
 }
 
 void policy_unref(struct policy_ref *ref)

@@ -19,4 +19,8 @@ struct policy_ref {
  */
 MUST_CHECK int policy_get(struct server *server, struct store_tx *tx, const char *org_id,
                           const char *app_id, struct policy_ref *ret, struct err *err);
+/* Whether what policy_get() gave is still the one in force. returns: 1; 0: it was changed; -EBADMSG; -EIO. */
+MUST_CHECK int policy_is_in_force(struct server *server, struct store_tx *tx, const char *org_id,
+                                  const char *app_id, const struct policy_ref *ref,
+                                  struct err *err);
 void policy_unref(struct policy_ref *ref);
