@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #include "server/api/http.h"
+#include "server/crypto/keys.h"
 #include "server/server_open.h"
 
 #define GRACE_MS 10000u
@@ -43,11 +44,12 @@ int cloched_fail(const char *verb, const struct err *err)
     return EXIT_FAILURE;
 }
 
-/* Keys and passwords are in this process's memory: it leaves no core, and nobody but root may look into it. */
+/* Keys and passwords are in this process's memory: what held them is wiped, it leaves no core, and nobody but root may look into it. */
 static void harden(void)
 {
     struct rlimit none = { 0, 0 };
 
+    secret_libraries_wipe();
     setrlimit(RLIMIT_CORE, &none);
     prctl(PR_SET_DUMPABLE, 0);
 }

@@ -45,6 +45,8 @@ MUST_CHECK int keys_unseal(struct keys *keys, const char *org_id, const char *co
                            struct err *err);
 /* Wipes, then frees; NULL allowed. One byte behind size is there and is 0 in what keys_unseal gives. */
 void secret_free(void *data, size_t size);
+/* From here on jansson and cjose wipe whatever they free: values of secrets pass through both. Once, before either is used. */
+void secret_libraries_wipe(void);
 
 /* HMAC-SHA-256 under a key of the organisation (NULL: the server) over context and data: rows that decide and must not be forged. */
 #define KEYS_MAC_SIZE 32u
