@@ -96,8 +96,18 @@ void api_problem_set(struct api_request *rq, const char *member, json_t *value);
 int api_problem_errno(struct api_request *rq, int rc, const char *what, const struct err *err);
 
 /*
+ * A write of an endpoint with its answer, in one transaction: fn as for store_write, then answer, which fills *ret (empty when it is called) from what fn left in arg, without other
+ * effects; both may be called more than once. With an Idempotency-Key the answer is kept in that transaction; was the request done before, by any server, *ret is its
+ * answer, and fn is not called. Every effect of a route that is API_IDEMPOTENT is one api_write, and the handler leaves *ret as it is afterwards.
+ * returns: 0 with *ret; -EPROTO a problem was set; as store_write.
+ */
+typedef int api_answer_fn(void *arg, struct api_response *ret);
+MUST_CHECK int api_write(struct api_request *rq, store_tx_fn *fn, api_answer_fn *answer, void *arg,
+                         struct api_response *ret, struct err *err);
+
+/*
  * returns: 0 with *ret; -EPROTO a problem was set; another negative errno: 500. A write does everything, audit_append and event_append included, in
- * one store_write. Must not touch objects of another organisation than rq->who.org_id: each statement names org_id.
+ * one store_write or api_write. Must not touch objects of another organisation than rq->who.org_id: each statement names org_id.
  */
 typedef int api_handler_fn(struct api_request *rq, struct api_response *ret);
 
@@ -107,8 +117,9 @@ enum api_route_flags {
     API_FOR_NODE = 4, /* nodes, by their token */
     API_FOR_INSTANCE =
         8, /* instances, by an assertion signed with the attested key (docs/exchange.md) */
-    API_IDEMPOTENT = 16, /* takes Idempotency-Key: the first answer is kept a day and given again */
-    API_STREAM = 32,     /* handler sets up a stream itself */
+    API_IDEMPOTENT =
+        16, /* takes Idempotency-Key: the first answer is kept a day and given again; the handler writes by api_write */
+    API_STREAM = 32, /* handler sets up a stream itself */
 };
 struct api_route {
     const char *method; /* "GET" */

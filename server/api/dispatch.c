@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a worker does with a request: who asks, may they, how often; body; handler; answer. Relying party; all that came is hostile. */
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,8 +218,13 @@ static int answer_encode(struct request *r, struct api_response *response)
 static int handle(struct request *r)
 {
     struct api_response response = { .status = 0 };
-    int rc = r->route->handle(&r->rq, &response);
+    int rc = idempotency_find(r, &response);
 
+    if (rc == 0) {
+        rc = r->route->handle(&r->rq, &response);
+        assert(rc != 0 || !r->idempotency_key || r->is_answer_kept);
+    }
+    rc = MIN(rc, 0);
     if (rc == 0)
         rc = answer_encode(r, &response);
     response_done(&response);
@@ -243,8 +249,6 @@ static int admit(struct request *r)
         rc = authorise(r);
     if (rc == 0)
         rc = body_decode(r);
-    if (rc == 0)
-        rc = idempotency_begin(r);
     return rc;
 }
 
@@ -262,7 +266,6 @@ void request_run(struct request *r)
         return;
     if (rc < 0)
         request_problem_encode(r);
-    idempotency_end(r);
     if (strcmp(r->route->method, "GET") != 0)
         events_wake(r->rq.server->events);
 }

@@ -254,7 +254,6 @@ void http_free(struct http *http)
         unlink(http->unix_path);
     http_tls_free(http->tls);
     rate_free(http->rate);
-    pthread_mutex_destroy(&http->idempotency_lock);
     pthread_mutex_destroy(&http->connections_lock);
     free(http);
 }
@@ -272,7 +271,6 @@ int http_start(struct server *server, struct http **ret, struct err *err)
     http->timeout_ms =
         1000 * (config->request_timeout_s ? config->request_timeout_s : HTTP_TIMEOUT_DEFAULT_S);
     pthread_mutex_init(&http->connections_lock, NULL);
-    pthread_mutex_init(&http->idempotency_lock, NULL);
     rc = rate_new(&http->rate);
     if (rc == 0)
         rc = listen_open(http, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Idempotency keys: the first answer to a request is kept, sealed, for a day, and given again to the same request of the same caller; another request with the key is
- * refused. Relying party.
+ * Idempotency keys: an answer is kept, sealed, for a day, and given again to the same request of the same caller; another request with the key is refused. It is written
+ * by the transaction that does what it tells of, so that neither is ever there without the other, whoever dies, and however many servers get the key at once. Relying party.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,17 +14,8 @@
 #include "server/crypto/keys.h"
 
 #define KEY_LEN_MAX 128u
+#define CONTEXT_SIZE 320u
 #define KEPT_MS (24 * 3600 * 1000ll)
-#define ANSWER_SIZE_MAX (256u << 10)
-
-struct kept {
-    struct request *r;
-    uint8_t *answer; /* sealed, as stored; for free() */
-    size_t answer_size;
-    uint8_t hash[SHA256_SIZE];
-    int64_t status;
-    bool is_there;
-};
 
 static void part_add(struct sha256 *ctx, const void *data, size_t size)
 {
@@ -56,143 +47,177 @@ static int request_hash(struct request *r, struct err *err)
                     r->idempotency_hash, err);
 }
 
-/* ---- those in work on this server ---- */
-
-static bool is_same_key(const struct request *a, const struct request *b)
+/* What an answer is sealed for: no row of the table opens in another's place. */
+static void make_context(const struct request *r, char ret[CONTEXT_SIZE])
 {
-    return strcmp(a->idempotency_key, b->idempotency_key) == 0 &&
-           strcmp(a->who.id, b->who.id) == 0 && strcmp(a->who.org_id, b->who.org_id) == 0;
+    size_t len = 0;
+
+    for (unsigned i = 0; i < sizeof r->idempotency_hash; i++)
+        len += (size_t)snprintf(ret + len, CONTEXT_SIZE - len, "%02x", r->idempotency_hash[i]);
+    snprintf(ret + len, CONTEXT_SIZE - len, " idempotency %s %s", r->who.id, r->idempotency_key);
 }
 
-static bool work_add(struct request *r)
+static void response_clear(struct api_response *response)
 {
-    bool is_first = true;
-
-    pthread_mutex_lock(&r->http->idempotency_lock);
-    for (struct request *o = r->http->idempotency_first; o && is_first; o = o->idempotency_next)
-        is_first = !is_same_key(o, r);
-    if (is_first) {
-        r->idempotency_next = r->http->idempotency_first;
-        r->http->idempotency_first = r;
-    }
-    pthread_mutex_unlock(&r->http->idempotency_lock);
-    return is_first;
-}
-
-static void work_remove(struct request *r)
-{
-    pthread_mutex_lock(&r->http->idempotency_lock);
-    for (struct request **link = &r->http->idempotency_first; *link;
-         link = &(*link)->idempotency_next)
-        if (*link == r) {
-            *link = r->idempotency_next;
-            break;
-        }
-    pthread_mutex_unlock(&r->http->idempotency_lock);
+    json_decref(response->body);
+    free(response->text);
+    *response = (struct api_response){ .status = 0 };
 }
 
 /* ---- what is kept ---- */
 
-static int kept_read(struct store_tx *tx, void *arg, struct err *err)
+/* returns: 1 with *ret; a negative errno. */
+static int answer_decode(struct request *r, const void *sealed, size_t sealed_size,
+                         struct api_response *ret, struct err *err)
+{
+    const char *etag, *location;
+    char context[CONTEXT_SIZE];
+    uint8_t *plain = NULL;
+    size_t plain_size = 0;
+    json_t *kept, *body = NULL;
+    int rc;
+
+    make_context(r, context);
+    rc = keys_unseal(r->rq.server->keys, r->who.org_id, context, sealed, sealed_size, &plain,
+                     &plain_size, err);
+    if (rc < 0)
+        return rc;
+    kept = json_loadb((const char *)plain, plain_size, 0, NULL);
+    secret_free(plain, plain_size);
+    if (json_unpack(kept, "{s:i, s?O, s:s, s:s}", "status", &ret->status, "body", &body, "etag",
+                    &etag, "location", &location) < 0) {
+        json_decref(kept);
+        return err_set(err, -EBADMSG, "a kept answer is none");
+    }
+    ret->body = body;
+    snprintf(ret->etag, sizeof ret->etag, "%s", etag);
+    snprintf(ret->location, sizeof ret->location, "%s", location);
+    json_decref(kept);
+    return 1;
+}
+
+/* returns: 1 with *ret, the answer of then; 0 there is none; -EPROTO another request has the key; errno. */
+static int answer_find(struct request *r, struct store_tx *tx, struct api_response *ret,
+                       struct err *err)
 {
     CLEANUP(store_rows_freep)
     struct store_rows *rows = NULL;
-    struct kept *k = arg;
     const void *data;
     size_t size;
     int rc = store_query(tx,
-                         "SELECT request_sha256, status, answer FROM idempotency WHERE org_id = $1 "
+                         "SELECT request_sha256, answer FROM idempotency WHERE org_id = $1 "
                          "AND actor = $2 AND key = $3 AND created_ms > $4",
-                         STORE_ARGS(store_text(k->r->who.org_id), store_text(k->r->who.id),
-                                    store_text(k->r->idempotency_key),
-                                    store_int(server_now_ms(k->r->rq.server) - KEPT_MS)),
+                         STORE_ARGS(store_text(r->who.org_id), store_text(r->who.id),
+                                    store_text(r->idempotency_key),
+                                    store_int(server_now_ms(r->rq.server) - KEPT_MS)),
                          &rows, err);
 
-    free(k->answer);
-    k->answer = NULL;
-    k->is_there = false;
     if (rc == 0)
         rc = store_rows_next(rows, err);
     if (rc <= 0)
         return rc;
     data = store_column_blob(rows, 0, &size);
-    if (size != sizeof k->hash)
-        return -EBADMSG;
-    memcpy(k->hash, data, size);
-    k->status = store_column_int(rows, 1);
-    data = store_column_blob(rows, 2, &k->answer_size);
-    k->answer = malloc(k->answer_size + 1);
-    if (!k->answer)
-        return -ENOMEM;
-    memcpy(k->answer, data, k->answer_size);
-    k->is_there = true;
-    return 0;
+    if (size != sizeof r->idempotency_hash)
+        return err_set(err, -EBADMSG, "idempotency was changed");
+    if (!ct_equal(data, r->idempotency_hash, size))
+        return api_problem(&r->rq, 422, "idempotency-key-reused",
+                           "this Idempotency-Key was used with another request");
+    data = store_column_blob(rows, 1, &size);
+    return answer_decode(r, data, size, ret, err);
 }
 
-static int kept_write(struct store_tx *tx, void *arg, struct err *err)
+static int answer_keep(struct request *r, struct store_tx *tx, const struct api_response *response,
+                       struct err *err)
 {
-    struct kept *k = arg;
+    json_t *kept =
+        json_pack("{s:i, s:O*, s:s, s:s}", "status", response->status, "body", response->body,
+                  "etag", response->etag, "location", response->location);
+    char *text = kept ? json_dumps(kept, JSON_COMPACT) : NULL, context[CONTEXT_SIZE];
+    uint8_t *sealed = NULL;
+    size_t sealed_size = 0;
+    int rc;
 
-    return store_exec(
-        tx,
-        "INSERT INTO idempotency (org_id, actor, key, request_sha256, status, answer, created_ms) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (org_id, actor, key) DO UPDATE SET "
-        "request_sha256 = $4, status = $5, answer = $6, created_ms = $7",
-        STORE_ARGS(store_text(k->r->who.org_id), store_text(k->r->who.id),
-                   store_text(k->r->idempotency_key),
-                   store_blob(k->r->idempotency_hash, sizeof k->r->idempotency_hash),
-                   store_int(k->status), store_blob(k->answer, k->answer_size),
-                   store_int(server_now_ms(k->r->rq.server))),
-        err);
+    json_decref(kept);
+    if (!text)
+        return err_set_errno(err, -ENOMEM, "idempotency");
+    make_context(r, context);
+    rc = keys_seal(r->rq.server->keys, r->who.org_id, context, text, strlen(text), &sealed,
+                   &sealed_size, err);
+    ct_wipe(text, strlen(text));
+    free(text);
+    if (rc == 0)
+        rc = store_exec(
+            tx,
+            "INSERT INTO idempotency (org_id, actor, key, request_sha256, answer, created_ms) "
+            "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (org_id, actor, key) DO UPDATE SET "
+            "request_sha256 = $4, answer = $5, created_ms = $6",
+            STORE_ARGS(store_text(r->who.org_id), store_text(r->who.id),
+                       store_text(r->idempotency_key),
+                       store_blob(r->idempotency_hash, sizeof r->idempotency_hash),
+                       store_blob(sealed, sealed_size), store_int(server_now_ms(r->rq.server))),
+            err);
+    free(sealed);
+    return rc;
 }
 
-/* The answer of then becomes this one's. */
-static int kept_answer(struct kept *k, struct err *err)
-{
-    struct request *r = k->r;
-    const char *text, *etag, *location;
-    uint8_t *plain = NULL;
-    size_t plain_size = 0;
-    json_t *answer;
-    int rc = keys_unseal(r->rq.server->keys, r->who.org_id, "idempotency", k->answer,
-                         k->answer_size, &plain, &plain_size, err);
+/* ---- a write with its answer ---- */
 
-    if (rc < 0)
+struct write {
+    struct request *r;
+    store_tx_fn *fn;
+    api_answer_fn *answer;
+    void *arg;
+    struct api_response *ret;
+};
+
+/* Writers of all servers come one after the other: who finds no answer here is the first. */
+static int write_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct write *w = arg;
+    int rc = 0;
+
+    response_clear(w->ret); /* of a run before */
+    if (w->r->idempotency_key)
+        rc = answer_find(w->r, tx, w->ret, err);
+    if (rc != 0)
         return rc;
-    answer = json_loadb((const char *)plain, plain_size, 0, NULL);
-    secret_free(plain, plain_size);
-    if (json_unpack(answer, "{s:s, s:s, s:s}", "text", &text, "etag", &etag, "location",
-                    &location) < 0) {
-        json_decref(answer);
-        return -EBADMSG;
-    }
-    r->status = (int)k->status;
-    r->answer_size = strlen(text);
-    r->answer = r->answer_size ? strdup(text) : NULL;
-    snprintf(r->etag, sizeof r->etag, "%s", etag);
-    snprintf(r->location, sizeof r->location, "%s", location);
-    json_decref(answer);
-    return r->answer || !r->answer_size ? 1 : -ENOMEM;
+    rc = w->fn(tx, w->arg, err);
+    if (rc >= 0)
+        rc = w->answer(w->arg, w->ret);
+    if (rc >= 0 && w->r->idempotency_key)
+        rc = answer_keep(w->r, tx, w->ret, err);
+    return rc;
 }
 
-static int kept_find(struct request *r)
+int api_write(struct api_request *rq, store_tx_fn *fn, api_answer_fn *answer, void *arg,
+              struct api_response *ret, struct err *err)
 {
-    struct kept k = { .r = r };
-    struct err err = { "" };
-    int rc = store_read(r->rq.server->store, kept_read, &k, &err);
+    struct write w = { request_of(rq), fn, answer, arg, ret };
+    int rc = store_write(rq->server->store, write_in, &w, err);
 
-    if (rc == 0 && k.is_there)
-        rc = ct_equal(k.hash, r->idempotency_hash, sizeof k.hash)
-                 ? kept_answer(&k, &err)
-                 : api_problem(&r->rq, 422, "idempotency-key-reused",
-                               "this Idempotency-Key was used with another request");
-    free(k.answer);
-    return rc < 0 ? api_problem_errno(&r->rq, rc, "idempotency", &err) : rc;
+    w.r->is_answer_kept = true;
+    return MIN(rc, 0);
 }
 
-int idempotency_begin(struct request *r)
+/* ---- before the handler ---- */
+
+struct find {
+    struct request *r;
+    struct api_response *ret;
+};
+
+static int find_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct find *f = arg;
+
+    response_clear(f->ret);
+    return answer_find(f->r, tx, f->ret, err);
+}
+
+int idempotency_find(struct request *r, struct api_response *ret)
 {
     const char *key = api_header(&r->rq, "Idempotency-Key");
+    struct find find = { r, ret };
     struct err err = { "" };
     int rc;
 
@@ -203,58 +228,7 @@ int idempotency_begin(struct request *r)
                            "Idempotency-Key is not of 1 to %u characters", KEY_LEN_MAX);
     r->idempotency_key = key;
     rc = request_hash(r, &err);
-    if (rc < 0)
-        return api_problem_errno(&r->rq, rc, "idempotency", &err);
-    if (!work_add(r)) {
-        r->idempotency_key = NULL;
-        r->retry_after_s = 1;
-        return api_problem(&r->rq, 409, "idempotency-key-in-use",
-                           "a request with this Idempotency-Key is being answered");
-    }
-    rc = kept_find(r);
-    if (rc != 0) {
-        work_remove(r);
-        r->idempotency_key = NULL;
-    }
-    return rc;
-}
-
-static int answer_keep(struct request *r, struct err *err)
-{
-    struct kept k = { .r = r, .status = r->status };
-    char *text;
-    json_t *answer;
-    int rc;
-
-    if (r->status < 200 || r->status > 299 || r->answer_size > ANSWER_SIZE_MAX)
-        return 0;
-    answer = json_pack("{s:s%, s:s, s:s}", "text", r->answer ? r->answer : "", r->answer_size,
-                       "etag", r->etag, "location", r->location);
-    text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
-    json_decref(answer);
-    if (!text)
-        return -ENOMEM;
-    rc = keys_seal(r->rq.server->keys, r->who.org_id, "idempotency", text, strlen(text), &k.answer,
-                   &k.answer_size, err);
-    ct_wipe(text, strlen(text));
-    free(text);
-    if (rc == 0)
-        rc = store_write(r->rq.server->store, kept_write, &k, err);
-    free(k.answer);
-    return rc;
-}
-
-void idempotency_end(struct request *r)
-{
-    struct err err = { "" };
-    int rc;
-
-    if (!r->idempotency_key)
-        return;
-    rc = answer_keep(r, &err);
-    /* What was done is done: the client hears of it whether or not its answer can be kept. */
-    if (rc < 0)
-        server_log(r->rq.server, "warning", "an answer could not be kept", "request", r->id,
-                   "error", err.text, NULL);
-    work_remove(r);
+    if (rc == 0) /* what the handler checks may be otherwise by now */
+        rc = store_read(r->rq.server->store, find_in, &find, &err);
+    return rc < 0 && rc != -EPROTO ? api_problem_errno(&r->rq, rc, "idempotency", &err) : rc;
 }

@@ -44,7 +44,7 @@ struct request {
         is_admitted; /* authenticated, authorised, counted; a parked request that runs again is not asked again */
     const char *idempotency_key; /* NULL: none, or not taken */
     uint8_t idempotency_hash[32];
-    struct request *idempotency_next; /* among those in work, under http->idempotency_lock */
+    bool is_answer_kept; /* the handler's write was api_write's */
     uint8_t *body;
     size_t body_size, body_capacity;
     bool body_is_too_large;
@@ -79,8 +79,6 @@ struct http {
     struct connection *connections;
     struct workers *workers;
     struct rate *rate;
-    pthread_mutex_t idempotency_lock;
-    struct request *idempotency_first;
     pthread_t clock;
     bool has_clock;
     _Atomic bool is_stopping;
@@ -135,10 +133,8 @@ void http_tls_renew(struct http_tls *tls, int64_t now_s);
 void *http_tls_callback(void);
 
 /* ---- idempotency.c ---- */
-/* returns: 0 run it; 1 the answer of then is the answer; -EPROTO a problem was set. */
-MUST_CHECK int idempotency_begin(struct request *r);
-/* Keeps the answer when there is one to keep, and lets others with this key on. */
-void idempotency_end(struct request *r);
+/* returns: 0 run it; 1 *ret is the answer of then; -EPROTO a problem was set. */
+MUST_CHECK int idempotency_find(struct request *r, struct api_response *ret);
 
 /* ---- events_stream.c ---- */
 struct MHD_Response *stream_response(struct stream *stream);

@@ -96,6 +96,17 @@ static int token_add_write(struct store_tx *tx, void *arg, struct err *err)
                              err);
 }
 
+static int token_add_answer(void *arg, struct api_response *ret)
+{
+    struct tokens *t = arg;
+
+    ret->status = 201;
+    snprintf(ret->location, sizeof ret->location, "/v1/tokens/%s", t->token.id);
+    ret->body = token_json(&t->token);
+    json_object_set_new(ret->body, "token", json_string(t->text));
+    return ret->body ? 0 : -ENOMEM;
+}
+
 static int tokens_post(struct api_request *rq, struct api_response *ret)
 {
     struct tokens t = { .rq = rq };
@@ -125,15 +136,9 @@ static int tokens_post(struct api_request *rq, struct api_response *ret)
     row_copy(t.token.owner_id, sizeof t.token.owner_id, rq->who.user_id);
     row_copy(t.token.name, sizeof t.token.name, name);
     t.token.expires_ms = server_now_ms(rq->server) + lifetime_s * 1000;
-    rc = store_write(rq->server->store, token_add_write, &t, &err);
-    if (rc < 0)
-        return row_result(rq, rc, "token", &err);
-    ret->status = 201;
-    snprintf(ret->location, sizeof ret->location, "/v1/tokens/%s", t.token.id);
-    ret->body = token_json(&t.token);
-    json_object_set_new(ret->body, "token", json_string(t.text));
+    rc = api_write(rq, token_add_write, token_add_answer, &t, ret, &err);
     ct_wipe(t.text, sizeof t.text);
-    return ret->body ? 0 : -ENOMEM;
+    return row_result(rq, rc, "token", &err);
 }
 
 static int token_show_read(struct store_tx *tx, void *arg, struct err *err)
@@ -169,13 +174,18 @@ static int token_revoke_write(struct store_tx *tx, void *arg, struct err *err)
                   : row_tell(t->rq, tx, "token.revoke", "token.revoked", t->token.id, NULL, err);
 }
 
+static int gone_answer(void *arg, struct api_response *ret)
+{
+    ret->status = 204;
+    return 0;
+}
+
 static int token_delete(struct api_request *rq, struct api_response *ret)
 {
     struct tokens t = { .rq = rq };
     struct err err = { "" };
-    int rc = store_write(rq->server->store, token_revoke_write, &t, &err);
+    int rc = api_write(rq, token_revoke_write, gone_answer, &t, ret, &err);
 
-    ret->status = 204;
     return row_result(rq, rc, "token", &err);
 }
 
@@ -183,6 +193,6 @@ const struct api_route token_routes[] = {
     { "GET", "/v1/tokens", tokens_get, 0, API_ANY_ROLE, 0 },
     { "POST", "/v1/tokens", tokens_post, 0, API_ANY_ROLE | API_IDEMPOTENT, 8192 },
     { "GET", "/v1/tokens/{token}", token_get, 0, API_ANY_ROLE, 0 },
-    { "DELETE", "/v1/tokens/{token}", token_delete, 0, API_ANY_ROLE, 0 },
+    { "DELETE", "/v1/tokens/{token}", token_delete, 0, API_ANY_ROLE | API_IDEMPOTENT, 0 },
 };
 const unsigned token_route_count = ARRAY_COUNT(token_routes);

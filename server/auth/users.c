@@ -134,6 +134,14 @@ static int user_add_write(struct store_tx *tx, void *arg, struct err *err)
                              err);
 }
 
+static int user_add_answer(void *arg, struct api_response *ret)
+{
+    struct users *u = arg;
+
+    snprintf(ret->location, sizeof ret->location, "/v1/users/%s", u->user.id);
+    return user_answer(u, ret, 201);
+}
+
 static int users_post(struct api_request *rq, struct api_response *ret)
 {
     struct users u = { .rq = rq };
@@ -167,11 +175,8 @@ static int users_post(struct api_request *rq, struct api_response *ret)
     row_copy(u.user.email, sizeof u.user.email, u.email);
     row_copy(u.user.oidc_issuer, sizeof u.user.oidc_issuer, issuer);
     row_copy(u.user.oidc_subject, sizeof u.user.oidc_subject, subject);
-    rc = store_write(rq->server->store, user_add_write, &u, &err);
-    if (rc < 0)
-        return row_result(rq, rc, "user", &err);
-    snprintf(ret->location, sizeof ret->location, "/v1/users/%s", u.user.id);
-    return user_answer(&u, ret, 201);
+    rc = api_write(rq, user_add_write, user_add_answer, &u, ret, &err);
+    return row_result(rq, rc, "user", &err);
 }
 
 /* ---- changing ---- */
@@ -233,6 +238,11 @@ static int user_change_write(struct store_tx *tx, void *arg, struct err *err)
                              err);
 }
 
+static int user_change_answer(void *arg, struct api_response *ret)
+{
+    return user_answer(arg, ret, 200);
+}
+
 static int user_patch(struct api_request *rq, struct api_response *ret)
 {
     struct users u = { .rq = rq };
@@ -252,14 +262,14 @@ static int user_patch(struct api_request *rq, struct api_response *ret)
         rc = password_encode(&u);
     if (rc < 0)
         return rc;
-    rc = store_write(rq->server->store, user_change_write, &u, &err);
-    return rc < 0 ? row_result(rq, rc, "user", &err) : user_answer(&u, ret, 200);
+    rc = api_write(rq, user_change_write, user_change_answer, &u, ret, &err);
+    return row_result(rq, rc, "user", &err);
 }
 
 const struct api_route user_routes[] = {
     { "GET", "/v1/users", users_get, 0, API_ANY_ROLE, 0 },
     { "POST", "/v1/users", users_post, API_OWNER, API_IDEMPOTENT, 8192 },
     { "GET", "/v1/users/{user}", user_get, 0, API_ANY_ROLE, 0 },
-    { "PATCH", "/v1/users/{user}", user_patch, API_OWNER, 0, 8192 },
+    { "PATCH", "/v1/users/{user}", user_patch, API_OWNER, API_IDEMPOTENT, 8192 },
 };
 const unsigned user_route_count = ARRAY_COUNT(user_routes);

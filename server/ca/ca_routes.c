@@ -163,17 +163,21 @@ static int request_in(struct store_tx *tx, void *arg, struct err *err)
     return rc < 0 ? rc : row_tell(own->rq, tx, "ca.request", NULL, own->id, NULL, err);
 }
 
+static int request_answer(void *arg, struct api_response *ret)
+{
+    struct own *own = arg;
+
+    ret->status = 201;
+    ret->body = json_pack("{s:s,s:s}", "id", own->id, "request", own->csr);
+    return ret->body ? 0 : -ENOMEM;
+}
+
 static int post_intermediate(struct api_request *rq, struct api_response *ret)
 {
     struct own own = { .rq = rq };
     struct err err = { "" };
-    int rc = store_write(rq->server->store, request_in, &own, &err);
+    int rc = api_write(rq, request_in, request_answer, &own, ret, &err);
 
-    if (rc == 0) {
-        ret->status = 201;
-        ret->body = json_pack("{s:s,s:s}", "id", own.id, "request", own.csr);
-        rc = ret->body ? 0 : -ENOMEM;
-    }
     free(own.csr);
     return row_result(rq, rc, "intermediate", &err);
 }
@@ -225,7 +229,7 @@ const struct api_route ca_routes[] = {
     { "GET", "/v1/ca", get_ca, ANY_READER, 0, 0 },
     { "GET", "/v1/ca/crl/{authority}", get_crl, 0, API_PUBLIC, 0 },
     { "DELETE", "/v1/ca/intermediate", delete_intermediate, API_OWNER, 0, 0 },
-    { "POST", "/v1/ca/intermediates", post_intermediate, API_OWNER, 0, 64 },
+    { "POST", "/v1/ca/intermediates", post_intermediate, API_OWNER, API_IDEMPOTENT, 64 },
     { "PUT", "/v1/ca/intermediates/{authority}", put_intermediate, API_OWNER, 0, 128 << 10 },
     { "GET", "/v1/ca/roots", get_roots, 0, API_PUBLIC, 0 },
     { "POST", "/v1/ca/rotation", post_rotation, API_OWNER, 0, 1024 },

@@ -232,6 +232,17 @@ static int create_tx(struct store_tx *tx, void *arg, struct err *err)
                     err);
 }
 
+static int create_answer(void *arg, struct api_response *ret)
+{
+    struct op *op = arg;
+
+    ret->status = 201;
+    row_etag_set(ret, op->app.version);
+    snprintf(ret->location, sizeof ret->location, "/v1/apps/%s", op->id);
+    ret->body = TAKE_PTR(op->out);
+    return ret->body ? 0 : -ENOMEM;
+}
+
 static int create(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
@@ -245,14 +256,8 @@ static int create(struct api_request *rq, struct api_response *ret)
     if (rc < 0)
         return rc;
     id_make("app", op.id);
-    rc = row_result(rq, store_write(rq->server->store, create_tx, &op, &err), "app", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 201;
-    row_etag_set(ret, op.app.version);
-    snprintf(ret->location, sizeof ret->location, "/v1/apps/%s", op.id);
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    rc = api_write(rq, create_tx, create_answer, &op, ret, &err);
+    return row_result(rq, rc, "app", &err);
 }
 
 static int show_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -319,6 +324,16 @@ static int change_tx(struct store_tx *tx, void *arg, struct err *err)
                     err);
 }
 
+static int change_answer(void *arg, struct api_response *ret)
+{
+    struct op *op = arg;
+
+    ret->status = 200;
+    row_etag_set(ret, op->app.version);
+    ret->body = TAKE_PTR(op->out);
+    return ret->body ? 0 : -ENOMEM;
+}
+
 static int change(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
@@ -328,13 +343,8 @@ static int change(struct api_request *rq, struct api_response *ret)
 
     if (rc < 0)
         return rc;
-    rc = row_result(rq, store_write(rq->server->store, change_tx, &op, &err), "app", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    row_etag_set(ret, op.app.version);
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    rc = api_write(rq, change_tx, change_answer, &op, ret, &err);
+    return row_result(rq, rc, "app", &err);
 }
 
 static int list_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -382,6 +392,6 @@ const struct api_route app_routes[] = {
     { "GET", "/v1/apps", list, .flags = API_ANY_ROLE },
     { "POST", "/v1/apps", create, API_OWNER, API_IDEMPOTENT },
     { "GET", "/v1/apps/{app}", show, .flags = API_ANY_ROLE },
-    { "PATCH", "/v1/apps/{app}", change, API_OWNER, 0 },
+    { "PATCH", "/v1/apps/{app}", change, API_OWNER, API_IDEMPOTENT },
 };
 const unsigned app_route_count = ARRAY_COUNT(app_routes);

@@ -24,15 +24,21 @@ static void op_done(struct op *op)
     json_decref(op->out);
 }
 
-static int answer(struct op *op, int rc, const char *what, const struct err *err, int status,
-                  struct api_response *ret)
+static int answer(void *arg, struct api_response *ret)
 {
-    rc = row_result(op->rq, rc, what, err);
-    if (rc < 0)
-        return rc;
-    ret->status = status;
+    struct op *op = arg;
+
+    ret->status = op->status;
     ret->body = TAKE_PTR(op->out);
-    return 0;
+    return ret->body ? 0 : -ENOMEM;
+}
+
+static int show(struct op *op, store_tx_fn *fn, const char *what, struct api_response *ret)
+{
+    struct err err = { 0 };
+    int rc = row_result(op->rq, store_read(op->rq->server->store, fn, op, &err), what, &err);
+
+    return rc < 0 ? rc : answer(op, ret);
 }
 
 static void set_out(struct op *op, json_t *j)
@@ -90,11 +96,9 @@ static int build_show_tx(struct store_tx *tx, void *arg, struct err *err)
 static int build_show(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = store_read(rq->server->store, build_show_tx, &op, &err);
+    struct op op = { .rq = rq, .status = 200 };
 
-    return answer(&op, rc, "approvals", &err, 200, ret);
+    return show(&op, build_show_tx, "approvals", ret);
 }
 
 static int build_allow(struct op *op, struct store_tx *tx, struct build_full *build,
@@ -160,16 +164,16 @@ static int read_approval(struct api_request *rq)
 static int build_approve(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq };
+    struct op op = { .rq = rq, .status = 200 };
     struct err err = { 0 };
     int rc = read_approval(rq);
 
     if (rc < 0)
         return rc;
-    rc = store_write(rq->server->store, build_approve_tx, &op, &err);
+    rc = api_write(rq, build_approve_tx, answer, &op, ret, &err);
     if (rc == -EPROTO)
         row_tell_refused(rq, "build.approve", "bld", rq->params[0]);
-    return answer(&op, rc, "approval", &err, 200, ret);
+    return row_result(rq, rc, "approval", &err);
 }
 
 /* ---- keys and roster ---- */
@@ -196,23 +200,22 @@ static int keys_tx(struct store_tx *tx, void *arg, struct err *err)
 static int roster_show(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = store_read(rq->server->store, keys_tx, &op, &err);
+    struct op op = { .rq = rq, .status = 200 };
 
-    return answer(&op, rc, "roster", &err, 200, ret);
+    return show(&op, keys_tx, "roster", ret);
 }
 
 static int keys_list(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq };
+    struct op op = { .rq = rq, .status = 200 };
     struct err err = { 0 };
-    int rc = store_read(rq->server->store, keys_tx, &op, &err);
+    int rc = row_result(rq, store_read(rq->server->store, keys_tx, &op, &err), "keys", &err);
 
-    if (rc >= 0)
-        set_out(&op, json_pack("{s:O,s:n}", "items", json_object_get(op.out, "keys"), "next"));
-    return answer(&op, rc, "keys", &err, 200, ret);
+    if (rc < 0)
+        return rc;
+    set_out(&op, json_pack("{s:O,s:n}", "items", json_object_get(op.out, "keys"), "next"));
+    return answer(&op, ret);
 }
 
 static int enrol_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -229,7 +232,7 @@ static int enrol_tx(struct store_tx *tx, void *arg, struct err *err)
 static int enrol(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq };
+    struct op op = { .rq = rq, .status = 201 };
     struct err err = { 0 };
     const char *name, *public_key, *proof;
     const struct api_member members[] = {
@@ -243,8 +246,8 @@ static int enrol(struct api_request *rq, struct api_response *ret)
         rc = row_name_check(rq, "name", name);
     if (rc < 0)
         return rc;
-    rc = store_write(rq->server->store, enrol_tx, &op, &err);
-    return answer(&op, rc, "key", &err, 201, ret);
+    rc = api_write(rq, enrol_tx, answer, &op, ret, &err);
+    return row_result(rq, rc, "key", &err);
 }
 
 /* ---- changes ---- */
@@ -290,11 +293,9 @@ static int change_show_tx(struct store_tx *tx, void *arg, struct err *err)
 static int change_show(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = store_read(rq->server->store, change_show_tx, &op, &err);
+    struct op op = { .rq = rq, .status = 200 };
 
-    return answer(&op, rc, "change", &err, 200, ret);
+    return show(&op, change_show_tx, "change", ret);
 }
 
 static int change_propose_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -311,7 +312,7 @@ static int change_propose_tx(struct store_tx *tx, void *arg, struct err *err)
 static int change_propose(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq };
+    struct op op = { .rq = rq, .status = 201 };
     struct err err = { 0 };
     const char *action, *key;
     int64_t needed;
@@ -324,8 +325,8 @@ static int change_propose(struct api_request *rq, struct api_response *ret)
 
     if (rc < 0)
         return rc;
-    rc = store_write(rq->server->store, change_propose_tx, &op, &err);
-    return answer(&op, rc, "change", &err, 201, ret);
+    rc = api_write(rq, change_propose_tx, answer, &op, ret, &err);
+    return row_result(rq, rc, "change", &err);
 }
 
 static int change_approve_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -342,29 +343,29 @@ static int change_approve_tx(struct store_tx *tx, void *arg, struct err *err)
 static int change_approve(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq };
+    struct op op = { .rq = rq, .status = 200 };
     struct err err = { 0 };
     int rc = read_approval(rq);
 
     if (rc < 0)
         return rc;
-    rc = store_write(rq->server->store, change_approve_tx, &op, &err);
+    rc = api_write(rq, change_approve_tx, answer, &op, ret, &err);
     if (rc == -EPROTO)
         row_tell_refused(rq, "roster.approve", "rch", rq->params[0]);
-    return answer(&op, rc, "change", &err, 200, ret);
+    return row_result(rq, rc, "change", &err);
 }
 
 #define APPROVERS (API_APPROVER | API_OWNER)
 
 const struct api_route approval_routes[] = {
     { "GET", "/v1/builds/{build}/approvals", build_show, .flags = API_ANY_ROLE },
-    { "POST", "/v1/builds/{build}/approvals", build_approve, APPROVERS, 0 },
+    { "POST", "/v1/builds/{build}/approvals", build_approve, APPROVERS, API_IDEMPOTENT },
     { "GET", "/v1/keys", keys_list, .flags = API_ANY_ROLE },
-    { "POST", "/v1/keys", enrol, APPROVERS, 0 },
+    { "POST", "/v1/keys", enrol, APPROVERS, API_IDEMPOTENT },
     { "GET", "/v1/roster", roster_show, .flags = API_ANY_ROLE },
     { "GET", "/v1/roster/changes", changes_list, .flags = API_ANY_ROLE },
-    { "POST", "/v1/roster/changes", change_propose, APPROVERS, 0 },
+    { "POST", "/v1/roster/changes", change_propose, APPROVERS, API_IDEMPOTENT },
     { "GET", "/v1/roster/changes/{change}", change_show, .flags = API_ANY_ROLE },
-    { "POST", "/v1/roster/changes/{change}/approvals", change_approve, APPROVERS, 0 },
+    { "POST", "/v1/roster/changes/{change}/approvals", change_approve, APPROVERS, API_IDEMPOTENT },
 };
 const unsigned approval_route_count = ARRAY_COUNT(approval_routes);

@@ -208,6 +208,17 @@ static int propose_tx(struct store_tx *tx, void *arg, struct err *err)
     return row_tell(rq, tx, "build.propose", "build.proposed", op->id, json_incref(op->out), err);
 }
 
+static int propose_answer(void *arg, struct api_response *ret)
+{
+    struct op *op = arg;
+
+    ret->status = 201;
+    row_etag_set(ret, 1);
+    snprintf(ret->location, sizeof ret->location, "/v1/builds/%s", op->id);
+    ret->body = TAKE_PTR(op->out);
+    return ret->body ? 0 : -ENOMEM;
+}
+
 static int propose(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
@@ -218,14 +229,8 @@ static int propose(struct api_request *rq, struct api_response *ret)
     if (rc < 0)
         return rc;
     id_make("bld", op.id);
-    rc = row_result(rq, store_write(rq->server->store, propose_tx, &op, &err), "build", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 201;
-    row_etag_set(ret, 1);
-    snprintf(ret->location, sizeof ret->location, "/v1/builds/%s", op.id);
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    rc = api_write(rq, propose_tx, propose_answer, &op, ret, &err);
+    return row_result(rq, rc, "build", &err);
 }
 
 static int list_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -339,6 +344,16 @@ static int deprecate_tx(struct store_tx *tx, void *arg, struct err *err)
                     err);
 }
 
+static int deprecate_answer(void *arg, struct api_response *ret)
+{
+    struct op *op = arg;
+
+    ret->status = 200;
+    row_etag_set(ret, op->build.version);
+    ret->body = TAKE_PTR(op->out);
+    return ret->body ? 0 : -ENOMEM;
+}
+
 static int deprecate(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
@@ -354,13 +369,8 @@ static int deprecate(struct api_request *rq, struct api_response *ret)
         return rc;
     if (op.until_ms && op.until_ms <= op.from_ms)
         return api_problem(rq, 400, "invalid-member", "until is not after from");
-    rc = row_result(rq, store_write(rq->server->store, deprecate_tx, &op, &err), "build", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    row_etag_set(ret, op.build.version);
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    rc = api_write(rq, deprecate_tx, deprecate_answer, &op, ret, &err);
+    return row_result(rq, rc, "build", &err);
 }
 
 const struct api_route build_routes[] = {
@@ -368,6 +378,6 @@ const struct api_route build_routes[] = {
     { "POST", "/v1/apps/{app}/builds", propose, API_OWNER | API_OPERATOR | API_APPROVER,
       API_IDEMPOTENT },
     { "GET", "/v1/builds/{build}", show, .flags = API_ANY_ROLE },
-    { "POST", "/v1/builds/{build}/deprecate", deprecate, API_OWNER | API_OPERATOR, 0 },
+    { "POST", "/v1/builds/{build}/deprecate", deprecate, API_OWNER | API_OPERATOR, API_IDEMPOTENT },
 };
 const unsigned build_route_count = ARRAY_COUNT(build_routes);

@@ -60,6 +60,15 @@ static int token_create_tx(struct store_tx *tx, void *arg, struct err *err)
                     err);
 }
 
+static int token_create_answer(void *arg, struct api_response *ret)
+{
+    struct op *op = arg;
+
+    ret->status = 201;
+    ret->body = TAKE_PTR(op->out);
+    return ret->body ? 0 : -ENOMEM;
+}
+
 static int token_create(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
@@ -75,12 +84,8 @@ static int token_create(struct api_request *rq, struct api_response *ret)
         rc = row_name_check(rq, "name", op.name);
     if (rc < 0)
         return rc;
-    rc = row_result(rq, store_write(rq->server->store, token_create_tx, &op, &err), "token", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 201;
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    rc = api_write(rq, token_create_tx, token_create_answer, &op, ret, &err);
+    return row_result(rq, rc, "token", &err);
 }
 
 static int refuse_token(struct api_request *rq)
@@ -340,7 +345,7 @@ const struct api_route node_routes[] = {
     { "GET", "/v1/node/work", node_work, .flags = API_FOR_NODE },
     { "GET", "/v1/nodes", list, .flags = API_ANY_ROLE },
     { "POST", "/v1/nodes/join", join, .flags = API_PUBLIC, .body_size_max = 4096 },
-    { "POST", "/v1/nodes/tokens", token_create, API_OWNER | API_OPERATOR, 0 },
+    { "POST", "/v1/nodes/tokens", token_create, API_OWNER | API_OPERATOR, API_IDEMPOTENT },
     { "GET", "/v1/nodes/{node}", show, .flags = API_ANY_ROLE },
     { "POST", "/v1/nodes/{node}/drain", drain, API_OWNER | API_OPERATOR, 0 },
     { "POST", "/v1/nodes/{node}/resume", resume, API_OWNER | API_OPERATOR, 0 },

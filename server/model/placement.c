@@ -226,6 +226,16 @@ static int create_tx(struct store_tx *tx, void *arg, struct err *err)
     return rc < 0 ? rc : insert(op, tx, &build.row, &node, err);
 }
 
+static int create_answer(void *arg, struct api_response *ret)
+{
+    struct op *op = arg;
+
+    ret->status = 201;
+    snprintf(ret->location, sizeof ret->location, "/v1/instances/%s", op->id);
+    ret->body = TAKE_PTR(op->out);
+    return ret->body ? 0 : -ENOMEM;
+}
+
 static int create(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
@@ -242,13 +252,8 @@ static int create(struct api_request *rq, struct api_response *ret)
     if (rc < 0)
         return rc;
     id_make("ins", op.id);
-    rc = row_result(rq, store_write(rq->server->store, create_tx, &op, &err), "instance", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 201;
-    snprintf(ret->location, sizeof ret->location, "/v1/instances/%s", op.id);
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    rc = api_write(rq, create_tx, create_answer, &op, ret, &err);
+    return row_result(rq, rc, "instance", &err);
 }
 
 const struct api_route placement_routes[] = {

@@ -165,6 +165,17 @@ static int create_tx(struct store_tx *tx, void *arg, struct err *err)
                     json_pack("{s:s,s:o}", "name", op->name, "policy", object_of(op->text)), err);
 }
 
+static int create_answer(void *arg, struct api_response *ret)
+{
+    struct op *op = arg;
+
+    ret->status = 201;
+    snprintf(ret->location, sizeof ret->location, "/v1/policies/%s", op->id);
+    row_etag_set(ret, op->row.changed_ms);
+    ret->body = TAKE_PTR(op->out);
+    return ret->body ? 0 : -ENOMEM;
+}
+
 static int create(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
@@ -186,14 +197,8 @@ static int create(struct api_request *rq, struct api_response *ret)
     if (rc < 0)
         return rc;
     id_make("pol", op.id);
-    rc = row_result(rq, store_write(rq->server->store, create_tx, &op, &err), "policy", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 201;
-    snprintf(ret->location, sizeof ret->location, "/v1/policies/%s", op.id);
-    row_etag_set(ret, op.row.changed_ms);
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    rc = api_write(rq, create_tx, create_answer, &op, ret, &err);
+    return row_result(rq, rc, "policy", &err);
 }
 
 /* ---- show and list ---- */
@@ -351,6 +356,15 @@ static int add_version_tx(struct store_tx *tx, void *arg, struct err *err)
                     err);
 }
 
+static int add_version_answer(void *arg, struct api_response *ret)
+{
+    struct op *op = arg;
+
+    ret->status = 201;
+    ret->body = TAKE_PTR(op->out);
+    return ret->body ? 0 : -ENOMEM;
+}
+
 static int add_version(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
@@ -368,12 +382,8 @@ static int add_version(struct api_request *rq, struct api_response *ret)
         rc = policy_body_text(rq, object, text, &op.text);
     if (rc < 0)
         return rc;
-    rc = row_result(rq, store_write(rq->server->store, add_version_tx, &op, &err), "policy", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 201;
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    rc = api_write(rq, add_version_tx, add_version_answer, &op, ret, &err);
+    return row_result(rq, rc, "policy", &err);
 }
 
 /* ---- put in force ---- */
@@ -426,6 +436,16 @@ static int change_tx(struct store_tx *tx, void *arg, struct err *err)
     return row_tell(rq, tx, "policy.change", "policy.changed", op->row.id, json_incref(out), err);
 }
 
+static int change_answer(void *arg, struct api_response *ret)
+{
+    struct op *op = arg;
+
+    ret->status = 200;
+    row_etag_set(ret, op->row.changed_ms);
+    ret->body = TAKE_PTR(op->out);
+    return ret->body ? 0 : -ENOMEM;
+}
+
 static int change(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
@@ -442,22 +462,17 @@ static int change(struct api_request *rq, struct api_response *ret)
     op.has_default = json_object_get(rq->body, "default") != NULL;
     if (!op.version && !op.has_default)
         return api_problem(rq, 400, "invalid-member", "version or default is expected");
-    rc = row_result(rq, store_write(rq->server->store, change_tx, &op, &err), "policy", &err);
-    if (rc < 0)
-        return rc;
-    if (op.is_changed && rq->server->fleet)
+    rc = api_write(rq, change_tx, change_answer, &op, ret, &err);
+    if (rc == 0 && op.is_changed && rq->server->fleet)
         fleet_reappraise(rq->server->fleet, rq->who.org_id);
-    ret->status = 200;
-    row_etag_set(ret, op.row.changed_ms);
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    return row_result(rq, rc, "policy", &err);
 }
 
 const struct api_route policy_routes[] = {
     { "GET", "/v1/policies", list, .flags = API_ANY_ROLE },
     { "POST", "/v1/policies", create, API_OWNER, API_IDEMPOTENT },
     { "GET", "/v1/policies/{policy}", show, .flags = API_ANY_ROLE },
-    { "PATCH", "/v1/policies/{policy}", change, API_OWNER, 0 },
+    { "PATCH", "/v1/policies/{policy}", change, API_OWNER, API_IDEMPOTENT },
     { "POST", "/v1/policies/{policy}/try", policy_try, API_OWNER | API_AUDITOR | API_OPERATOR, 0 },
     { "GET", "/v1/policies/{policy}/versions", versions, .flags = API_ANY_ROLE },
     { "POST", "/v1/policies/{policy}/versions", add_version, API_OWNER, API_IDEMPOTENT },

@@ -213,15 +213,23 @@ static int create_tx(struct store_tx *tx, void *arg, struct err *err)
                              err);
 }
 
-static int answer(struct op *op, int rc, const struct err *err, int status,
-                  struct api_response *ret)
+static int answer(void *arg, struct api_response *ret)
 {
-    rc = row_result(op->rq, rc, "rollout", err);
-    if (rc < 0)
-        return rc;
-    ret->status = status;
+    struct op *op = arg;
+
+    ret->status = 200;
     ret->body = TAKE_PTR(op->out);
-    return 0;
+    return ret->body ? 0 : -ENOMEM;
+}
+
+static int create_answer(void *arg, struct api_response *ret)
+{
+    struct op *op = arg;
+    int rc = answer(op, ret);
+
+    ret->status = 201;
+    snprintf(ret->location, sizeof ret->location, "/v1/rollouts/%s", op->rollout.id);
+    return rc;
 }
 
 static int create(struct api_request *rq, struct api_response *ret)
@@ -245,10 +253,8 @@ static int create(struct api_request *rq, struct api_response *ret)
         return api_problem(rq, 400, "invalid-member",
                            "end is not after deprecated_from and in the future");
     id_make("rol", op.rollout.id);
-    rc = answer(&op, store_write(rq->server->store, create_tx, &op, &err), &err, 201, ret);
-    if (rc >= 0)
-        snprintf(ret->location, sizeof ret->location, "/v1/rollouts/%s", op.rollout.id);
-    return rc;
+    rc = api_write(rq, create_tx, create_answer, &op, ret, &err);
+    return row_result(rq, rc, "rollout", &err);
 }
 
 /* ---- show and list ---- */
@@ -267,7 +273,9 @@ static int show(struct api_request *rq, struct api_response *ret)
     struct op op = { .rq = rq };
     struct err err = { 0 };
 
-    return answer(&op, store_read(rq->server->store, show_tx, &op, &err), &err, 200, ret);
+    int rc = row_result(rq, store_read(rq->server->store, show_tx, &op, &err), "rollout", &err);
+
+    return rc < 0 ? rc : answer(&op, ret);
 }
 
 static int list_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -402,7 +410,7 @@ static int force(struct api_request *rq, struct api_response *ret)
     struct op op = { .rq = rq };
     struct err err = { 0 };
 
-    return answer(&op, store_write(rq->server->store, force_tx, &op, &err), &err, 200, ret);
+    return row_result(rq, api_write(rq, force_tx, answer, &op, ret, &err), "rollout", &err);
 }
 
 static int cancel_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -430,7 +438,7 @@ static int cancel(struct api_request *rq, struct api_response *ret)
     struct op op = { .rq = rq };
     struct err err = { 0 };
 
-    return answer(&op, store_write(rq->server->store, cancel_tx, &op, &err), &err, 200, ret);
+    return row_result(rq, api_write(rq, cancel_tx, answer, &op, ret, &err), "rollout", &err);
 }
 
 /* ---- the fleet's part ---- */
@@ -535,7 +543,7 @@ const struct api_route rollout_routes[] = {
     { "GET", "/v1/rollouts", list, .flags = API_ANY_ROLE },
     { "POST", "/v1/rollouts", create, API_OWNER | API_OPERATOR, API_IDEMPOTENT },
     { "GET", "/v1/rollouts/{rollout}", show, .flags = API_ANY_ROLE },
-    { "POST", "/v1/rollouts/{rollout}/cancel", cancel, API_OWNER | API_OPERATOR, 0 },
-    { "POST", "/v1/rollouts/{rollout}/force", force, API_OWNER | API_OPERATOR, 0 },
+    { "POST", "/v1/rollouts/{rollout}/cancel", cancel, API_OWNER | API_OPERATOR, API_IDEMPOTENT },
+    { "POST", "/v1/rollouts/{rollout}/force", force, API_OWNER | API_OPERATOR, API_IDEMPOTENT },
 };
 const unsigned rollout_route_count = ARRAY_COUNT(rollout_routes);

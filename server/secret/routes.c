@@ -20,6 +20,7 @@ struct work {
     const struct secret_request *request;
     struct secret_row row; /* the result; delivery and conditions owned */
     int64_t version;       /* to be destroyed */
+    int status;            /* of the answer */
     json_t *ret;
 };
 
@@ -38,19 +39,39 @@ static json_t *encode(const struct secret_row *row)
         bindings, "created", api_time(row->created_ms), "changed", api_time(row->changed_ms));
 }
 
-static int answer(struct work *work, int rc, const struct err *err, int status,
-                  struct api_response *ret)
+static int answer(void *arg, struct api_response *ret)
 {
-    rc = row_result(work->rq, rc, "secret", err);
-    if (rc == 0) {
-        ret->status = status;
-        ret->body = encode(&work->row);
-        row_etag_set(ret, work->row.changed_ms);
-        if (status == 201)
-            snprintf(ret->location, sizeof ret->location, "/v1/secrets/%s", work->row.id);
-    }
+    struct work *work = arg;
+
+    ret->status = work->status;
+    ret->body = encode(&work->row);
+    row_etag_set(ret, work->row.changed_ms);
+    return ret->body ? 0 : -ENOMEM;
+}
+
+static int create_answer(void *arg, struct api_response *ret)
+{
+    struct work *work = arg;
+
+    snprintf(ret->location, sizeof ret->location, "/v1/secrets/%s", work->row.id);
+    return answer(work, ret);
+}
+
+/* fn, its answer, and the end of work. */
+static int perform(struct work *work, store_tx_fn *fn, api_answer_fn *answer_fn,
+                   struct api_response *ret)
+{
+    struct err err = { "" };
+    int rc = api_write(work->rq, fn, answer_fn, work, ret, &err);
+
     secret_row_done(&work->row);
-    return rc == 0 && !ret->body ? -ENOMEM : rc;
+    return row_result(work->rq, rc, "secret", &err);
+}
+
+static int gone_answer(void *arg, struct api_response *ret)
+{
+    ret->status = 204;
+    return 0;
 }
 
 /* Reads the secret that the path names; a problem when the client knew an older one. */
@@ -148,8 +169,7 @@ static int create_in(struct store_tx *tx, void *arg, struct err *err)
 static int create(struct api_request *rq, struct api_response *ret)
 {
     struct secret_request request;
-    struct work work = { .rq = rq, .request = &request };
-    struct err err = { "" };
+    struct work work = { .rq = rq, .request = &request, .status = 201 };
     int rc = secret_request_read(rq, &request);
 
     if (rc < 0)
@@ -164,8 +184,9 @@ static int create(struct api_request *rq, struct api_response *ret)
     work.row.conditions = request.conditions ? json_incref(request.conditions) : json_object();
     rc = secret_request_check_value(rq, &work.row, &request);
     if (rc == 0)
-        rc = store_write(rq->server->store, create_in, &work, &err);
-    rc = answer(&work, rc, &err, 201, ret);
+        rc = perform(&work, create_in, create_answer, ret);
+    else
+        secret_row_done(&work.row);
     secret_request_done(&request);
     return rc;
 }
@@ -179,11 +200,14 @@ static int show_in(struct store_tx *tx, void *arg, struct err *err)
 
 static int show(struct api_request *rq, struct api_response *ret)
 {
-    struct work work = { .rq = rq };
+    struct work work = { .rq = rq, .status = 200 };
     struct err err = { "" };
-    int rc = store_read(rq->server->store, show_in, &work, &err);
+    int rc = row_result(rq, store_read(rq->server->store, show_in, &work, &err), "secret", &err);
 
-    return answer(&work, rc, &err, 200, ret);
+    if (rc == 0)
+        rc = answer(&work, ret);
+    secret_row_done(&work.row);
+    return rc;
 }
 
 struct list_work {
@@ -264,14 +288,10 @@ static int change_in(struct store_tx *tx, void *arg, struct err *err)
 static int change(struct api_request *rq, struct api_response *ret)
 {
     struct secret_request request;
-    struct work work = { .rq = rq, .request = &request };
-    struct err err = { "" };
+    struct work work = { .rq = rq, .request = &request, .status = 200 };
     int rc = secret_request_read_change(rq, &request);
 
-    if (rc < 0)
-        return rc;
-    rc = store_write(rq->server->store, change_in, &work, &err);
-    return answer(&work, rc, &err, 200, ret);
+    return rc < 0 ? rc : perform(&work, change_in, answer, ret);
 }
 
 static int bind_in(struct store_tx *tx, void *arg, struct err *err)
@@ -299,14 +319,10 @@ static int bind_to(struct api_request *rq, struct api_response *ret)
     const struct api_member members[] = {
         { "bindings", API_ARRAY, true, &request.bindings, 0, SECRET_BINDINGS_MAX },
     };
-    struct work work = { .rq = rq, .request = &request };
-    struct err err = { "" };
+    struct work work = { .rq = rq, .request = &request, .status = 200 };
     int rc = api_body_read(rq, members, ARRAY_COUNT(members));
 
-    if (rc < 0)
-        return rc;
-    rc = store_write(rq->server->store, bind_in, &work, &err);
-    return answer(&work, rc, &err, 200, ret);
+    return rc < 0 ? rc : perform(&work, bind_in, answer, ret);
 }
 
 /* ---- versions ---- */
@@ -335,15 +351,12 @@ static int rotate_in(struct store_tx *tx, void *arg, struct err *err)
 static int rotate(struct api_request *rq, struct api_response *ret)
 {
     struct secret_request request;
-    struct work work = { .rq = rq, .request = &request };
-    struct err err = { "" };
+    struct work work = { .rq = rq, .request = &request, .status = 201 };
     int rc = secret_request_read_value(rq, &request);
 
     if (rc < 0)
         return rc;
-    rc = store_write(rq->server->store, rotate_in, &work, &err);
-    rc = answer(&work, rc, &err, 201, ret);
-    ret->location[0] = 0;
+    rc = perform(&work, rotate_in, answer, ret);
     secret_request_done(&request);
     return rc;
 }
@@ -430,17 +443,12 @@ static int destroy_in(struct store_tx *tx, void *arg, struct err *err)
 static int destroy(struct api_request *rq, struct api_response *ret)
 {
     struct work work = { .rq = rq };
-    struct err err = { "" };
     char *end;
-    int rc;
 
     work.version = strtoll(rq->params[1], &end, 10);
     if (*end || end == rq->params[1] || work.version < 1)
         return api_problem(rq, 404, "not-found", "there is no version %s", rq->params[1]);
-    rc = row_result(rq, store_write(rq->server->store, destroy_in, &work, &err), "secret", &err);
-    secret_row_done(&work.row);
-    ret->status = 204;
-    return rc;
+    return perform(&work, destroy_in, gone_answer, ret);
 }
 
 /* ---- DELETE ---- */
@@ -466,23 +474,19 @@ static int remove_in(struct store_tx *tx, void *arg, struct err *err)
 static int remove_all(struct api_request *rq, struct api_response *ret)
 {
     struct work work = { .rq = rq };
-    struct err err = { "" };
-    int rc = row_result(rq, store_write(rq->server->store, remove_in, &work, &err), "secret", &err);
 
-    secret_row_done(&work.row);
-    ret->status = 204;
-    return rc;
+    return perform(&work, remove_in, gone_answer, ret);
 }
 
 const struct api_route secret_routes[] = {
     { "GET", "/v1/secrets", list, SEE, 0, 0 },
     { "POST", "/v1/secrets", create, API_OWNER, API_IDEMPOTENT, 0 },
-    { "DELETE", "/v1/secrets/{secret}", remove_all, API_OWNER, 0, 0 },
+    { "DELETE", "/v1/secrets/{secret}", remove_all, API_OWNER, API_IDEMPOTENT, 0 },
     { "GET", "/v1/secrets/{secret}", show, SEE, 0, 0 },
-    { "PATCH", "/v1/secrets/{secret}", change, API_OWNER, 0, 1u << 16 },
-    { "PUT", "/v1/secrets/{secret}/bindings", bind_to, API_OWNER, 0, 1u << 16 },
+    { "PATCH", "/v1/secrets/{secret}", change, API_OWNER, API_IDEMPOTENT, 1u << 16 },
+    { "PUT", "/v1/secrets/{secret}/bindings", bind_to, API_OWNER, API_IDEMPOTENT, 1u << 16 },
     { "GET", "/v1/secrets/{secret}/versions", versions, SEE, 0, 0 },
     { "POST", "/v1/secrets/{secret}/versions", rotate, API_OWNER, API_IDEMPOTENT, 0 },
-    { "DELETE", "/v1/secrets/{secret}/versions/{version}", destroy, API_OWNER, 0, 0 },
+    { "DELETE", "/v1/secrets/{secret}/versions/{version}", destroy, API_OWNER, API_IDEMPOTENT, 0 },
 };
 const unsigned secret_route_count = ARRAY_COUNT(secret_routes);

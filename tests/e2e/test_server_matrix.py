@@ -75,6 +75,12 @@ def test_what_is_described_is_what_is_served():
     assert described == served
 
 
+def test_who_takes_an_idempotency_key_is_described():
+    described = {(method, normal(path)) for method, path, operation in cloched.contract().operations()
+                 if any(part.get('$ref', '').endswith('/idempotencyKey') for part in operation.get('parameters', []))}
+    assert described == {(route['method'], normal(route['path'])) for route in ROUTES if route['idempotent']}
+
+
 def test_public_routes_are_those_that_are_meant():
     assert {(route['method'], route['path']) for route in ROUTES if route['public']} <= PUBLIC
 

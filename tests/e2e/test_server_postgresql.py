@@ -132,6 +132,31 @@ def test_one_of_two_is_killed(server):
             proxy.close()
 
 
+def test_one_key_at_two_servers_at_once(server):
+    """The same request reaches two servers at the same moment: one does it, both give its answer."""
+    options = {name: value for name, value in server.options.items() if name != 'listen'}
+    token = server.login().token
+    with cloched.Cloched(folder=server.folder, init=False, **options) as second:
+        at_once = threading.Barrier(4)
+        answers = [[] for _ in range(4)]
+
+        def ask(thread):
+            client = (server, second)[thread % 2].client(token)
+            for number in range(10):
+                at_once.wait(60)
+                answers[thread].append(client.post('/v1/tokens', {'name': f'both-{number}'}, key=f'both-{number}'))
+
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for number, same in enumerate(zip(*answers, strict=True)):
+        assert {answer.status for answer in same} == {201} and len({answer.text for answer in same}) == 1, same
+    made = [t['name'] for t in server.client(token).list('/v1/tokens', limit=500)]
+    assert all(made.count(f'both-{number}') == 1 for number in range(10))
+
+
 def test_to_sqlite(server):
     """A backup of PostgreSQL read into SQLite."""
     backup = os.path.join(server.folder, 'pg.backup')

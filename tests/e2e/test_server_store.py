@@ -453,3 +453,45 @@ def test_killed_server_keeps_what_it_acknowledged():
             assert set(acknowledged) <= told
             head = owner.get('/v1/audit/checkpoint').body
             assert base64.b64encode(tree(leaves_of(export(owner, head['size'])))).decode() == head['root']
+
+
+def test_killed_server_does_nothing_twice():
+    """SIGKILL under load with keys; all are asked again: each has had one effect, and what was answered is answered as it was."""
+    with cloched.Cloched() as own:
+        token = own.login().token  # of a session, which outlives the server
+        answers, asked = {}, set()
+        for turn in range(4):
+            stop = threading.Event()
+
+            def write(thread, turn=turn, stop=stop):
+                client = own.client(token)
+                for number in range(1000):
+                    name = f'k{turn}-{thread}-{number}'
+                    asked.add(name)
+                    try:
+                        answer = client.post('/v1/tokens', {'name': name}, key=name)
+                    except (OSError, http.client.HTTPException):
+                        return
+                    assert answer.status == 201, answer
+                    answers[name] = answer.text
+                    if len(answers) >= 10 * (turn + 1):
+                        stop.set()
+
+            threads = [threading.Thread(target=write, args=(i,)) for i in range(4)]
+            for thread in threads:
+                thread.start()
+            assert stop.wait(60)
+            own.kill()
+            for thread in threads:
+                thread.join()
+            own.start()
+        assert len(asked) > len(answers) >= 40  # each death has left some without an answer
+        client = own.client(token)
+        for name in asked:
+            answer = client.post('/v1/tokens', {'name': name}, key=name)
+            assert answer.status == 201 and answers.get(name, answer.text) == answer.text, answer
+            assert own.client(answer.body['token']).get('/v1/me').status == 200
+        made = [t['name'] for t in client.list('/v1/tokens', limit=500)]
+        told = [e['entry']['detail']['name'] for e in client.list('/v1/audit', action='token.create', limit=500)]
+        for name in asked:
+            assert made.count(name) == told.count(name) == 1, name

@@ -109,7 +109,7 @@ CREATE TABLE audit_nodes (level BIGINT NOT NULL, number BIGINT NOT NULL, hash BL
 CREATE TABLE audit_checkpoints (size BIGINT PRIMARY KEY, root BLOB NOT NULL, time_ms BIGINT NOT NULL, signature BLOB NOT NULL);
 CREATE TABLE events (number BIGINT PRIMARY KEY, org_id TEXT NOT NULL, kind TEXT NOT NULL, object TEXT NOT NULL, data TEXT, time_ms BIGINT NOT NULL);
 CREATE INDEX events_by_org ON events (org_id, number);
-CREATE TABLE idempotency (org_id TEXT NOT NULL, actor TEXT NOT NULL, key TEXT NOT NULL, request_sha256 BLOB NOT NULL, status BIGINT NOT NULL, answer BLOB, created_ms BIGINT NOT NULL, PRIMARY KEY (org_id, actor, key)); -- answer: sealed
+CREATE TABLE idempotency (org_id TEXT NOT NULL, actor TEXT NOT NULL, key TEXT NOT NULL, request_sha256 BLOB NOT NULL, answer BLOB NOT NULL, created_ms BIGINT NOT NULL, PRIMARY KEY (org_id, actor, key)); -- answer: sealed; written with what it tells of
 CREATE INDEX idempotency_by_time ON idempotency (created_ms);
 CREATE TABLE event_counter (id BIGINT PRIMARY KEY, number BIGINT NOT NULL); -- one row: serialises those who append, so that events are seen in the order of their numbers
 INSERT INTO event_counter (id, number) VALUES (1, 0);
