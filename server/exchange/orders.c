@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/digest.h"
 #include "server/api/events.h"
 #include "server/audit/audit.h"
 #include "server/ca/ca.h"
@@ -167,23 +168,33 @@ static int64_t query_number(const struct api_request *rq, const char *name, int6
     return errno || *end || end == text || number < 0 || number > max ? -EINVAL : number;
 }
 
+/* Of the request; its signature was verified when it came. */
+static int own_token(struct api_request *rq, struct instance_token *ret)
+{
+    const char *credential = api_header(rq, "Authorization");
+    struct err err = { "" };
+
+    credential = credential ? strchr(credential, ' ') : NULL;
+    if (!credential || token_parse(credential + 1, strlen(credential + 1), ret, &err) < 0)
+        return api_problem(rq, 401, "not-authenticated", "there is no token of an instance");
+    return 0;
+}
+
 static int orders_answer(struct api_request *rq, const struct orders_read *o,
                          struct api_response *ret)
 {
-    const char *credential = api_header(rq, "Authorization");
     struct instance_token token = { "" };
     struct err err = { "" };
     char *text, *jws = NULL;
     json_t *payload;
-    int rc;
+    int rc = own_token(rq, &token);
 
-    /* Its signature was verified when the request came. */
-    credential = credential ? strchr(credential, ' ') : NULL;
-    if (!credential || token_parse(credential + 1, strlen(credential + 1), &token, &err) < 0)
-        return api_problem(rq, 401, "not-authenticated", "there is no token of an instance");
-    payload = json_pack("{s:s,s:I,s:I,s:O,s:s}", "instance", rq->who.id, "time",
-                        (json_int_t)server_now_s(rq->server), "number", (json_int_t)o->number,
-                        "orders", o->list, "wait", token.id);
+    if (rc < 0)
+        return rc;
+    /* after: as it came. Who changed it on the way cannot have the answer taken for that to another question. */
+    payload = json_pack("{s:s,s:I,s:I,s:I,s:O,s:s}", "instance", rq->who.id, "time",
+                        (json_int_t)server_now_s(rq->server), "after", (json_int_t)o->after,
+                        "number", (json_int_t)o->number, "orders", o->list, "wait", token.id);
     text = payload ? json_dumps(payload, JSON_COMPACT) : NULL;
     json_decref(payload);
     rc = text ? ca_sign(rq->server->ca, EXCHANGE_ANSWER_TYPE, text, &jws, &err) : -ENOMEM;
@@ -236,6 +247,7 @@ struct end {
     int64_t exit_status;
     const char *reason;
     int64_t now_ms;
+    uint8_t token_sha256[EXCHANGE_NONCE_SIZE];
 };
 
 static int end_in(struct store_tx *tx, void *arg, struct err *err)
@@ -248,8 +260,12 @@ static int end_in(struct store_tx *tx, void *arg, struct err *err)
                                  .object = e->rq->who.id,
                                  .decision = "done",
                                  .request_id = e->rq->request_id };
-    int rc = instance_read(tx, e->rq->who.id, &instance, err);
+    int rc = nonce_use(tx, e->token_sha256, e->now_ms + 2000 * EXCHANGE_TOKEN_LIFE_S, err);
 
+    if (rc == -EEXIST) /* at whichever server */
+        return api_problem(e->rq, 401, "not-authenticated", "the token was used before");
+    if (rc >= 0)
+        rc = instance_read(tx, e->rq->who.id, &instance, err);
     if (rc < 0 || strcmp(instance.state, "stopped") == 0)
         return rc;
     rc = store_exec(tx,
@@ -284,9 +300,13 @@ static int post_end(struct api_request *rq, struct api_response *ret)
         { "reason", API_STRING, true, &e.reason, 1, 16 },
     };
     struct err err = { "" };
+    struct instance_token token = { "" };
+    struct sha256 ctx;
     bool known = false;
     int rc = api_body_read(rq, members, ARRAY_COUNT(members));
 
+    if (rc == 0)
+        rc = own_token(rq, &token);
     if (rc < 0)
         return rc;
     for (unsigned i = 0; i < ARRAY_COUNT(reasons); i++)
@@ -296,11 +316,13 @@ static int post_end(struct api_request *rq, struct api_response *ret)
                            "reason: exited, stopped, revoked or lease is expected");
     if (strcmp(instance, rq->who.id) != 0)
         return api_problem(rq, 403, "forbidden", "the token is of another instance");
+    sha256_init(&ctx);
+    sha256_update(&ctx, token.instance_id, strlen(token.instance_id) + 1);
+    sha256_update(&ctx, token.id, strlen(token.id));
+    sha256_final(&ctx, e.token_sha256);
     rc = store_write(rq->server->store, end_in, &e, &err);
-    if (rc < 0)
-        return api_problem_errno(rq, rc, "end", &err);
     ret->status = 204;
-    return 0;
+    return row_result(rq, rc, "end", &err);
 }
 
 /* ---- nonce and evidence ---- */

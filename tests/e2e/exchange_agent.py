@@ -211,7 +211,7 @@ class Agent:
         if answer.status != 200:
             return answer
         payload = verify_jws(answer.body['answer'], self.pin)
-        assert payload['instance'] == self.id and payload['wait'] == jti
+        assert payload['instance'] == self.id and payload['wait'] == jti and payload['after'] == self.after
         self.after = payload['number']
         return payload['orders']
 

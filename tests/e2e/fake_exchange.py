@@ -285,7 +285,8 @@ class FakeExchange:
             while self.is_up and len(self.orders) <= after and time.monotonic() < until:
                 self.changed.wait(until - time.monotonic())
             orders = self.orders[after:]
-        payload = {'instance': instance, 'time': int(time.time()), 'number': len(self.orders), 'orders': orders, 'wait': jti}
+        payload = {'instance': instance, 'time': int(time.time()), 'after': after, 'number': len(self.orders), 'orders': orders,
+                   'wait': jti}
         return 200, {'answer': self.sign(self.hook('orders', payload))}
 
     def do_end(self, handler, body):

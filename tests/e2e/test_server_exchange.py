@@ -252,6 +252,40 @@ def test_tokens_are_good_once_and_for_their_purpose(agent):
     assert agent.orders(token=(text[:-8] + 'AAAAAAAA', jti)).status == 401
 
 
+def test_tokens_that_are_shown_to_a_second_server(server, owner, agent):
+    """Orders: the signed answer to that same question of that same instance, and nothing has changed; an end is reported once."""
+    def state():
+        shown = owner.get('/v1/instances/' + agent.id).body
+        return shown, owner.get('/v1/audit/checkpoint').body['size'], owner.list(f'/v1/instances/{agent.id}/history')
+
+    agent.attest()
+    assert owner.post(f'/v1/instances/{agent.id}/stop', {'reason': 'enough'}).status == 200
+    with Cloched(folder=server.folder, init=False, **{n: v for n, v in server.options.items() if n != 'listen'}) as second:
+        token, jti = agent.token('cloche-orders')
+        header = {'Authorization': 'Cloche-Instance ' + token}
+        orders = agent.orders(token=(token, jti))
+        assert [o['kind'] for o in orders] == ['stop']
+        before = state()
+        answer = second.client().get('/v1/exchange/orders', query={'instance': agent.id, 'after': 0}, headers=header)
+        payload = verify_jws(answer.body['answer'], agent.pin)
+        assert (payload['instance'], payload['wait'], payload['after']) == (agent.id, jti, 0) and payload['orders'] == orders
+        # Another question with the token: its answer says so, and the agent, which asked for those after 0, refuses it.
+        answer = second.client().get('/v1/exchange/orders', query={'instance': agent.id, 'after': 1000}, headers=header)
+        assert answer.status == 401, answer  # this server too takes it once
+        token, jti = agent.token('cloche-orders')
+        answer = second.client().get('/v1/exchange/orders', query={'instance': agent.id, 'after': 1000},
+                                     headers={'Authorization': 'Cloche-Instance ' + token})
+        assert verify_jws(answer.body['answer'], agent.pin)['after'] == 1000
+        assert state() == before
+        header = {'Authorization': 'Cloche-Instance ' + agent.token('cloche-end')[0]}
+        body = {'instance': agent.id, 'exit_status': 0, 'reason': 'stopped'}
+        assert agent.client.post('/v1/exchange/end', body, headers=header).status == 204
+        before = state()
+        for client in (second.client(), agent.client):
+            assert client.post('/v1/exchange/end', {**body, 'exit_status': 9}, headers=header).status == 401
+        assert state() == before
+
+
 def test_an_app_that_runs_once_at_a_time(server, owner, approver, platform, pin):
     _, build = new_app(owner, approver, single=True)
     first = Agent(server.client(), platform, build, pin)

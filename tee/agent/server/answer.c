@@ -359,17 +359,19 @@ int answer_orders_parse(const struct answer_question *question, const char *wait
 {
     CLEANUP(json_freep)
     json_t *payload = NULL;
-    const json_t *orders, *number;
+    const json_t *orders, *number, *after;
     int rc = envelope_open(question->pins, body, size, &payload, err);
 
     if (rc < 0)
         return rc;
     orders = json_object_get(payload, "orders");
     number = json_object_get(payload, "number");
-    if (!text_is(payload, "instance", question->instance) || !text_is(payload, "wait", wait))
+    after = json_object_get(payload, "after");
+    if (!text_is(payload, "instance", question->instance) || !text_is(payload, "wait", wait) ||
+        !json_is_integer(after) || (uint64_t)json_integer_value(after) != question->after)
         return err_set(err, -EBADMSG, "the orders are for another instance or question");
     if (!json_is_array(orders) || json_array_size(orders) > ANSWER_ORDERS_MAX ||
-        !json_is_integer(number) || json_integer_value(number) < 0)
+        !json_is_integer(number) || json_integer_value(number) < json_integer_value(after))
         return err_set(err, -EINVAL, "the orders are malformed");
     ret->time_s = json_integer_value(json_object_get(payload, "time"));
     ret->number = (uint64_t)json_integer_value(number);

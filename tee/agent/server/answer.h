@@ -39,6 +39,7 @@ struct answer_question {
     const struct jose_key *key;
     const char *nonce;    /* as it was sent */
     const char *instance; /* "": any */
+    uint64_t after;       /* the number of the last order that is known; for orders */
 };
 /* The body of status 200. returns: 0; -EINVAL malformed; -EBADMSG not authentic, or not to this question; -E2BIG; -ENOMEM. err says which. */
 MUST_CHECK int answer_parse(const struct answer_question *question, const char *body, size_t size,

@@ -397,7 +397,9 @@ static int authorize(const struct exchange *x, const char *audience, char *jti, 
 int exchange_orders(struct exchange *x, unsigned wait_s, struct answer_orders *ret, struct err *err)
 {
     struct round r = { .x = x, .server = x->servers[x->server_index] };
-    struct answer_question q = { .pins = &x->pins, .instance = x->instance };
+    struct answer_question q = { .pins = &x->pins,
+                                 .instance = x->instance,
+                                 .after = x->orders_after };
     CLEANUP(wipe_freep)
     char *authorization = NULL;
     struct answer_refusal refusal;

@@ -311,6 +311,7 @@ static int orders_parse(const char *payload, struct answer_orders *ret)
 {
     struct answer_question q = question();
     char *body = answer_pki_sign(&g_pki, payload, NULL, NULL, NULL, 0);
+    q.after = 3;
     int rc = answer_orders_parse(&q, "jti", body, strlen(body), ret, &g_err);
 
     free(body);
@@ -322,32 +323,51 @@ static void test_orders(void **state)
     static struct answer_orders o;
 
     assert_int_equal(
-        orders_parse("{\"instance\":\"ins_1\",\"wait\":\"jti\",\"time\":1800000000,\"number\":7,"
-                     "\"orders\":[{\"number\":7,\"kind\":\"revoke\",\"reason\":\"a\\u0000\"}]}",
-                     &o),
+        orders_parse(
+            "{\"instance\":\"ins_1\",\"wait\":\"jti\",\"time\":1800000000,\"after\":3,\"number\":7,"
+            "\"orders\":[{\"number\":7,\"kind\":\"revoke\",\"reason\":\"a\\u0000\"}]}",
+            &o),
         -EINVAL);
     assert_int_equal(
-        orders_parse("{\"instance\":\"ins_1\",\"wait\":\"jti\",\"time\":1800000000,\"number\":7,"
-                     "\"orders\":[{\"number\":7,\"kind\":\"revoke\",\"reason\":\"a\\nb\"}]}",
-                     &o),
+        orders_parse(
+            "{\"instance\":\"ins_1\",\"wait\":\"jti\",\"time\":1800000000,\"after\":3,\"number\":7,"
+            "\"orders\":[{\"number\":7,\"kind\":\"revoke\",\"reason\":\"a\\nb\"}]}",
+            &o),
         0);
     assert_int_equal(o.count, 1);
     assert_int_equal(o.items[0].kind, ANSWER_REVOKE);
     assert_string_equal(o.items[0].reason, "a b");
-    assert_int_equal(orders_parse("{\"instance\":\"ins_2\",\"wait\":\"jti\",\"time\":1800000000,"
-                                  "\"number\":7,\"orders\":[]}",
+    assert_int_equal(
+        orders_parse("{\"instance\":\"ins_2\",\"wait\":\"jti\",\"time\":1800000000,\"after\":3,"
+                     "\"number\":7,\"orders\":[]}",
+                     &o),
+        -EBADMSG);
+    assert_int_equal(
+        orders_parse("{\"instance\":\"ins_1\",\"wait\":\"old\",\"time\":1800000000,\"after\":3,"
+                     "\"number\":7,\"orders\":[]}",
+                     &o),
+        -EBADMSG);
+    assert_int_equal(
+        orders_parse("{\"instance\":\"ins_1\",\"wait\":\"jti\",\"time\":1800000000,\"after\":3,"
+                     "\"number\":-7,\"orders\":[]}",
+                     &o),
+        -EINVAL);
+    assert_int_equal(
+        orders_parse("{\"instance\":\"ins_1\",\"wait\":\"jti\",\"time\":1800000000,\"after\":3,"
+                     "\"number\":7,\"orders\":[{\"number\":7,\"kind\":\"dance\"}]}",
+                     &o),
+        -EINVAL);
+    /* Who changed the question on the way would have the instance deaf to what comes. */
+    assert_int_equal(orders_parse("{\"instance\":\"ins_1\",\"wait\":\"jti\",\"time\":1800000000,"
+                                  "\"after\":900,\"number\":900,\"orders\":[]}",
                                   &o),
                      -EBADMSG);
-    assert_int_equal(orders_parse("{\"instance\":\"ins_1\",\"wait\":\"old\",\"time\":1800000000,"
+    assert_int_equal(orders_parse("{\"instance\":\"ins_1\",\"wait\":\"jti\",\"time\":1800000000,"
                                   "\"number\":7,\"orders\":[]}",
                                   &o),
                      -EBADMSG);
     assert_int_equal(orders_parse("{\"instance\":\"ins_1\",\"wait\":\"jti\",\"time\":1800000000,"
-                                  "\"number\":-7,\"orders\":[]}",
-                                  &o),
-                     -EINVAL);
-    assert_int_equal(orders_parse("{\"instance\":\"ins_1\",\"wait\":\"jti\",\"time\":1800000000,"
-                                  "\"number\":7,\"orders\":[{\"number\":7,\"kind\":\"dance\"}]}",
+                                  "\"after\":3,\"number\":2,\"orders\":[]}",
                                   &o),
                      -EINVAL);
 }
