@@ -7,7 +7,7 @@ Usage: testimage.py NAME [--out FOLDER]     makes the image and prints where its
 NAME: busybox (a static busybox), python (Debian with python3, numpy, CPython's test suite and the tools that the
 tests use), demo (Debian with python3, numpy and a public data set), servers (Debian with redis, nginx, memcached
 and musl), runtimes (Debian with Java, Node, Perl, Ruby, PHP, Lua and tools),
-daemons (Debian with mosquitto, haproxy, node-exporter and ImageMagick).
+daemons (Debian with mosquitto, haproxy, node-exporter and ImageMagick), cloched (Debian with the libraries of the control plane).
 
 An image is made once, in build/images/, from Debian packages by mmdebstrap with this machine's own package
 sources; the same packages give the same bytes.
@@ -41,6 +41,8 @@ PACKAGES = {
     'servers': ['redis-server', 'nginx-light', 'memcached', 'musl'],
     'runtimes': ['openjdk-17-jre-headless', 'ecj', 'nodejs', 'perl', 'ruby', 'php-cli', 'php-sqlite3', 'lua5.4', 'ripgrep',
                  'git', 'sqlite3', 'jq', 'curl', 'openssl', 'xz-utils', 'python3', 'procps', 'ca-certificates'],
+    'cloched': ['libmicrohttpd12', 'libgnutls30', 'libssl3', 'libjansson4', 'libcjose0', 'libsqlite3-0', 'libpq5', 'libcurl4', 'libargon2-1',
+                'libp11-kit0', 'libyaml-0-2', 'ca-certificates'],
     'daemons': ['mosquitto', 'mosquitto-clients', 'haproxy', 'prometheus-node-exporter', 'imagemagick'],
 }
 DATA_PACKAGE = 'python3-vega-datasets'
@@ -54,7 +56,8 @@ DATA_HOOK = (f'cd "$1/var/cache/apt/archives" && '
 HOSTS_HOOK = r'printf "127.0.0.1 localhost\n::1 localhost ip6-localhost\n" > "$1/etc/hosts"'
 # Java's package names its manual pages as alternatives: their folder must be there.
 ESSENTIAL_HOOKS = {'runtimes': ['mkdir -p "$1/usr/share/man/man1"']}
-HOOKS = {'python': [HOSTS_HOOK], 'demo': [HOSTS_HOOK, DATA_HOOK], 'servers': [HOSTS_HOOK], 'runtimes': [HOSTS_HOOK], 'daemons': [HOSTS_HOOK]}
+HOOKS = {'python': [HOSTS_HOOK], 'demo': [HOSTS_HOOK, DATA_HOOK], 'servers': [HOSTS_HOOK], 'runtimes': [HOSTS_HOOK], 'daemons': [HOSTS_HOOK],
+         'cloched': [HOSTS_HOOK]}
 
 # Test images run what the host asks for, in the environment of the native runs.
 CONFIG = """entrypoint: []

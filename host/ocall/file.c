@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -121,6 +122,11 @@ void ocall_serve_file_truncate(struct ocall_thread *t, struct ocall_frame *f)
 void ocall_serve_file_sync(struct ocall_thread *t, struct ocall_frame *f)
 {
     f->result = ocall_answer(t->args[1] ? fdatasync((int)t->args[0]) : fsync((int)t->args[0]));
+}
+
+void ocall_serve_file_lock(struct ocall_thread *t, struct ocall_frame *f)
+{
+    f->result = ocall_answer(flock((int)t->args[0], (int)t->args[1] | LOCK_NB));
 }
 
 void ocall_serve_file_getdents(struct ocall_thread *t, struct ocall_frame *f)

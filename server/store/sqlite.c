@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "server/store/backend.h"
+#include "server/store/sqlite_alone.h"
 
 #define BUSY_TIMEOUT_MS 5000
 #define STATEMENTS_MAX 512u /* prepared ones kept by a connection; a power of two */
@@ -26,6 +27,7 @@ struct statement {
 struct sqlite_connection {
     struct store_connection base;
     sqlite3 *db;
+    int lock_fd; /* the shared lock of the lock file; -1: the VFS has it exclusively */
     unsigned statement_count;
     struct statement *statements[2 * STATEMENTS_MAX]; /* by hash of the text, open addressing */
 };
@@ -134,7 +136,31 @@ static void sqlite_close(struct store_connection *connection)
             free(c->statements[i]);
         }
     sqlite3_close(c->db);
+    if (c->lock_fd >= 0)
+        close(c->lock_fd);
     free(c);
+}
+
+/* Opens the database, shared with other processes where its folder takes shared mappings, else for this one alone. */
+static int open_file(struct sqlite_connection *c, const char *path, struct err *err)
+{
+    bool is_alone = false;
+    int rc = sqlite_alone_ask(path, &is_alone, &c->lock_fd, err), code;
+
+    if (rc == 0 && is_alone && sqlite_alone_register() < 0)
+        rc = err_set_errno(err, -ENOMEM, "store");
+    if (rc < 0)
+        return rc;
+    code = sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                           is_alone ? SQLITE_ALONE_VFS : NULL);
+    if (code == SQLITE_BUSY)
+        return err_set(err, -EBUSY,
+                       "%s: another server, or another command of it, has it open; in an enclave "
+                       "only one at a time can",
+                       path);
+    if (code != SQLITE_OK || !c->db)
+        return err_set(err, -EIO, "cannot open %s: %s", path, sqlite3_errstr(code));
+    return 0;
 }
 
 static int sqlite_open(const char *url, bool is_writer, struct store_connection **ret,
@@ -142,7 +168,7 @@ static int sqlite_open(const char *url, bool is_writer, struct store_connection 
 {
     const char *path = url + strlen("sqlite:");
     struct sqlite_connection *c;
-    int code, rc = 0;
+    int rc = 0;
 
     if (!path[0] || path[0] == ':')
         return err_set(err, -EINVAL, "the store's URL names no file");
@@ -155,9 +181,9 @@ static int sqlite_open(const char *url, bool is_writer, struct store_connection 
         return err_set_errno(err, -ENOMEM, "store");
     c->base.ops = &store_sqlite_ops;
     c->base.is_writer = is_writer;
-    code = sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-    if (code != SQLITE_OK || !c->db) {
-        rc = err_set(err, -EIO, "cannot open %s: %s", path, sqlite3_errstr(code));
+    c->lock_fd = -1;
+    rc = open_file(c, path, err);
+    if (rc < 0) {
         sqlite_close(&c->base);
         return rc;
     }

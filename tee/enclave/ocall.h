@@ -93,6 +93,8 @@ int64_t ocall_file_pread(int host_fd, void *dst, size_t size, uint64_t off);
 int64_t ocall_file_pwrite(int host_fd, const void *src, size_t size, uint64_t off);
 int ocall_file_truncate(int host_fd, uint64_t size);
 int ocall_file_sync(int host_fd, bool data_only);
+/* operation: LOCK_SH, LOCK_EX, LOCK_UN; -EAGAIN when another open file of the host is in the way. */
+int ocall_file_lock(int host_fd, unsigned operation);
 /* Entries as bytes of struct linux_dirent64; restart begins at the first. Entries are checked. */
 int64_t ocall_file_getdents(int host_fd, void *dst, size_t size, bool restart);
 

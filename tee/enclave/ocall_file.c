@@ -216,6 +216,11 @@ int ocall_file_sync(int host_fd, bool data_only)
     return (int)ocall_simple(OCALL_file_sync, (uint64_t)host_fd, data_only, 0, 0, 0);
 }
 
+int ocall_file_lock(int host_fd, unsigned operation)
+{
+    return (int)ocall_simple(OCALL_file_lock, (uint64_t)host_fd, operation, 0, 0, 0);
+}
+
 /* Host answer: whole entries, each with a name that ends within it and is no path. */
 static int dirents_check(const uint8_t *entries, size_t size)
 {

@@ -495,6 +495,11 @@ static int64_t call_file_sync(unsigned round)
     return ocall_file_sync(3, false);
 }
 
+static int64_t call_file_lock(unsigned round)
+{
+    return ocall_file_lock(3, 1 + round % 2);
+}
+
 /* Entries that are let through can be walked, and none is a path. */
 static int64_t call_file_getdents(unsigned round)
 {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `cloche run` promises about status, signals, arguments, environment, and what it says."""
+import fcntl
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import time
 
 import pytest
 
+import testimage
 from conftest import BUILD, CLOCHE, Server, World, finish
 
 FILES = {f'/opt/{name}': os.path.join(BUILD, 'tests', 'syscall', name)
@@ -147,3 +149,42 @@ def test_leaves_nothing_behind(busybox, tmp_path):
     busybox.enclave(['/bin/touch', '/tmp/inside'])
     after = set(os.listdir('/tmp')) | set(os.listdir('/dev/shm'))
     assert not [name for name in after - before if 'cloche' in name or name == 'inside']
+
+
+# ---- locks of host folders ----
+
+LOCK_FILES = {path: path for path in ('/usr/bin/flock', '/lib/x86_64-linux-gnu/libc.so.6', '/lib64/ld-linux-x86-64.so.2')}
+LOCK_CONFIG = '''
+entrypoint: []
+args: {default: [/bin/sh], from_host: true}
+mounts: [{type: host, path: /data}]
+limits: {memory: 64M, threads: 16}
+'''
+
+
+def test_locks_of_a_host_folder_hold_outside(tmp_path):
+    """flock(2) on a file of the host: whoever else has it, the enclave sees, and the reverse."""
+    image = testimage.sealed('busybox', BUILD, LOCK_FILES, LOCK_CONFIG)
+
+    def locked(kind, *words):
+        return [CLOCHE, 'run', '-v', f'{tmp_path}:/data', image, '/usr/bin/flock', '-F', *kind, '/data/lock', *words]
+
+    with open(tmp_path / 'lock', 'wb') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert finish(locked(['-n', '-x'], 'echo', 'got it')).status == 1
+        assert finish(locked(['-n', '-s'], 'echo', 'got it')).status == 1
+        fcntl.flock(file, fcntl.LOCK_SH)
+        assert finish(locked(['-n', '-x'], 'echo', 'got it')).status == 1
+        assert finish(locked(['-n', '-s'], 'echo', 'got it')).out == b'got it\n'
+        waiting = Server([CLOCHE, 'run', '-v', f'{tmp_path}:/data', image, '/bin/sh', '-c',
+                          'echo asking; exec flock -F -x /data/lock echo got it'], b'asking')
+        fcntl.flock(file, fcntl.LOCK_UN)
+        assert waiting.child.wait(30) == 0
+        waiting.stop()
+        assert b'got it' in waiting.out
+        holding = Server(locked(['-x'], 'tail', '-f', '/etc/group'), b'root')
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert finish(locked(['-n', '-x'], 'echo', 'got it')).status == 1
+        holding.stop()
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -139,6 +139,13 @@ static int file_truncate(struct file *f, uint64_t size)
     return ocall_file_truncate(host_fd(f), size);
 }
 
+static int file_lock_outside(struct file *f, int type)
+{
+    return ocall_file_lock(host_fd(f), type == F_RDLCK   ? LOCK_SH
+                                       : type == F_WRLCK ? LOCK_EX
+                                                         : LOCK_UN);
+}
+
 /* Growing only: the host's blocks are its own affair. */
 static int file_allocate(struct file *f, int mode, uint64_t off, uint64_t size)
 {
@@ -192,6 +199,7 @@ static const struct file_ops host_file_ops = {
     .truncate = file_truncate,
     .allocate = file_allocate,
     .map_page = file_map_page,
+    .lock_outside = file_lock_outside,
     .release = file_release,
 };
 

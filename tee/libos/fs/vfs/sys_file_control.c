@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fcntl, flock and the part of ioctl that every file has. Trusted. */
+#include "tee/enclave/clock.h"
 #include "tee/libos/fs/pipe/pipe.h"
 #include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/fs/tmpfs/tmpfs.h"
@@ -12,6 +13,7 @@
 #include <linux/fs.h>
 
 #define SIGNALS 64u
+#define LOCK_OUTSIDE_PERIOD_NS 20000000u
 #define SETFL_FLAGS ((uint32_t)(O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME))
 
 #ifndef LOCK_SH
@@ -101,6 +103,42 @@ static int64_t lock_control(struct file *f, int command, uintptr_t addr)
     return lock_set(f->inode, &r, command == F_SETLKW || command == F_OFD_SETLKW);
 }
 
+/* Outside nobody tells when a lock is free: it is asked for again. */
+static int lock_outside(struct file *f, const struct flock_request *r, bool wait)
+{
+    int rc = f->ops->lock_outside(f, r->type);
+
+    while (rc == -EAGAIN && wait) {
+        rc = wait_sleep(NULL, 0, clock_monotonic_ns() + LOCK_OUTSIDE_PERIOD_NS, true);
+        if (rc == 0 || rc == -ETIMEDOUT)
+            rc = f->ops->lock_outside(f, r->type);
+    }
+    return rc;
+}
+
+static int lock_whole(struct file *f, struct flock_request *r, bool wait)
+{
+    bool is_outside = f->ops->lock_outside != NULL;
+    int rc, undone;
+
+    if (is_outside && r->type == F_UNLCK) {
+        rc = lock_outside(f, r, false);
+        if (rc < 0)
+            return rc;
+    }
+    rc = lock_set(f->inode, r, wait);
+    if (rc < 0 || !is_outside || r->type == F_UNLCK)
+        return rc;
+    rc = lock_outside(f, r, wait);
+    if (rc < 0) { /* as Linux when it changes a lock: the old one may be lost */
+        r->type = F_UNLCK;
+        undone = lock_set(f->inode, r, false);
+        if (undone < 0)
+            rc = undone;
+    }
+    return rc;
+}
+
 SYSCALL_DEFINE(flock)
 {
     struct flock_request r = { .end = INT64_MAX, .is_flock = true };
@@ -127,7 +165,7 @@ SYSCALL_DEFINE(flock)
         rc = -EBADF;
     } else {
         ref.file->has_locks = true;
-        rc = lock_set(ref.file->inode, &r, ((int)b & LOCK_NB) == 0);
+        rc = lock_whole(ref.file, &r, ((int)b & LOCK_NB) == 0);
     }
     fd_ref_done(&ref);
     return rc;

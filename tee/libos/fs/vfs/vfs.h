@@ -142,6 +142,9 @@ struct file_ops {
     bool (*write_sealed)(
         struct file *f); /* F_SEAL_WRITE: no new writable shared mapping; optional */
     void (*unshare_page)(struct file *f, uint64_t off, void *page);
+    /* flock(2) as others outside of the enclave see it: F_RDLCK, F_WRLCK, F_UNLCK; never waits, -EAGAIN. Called when the lock is held inside, and for
+     * F_UNLCK before that ends; release ends it, too. Optional. */
+    int (*lock_outside)(struct file *f, int type);
     /* A descriptor was closed by a process (POSIX locks, epoll); optional. */
     void (*flush)(struct file *f);
     void (*release)(struct file *f); /* last reference gone */

@@ -146,6 +146,12 @@ int ocall_file_sync(int host_fd, bool data_only)
     return 0;
 }
 
+int ocall_file_lock(int host_fd, unsigned operation)
+{
+    (void)host_fd, (void)operation;
+    return 0;
+}
+
 int64_t ocall_file_getdents(int host_fd, void *dst, size_t size, bool restart)
 {
     (void)host_fd;
