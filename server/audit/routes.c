@@ -11,6 +11,7 @@
 #include "server/audit/audit.h"
 #include "server/audit/tree.h"
 #include "server/crypto/keys.h"
+#include "server/model/list.h"
 #include "server/model/row.h"
 
 #define SEE (API_AUDITOR | API_OWNER)
@@ -47,12 +48,9 @@ static int read_number(struct api_request *rq, const char *name, int64_t absent,
 
 /* ---- GET /v1/audit ---- */
 
-struct list_work {
-    struct api_request *rq;
-    unsigned limit;
-    int64_t after, since_ms, until_ms;
+struct filter {
+    int64_t since_ms, until_ms;
     const char *action, *object, *actor; /* "": any */
-    json_t *items;
 };
 
 static json_t *encode_entry(const struct store_rows *rows)
@@ -73,38 +71,36 @@ static json_t *encode_entry(const struct store_rows *rows)
                      "leaf_hash", base64(leaf, size), "time", api_time(store_column_int(rows, 3)));
 }
 
-static int list_in(struct store_tx *tx, void *arg, struct err *err)
+static int list_query(struct list *l, struct store_tx *tx, struct store_rows **ret, struct err *err)
 {
-    struct list_work *w = arg;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    int rc = store_query(
+    const struct filter *f = l->arg;
+    int64_t after;
+    int rc = list_after_number(l, -1, &after);
+
+    if (rc < 0)
+        return rc;
+    return store_query(
         tx,
         "SELECT number, entry, leaf_hash, time_ms FROM audit_entries WHERE org_id = $1 AND number "
         "> $2 "
         "AND ($3 = '' OR action = $3) AND ($4 = '' OR object = $4) AND ($5 = '' OR actor = $5) AND "
         "time_ms >= $6 AND time_ms < $7 ORDER BY number LIMIT $8",
-        STORE_ARGS(store_text(w->rq->who.org_id), store_int(w->after), store_text(w->action),
-                   store_text(w->object), store_text(w->actor), store_int(w->since_ms),
-                   store_int(w->until_ms), store_int(w->limit + 1)),
-        &rows, err);
-
-    if (rc < 0)
-        return rc;
-    json_array_clear(w->items);
-    while ((rc = store_rows_next(rows, err)) > 0) {
-        json_t *item = encode_entry(rows);
-
-        if (!item)
-            return err_set(err, -EBADMSG, "entry %lld of the audit log was changed",
-                           (long long)store_column_int(rows, 0));
-        if (json_array_append_new(w->items, item) < 0)
-            return -ENOMEM;
-    }
-    return rc;
+        STORE_ARGS(store_text(l->rq->who.org_id), store_int(after), store_text(f->action),
+                   store_text(f->object), store_text(f->actor), store_int(f->since_ms),
+                   store_int(f->until_ms), list_row_count(l)),
+        ret, err);
 }
 
-static const char *filter(struct api_request *rq, const char *name)
+static int list_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                     json_t **ret, struct err *err)
+{
+    *ret = encode_entry(rows);
+    return *ret ? 0
+                : err_set(err, -EBADMSG, "entry %lld of the audit log was changed",
+                          (long long)store_column_int(rows, 0));
+}
+
+static const char *query_text(struct api_request *rq, const char *name)
 {
     const char *text = api_query(rq, name);
 
@@ -113,32 +109,15 @@ static const char *filter(struct api_request *rq, const char *name)
 
 static int list(struct api_request *rq, struct api_response *ret)
 {
-    struct list_work w = { .rq = rq,
-                           .action = filter(rq, "action"),
-                           .object = filter(rq, "object"),
-                           .actor = filter(rq, "actor") };
-    struct api_page page;
-    struct err err = { "" };
-    char *end;
-    int rc = api_page_read(rq, &page);
+    static const struct list_of entries = { "audit log", .query = list_query, .item = list_item };
+    struct filter filter = { .action = query_text(rq, "action"),
+                             .object = query_text(rq, "object"),
+                             .actor = query_text(rq, "actor") };
+    int rc = read_number(rq, "since_ms", 0, &filter.since_ms);
 
     if (rc == 0)
-        rc = read_number(rq, "since_ms", 0, &w.since_ms);
-    if (rc == 0)
-        rc = read_number(rq, "until_ms", INT64_MAX, &w.until_ms);
-    if (rc < 0)
-        return rc;
-    w.limit = page.limit;
-    w.after = page.after[0] ? strtoll(page.after, &end, 10) : -1;
-    if (page.after[0] && *end)
-        return api_problem(rq, 400, "invalid-query", "after is no number");
-    w.items = json_array();
-    rc = row_result(rq, store_read(rq->server->store, list_in, &w, &err), "audit log", &err);
-    if (rc < 0) {
-        json_decref(w.items);
-        return rc;
-    }
-    return api_page_answer(ret, w.items, &page);
+        rc = read_number(rq, "until_ms", INT64_MAX, &filter.until_ms);
+    return rc < 0 ? rc : list_answer(rq, &entries, &filter, ret);
 }
 
 /* ---- GET /v1/audit/checkpoint ---- */

@@ -8,6 +8,7 @@
 #include "server/auth/routes.h"
 #include "server/auth/token.h"
 #include "server/auth/user.h"
+#include "server/model/list.h"
 #include "server/model/row.h"
 
 #define LIFETIME_DEFAULT_S (90 * 86400)
@@ -15,8 +16,6 @@
 
 struct tokens {
     struct api_request *rq;
-    struct api_page page;
-    json_t *items;
     struct token_row token;
     char text[TOKEN_TEXT_SIZE];
 };
@@ -35,52 +34,36 @@ static bool is_owner(const struct api_request *rq)
     return (rq->who.roles & API_OWNER) != 0;
 }
 
-static int tokens_read(struct store_tx *tx, void *arg, struct err *err)
+/* An owner sees the organisation's, others their own. */
+static int tokens_query(struct list *l, struct store_tx *tx, struct store_rows **ret,
+                        struct err *err)
 {
-    struct tokens *t = arg;
-    char ids[API_PAGE_MAX + 1][ID_SIZE];
-    unsigned count = 0;
-    struct store_rows *rows = NULL;
-    const char *owner = is_owner(t->rq) ? "" : t->rq->who.user_id;
-    int rc =
-        store_query(tx,
-                    "SELECT id FROM tokens WHERE org_id = $1 AND ($2 = '' OR owner_id = $2) AND "
-                    "id > $3 ORDER BY id LIMIT $4",
-                    STORE_ARGS(store_text(t->rq->who.org_id), store_text(owner),
-                               store_text(t->page.after), store_int(t->page.limit + 1)),
-                    &rows, err);
+    return store_query(tx,
+                       "SELECT id FROM tokens WHERE org_id = $1 AND ($2 = '' OR owner_id = $2) AND "
+                       "id > $3 ORDER BY id LIMIT $4",
+                       STORE_ARGS(store_text(l->rq->who.org_id),
+                                  store_text(is_owner(l->rq) ? "" : l->rq->who.user_id),
+                                  store_text(l->page.after), list_row_count(l)),
+                       ret, err);
+}
 
-    while (rc == 0 && count < ARRAY_COUNT(ids) && (rc = store_rows_next(rows, err)) == 1) {
-        row_copy(ids[count++], ID_SIZE, store_column_text(rows, 0));
-        rc = 0;
-    }
-    store_rows_free(rows);
-    json_array_clear(t->items);
-    for (unsigned i = 0; rc == 0 && i < count; i++) {
-        rc = token_read(t->rq->server, tx, t->rq->who.org_id, ids[i], &t->token, err);
-        if (rc == 0)
-            json_array_append_new(t->items, token_json(&t->token));
-        else if (rc == -EBADMSG)
-            rc = 0;
-    }
-    return rc;
+static int tokens_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                       json_t **ret, struct err *err)
+{
+    struct token_row token;
+    int rc =
+        token_read(l->rq->server, tx, l->rq->who.org_id, store_column_text(rows, 0), &token, err);
+
+    if (rc == 0)
+        *ret = token_json(&token);
+    return rc == -EBADMSG ? 0 : rc; /* as if it were not there; it was logged */
 }
 
 static int tokens_get(struct api_request *rq, struct api_response *ret)
 {
-    struct tokens t = { .rq = rq };
-    struct err err = { "" };
-    int rc = api_page_read(rq, &t.page);
+    static const struct list_of tokens = { "tokens", .query = tokens_query, .item = tokens_item };
 
-    if (rc < 0)
-        return rc;
-    t.items = json_array();
-    rc = t.items ? store_read(rq->server->store, tokens_read, &t, &err) : -ENOMEM;
-    if (rc < 0) {
-        json_decref(t.items);
-        return row_result(rq, rc, "tokens", &err);
-    }
-    return api_page_answer(ret, t.items, &t.page);
+    return list_answer(rq, &tokens, NULL, ret);
 }
 
 static int token_add_write(struct store_tx *tx, void *arg, struct err *err)
@@ -113,7 +96,6 @@ static int tokens_post(struct api_request *rq, struct api_response *ret)
     const char *name = NULL;
     json_t *roles = NULL;
     int64_t lifetime_s = LIFETIME_DEFAULT_S;
-    struct err err = { "" };
     const struct api_member members[] = {
         { "lifetime_s", API_INT, false, &lifetime_s, 60, LIFETIME_MAX_S },
         { "name", API_STRING, true, &name, 1, TOKEN_NAME_LEN_MAX },
@@ -136,9 +118,9 @@ static int tokens_post(struct api_request *rq, struct api_response *ret)
     row_copy(t.token.owner_id, sizeof t.token.owner_id, rq->who.user_id);
     row_copy(t.token.name, sizeof t.token.name, name);
     t.token.expires_ms = server_now_ms(rq->server) + lifetime_s * 1000;
-    rc = api_write(rq, token_add_write, token_add_answer, &t, ret, &err);
+    rc = row_write_answer(rq, token_add_write, token_add_answer, &t, "token", ret);
     ct_wipe(t.text, sizeof t.text);
-    return row_result(rq, rc, "token", &err);
+    return rc;
 }
 
 static int token_show_read(struct store_tx *tx, void *arg, struct err *err)
@@ -154,13 +136,9 @@ static int token_show_read(struct store_tx *tx, void *arg, struct err *err)
 static int token_get(struct api_request *rq, struct api_response *ret)
 {
     struct tokens t = { .rq = rq };
-    struct err err = { "" };
-    int rc = store_read(rq->server->store, token_show_read, &t, &err);
+    int rc = row_read(rq, token_show_read, &t, "token");
 
-    if (rc < 0)
-        return row_result(rq, rc, "token", &err);
-    ret->body = token_json(&t.token);
-    return ret->body ? 0 : -ENOMEM;
+    return rc < 0 ? rc : row_answer(ret, 200, 0, token_json(&t.token));
 }
 
 static int token_revoke_write(struct store_tx *tx, void *arg, struct err *err)
@@ -183,10 +161,7 @@ static int gone_answer(void *arg, struct api_response *ret)
 static int token_delete(struct api_request *rq, struct api_response *ret)
 {
     struct tokens t = { .rq = rq };
-    struct err err = { "" };
-    int rc = api_write(rq, token_revoke_write, gone_answer, &t, ret, &err);
-
-    return row_result(rq, rc, "token", &err);
+    return row_write_answer(rq, token_revoke_write, gone_answer, &t, "token", ret);
 }
 
 const struct api_route token_routes[] = {

@@ -8,12 +8,11 @@
 #include "server/auth/routes.h"
 #include "server/auth/token.h"
 #include "server/auth/user.h"
+#include "server/model/list.h"
 #include "server/model/row.h"
 
 struct users {
     struct api_request *rq;
-    struct api_page page;
-    json_t *items;
     struct user_row user;
     json_t *roles;
     const char *email, *password;
@@ -22,49 +21,27 @@ struct users {
     char encoded[USER_PASSWORD_SIZE];
 };
 
-static int users_read(struct store_tx *tx, void *arg, struct err *err)
+static int users_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                      json_t **ret, struct err *err)
 {
-    struct users *u = arg;
-    char ids[API_PAGE_MAX + 1][ID_SIZE];
-    unsigned count = 0;
-    struct store_rows *rows = NULL;
+    struct user_row user;
     int rc =
-        store_query(tx, "SELECT id FROM users WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-                    STORE_ARGS(store_text(u->rq->who.org_id), store_text(u->page.after),
-                               store_int(u->page.limit + 1)),
-                    &rows, err);
+        user_read(l->rq->server, tx, l->rq->who.org_id, store_column_text(rows, 0), &user, err);
 
-    while (rc == 0 && count < ARRAY_COUNT(ids) && (rc = store_rows_next(rows, err)) == 1) {
-        row_copy(ids[count++], ID_SIZE, store_column_text(rows, 0));
-        rc = 0;
-    }
-    store_rows_free(rows);
-    json_array_clear(u->items);
-    for (unsigned i = 0; rc == 0 && i < count; i++) {
-        rc = user_read(u->rq->server, tx, u->rq->who.org_id, ids[i], &u->user, err);
-        if (rc == 0)
-            json_array_append_new(u->items, user_json(&u->user));
-        else if (rc == -EBADMSG)
-            rc = 0; /* as if it were not there; it was logged */
-    }
-    return rc;
+    if (rc == 0)
+        *ret = user_json(&user);
+    return rc == -EBADMSG ? 0 : rc; /* as if it were not there; it was logged */
 }
 
 static int users_get(struct api_request *rq, struct api_response *ret)
 {
-    struct users u = { .rq = rq };
-    struct err err = { "" };
-    int rc = api_page_read(rq, &u.page);
+    static const struct list_of users = {
+        "users",
+        "SELECT id FROM users WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+        .item = users_item,
+    };
 
-    if (rc < 0)
-        return rc;
-    u.items = json_array();
-    rc = u.items ? store_read(rq->server->store, users_read, &u, &err) : -ENOMEM;
-    if (rc < 0) {
-        json_decref(u.items);
-        return row_result(rq, rc, "users", &err);
-    }
-    return api_page_answer(ret, u.items, &u.page);
+    return list_answer(rq, &users, NULL, ret);
 }
 
 /* ---- one ---- */
@@ -86,19 +63,15 @@ static int user_show_read(struct store_tx *tx, void *arg, struct err *err)
 
 static int user_answer(struct users *u, struct api_response *ret, int status)
 {
-    ret->status = status;
-    ret->body = user_json(&u->user);
-    row_etag_set(ret, u->user.version);
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, status, u->user.version, user_json(&u->user));
 }
 
 static int user_get(struct api_request *rq, struct api_response *ret)
 {
     struct users u = { .rq = rq };
-    struct err err = { "" };
-    int rc = store_read(rq->server->store, user_show_read, &u, &err);
+    int rc = row_read(rq, user_show_read, &u, "user");
 
-    return rc < 0 ? row_result(rq, rc, "user", &err) : user_answer(&u, ret, 200);
+    return rc < 0 ? rc : user_answer(&u, ret, 200);
 }
 
 static int roles_read(struct users *u)
@@ -146,7 +119,6 @@ static int users_post(struct api_request *rq, struct api_response *ret)
 {
     struct users u = { .rq = rq };
     const char *name = NULL, *issuer = NULL, *subject = NULL;
-    struct err err = { "" };
     const struct api_member members[] = {
         { "email", API_STRING, false, &u.email, 3, 250 },
         { "name", API_STRING, true, &name, 1, USER_NAME_LEN_MAX },
@@ -175,8 +147,7 @@ static int users_post(struct api_request *rq, struct api_response *ret)
     row_copy(u.user.email, sizeof u.user.email, u.email);
     row_copy(u.user.oidc_issuer, sizeof u.user.oidc_issuer, issuer);
     row_copy(u.user.oidc_subject, sizeof u.user.oidc_subject, subject);
-    rc = api_write(rq, user_add_write, user_add_answer, &u, ret, &err);
-    return row_result(rq, rc, "user", &err);
+    return row_write_answer(rq, user_add_write, user_add_answer, &u, "user", ret);
 }
 
 /* ---- changing ---- */
@@ -246,7 +217,6 @@ static int user_change_answer(void *arg, struct api_response *ret)
 static int user_patch(struct api_request *rq, struct api_response *ret)
 {
     struct users u = { .rq = rq };
-    struct err err = { "" };
     const struct api_member members[] = {
         { "disabled", API_BOOL, false, &u.is_disabled },
         { "email", API_STRING, false, &u.email, 3, 250 },
@@ -260,10 +230,8 @@ static int user_patch(struct api_request *rq, struct api_response *ret)
         rc = roles_read(&u);
     if (rc == 0)
         rc = password_encode(&u);
-    if (rc < 0)
-        return rc;
-    rc = api_write(rq, user_change_write, user_change_answer, &u, ret, &err);
-    return row_result(rq, rc, "user", &err);
+    return rc < 0 ? rc
+                  : row_write_answer(rq, user_change_write, user_change_answer, &u, "user", ret);
 }
 
 const struct api_route user_routes[] = {

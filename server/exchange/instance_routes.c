@@ -10,6 +10,7 @@
 #include "server/exchange/revoke.h"
 #include "server/exchange/routes.h"
 #include "server/model/app.h"
+#include "server/model/list.h"
 #include "server/model/row.h"
 
 #define ANY_READER (API_READER | API_AUDITOR | API_OPERATOR | API_APPROVER | API_OWNER)
@@ -25,14 +26,10 @@
     "AND ($3 = '' OR i.state = $3) AND ($4 = '' OR i.app_id = $4) AND "                            \
     "($5 = '' OR i.build_id = $5) AND ($6 = '' OR i.node_id = $6) ORDER BY i.id LIMIT $7"
 
-struct list {
-    struct api_request *rq;
-    struct api_page page;
+/* Which instances are asked for; empty: any. */
+struct filter {
     const char *state, *build, *node;
     char app[32];
-    json_t *items;
-    const char *id; /* of one */
-    bool found;
 };
 
 static json_t *text_or_null(const struct store_rows *rows, unsigned column)
@@ -74,27 +71,27 @@ static json_t *instance_json(const struct store_rows *rows)
 }
 
 /* By the index that narrows most. */
-static const char *list_statement(const struct list *l)
+static const char *list_statement(const struct filter *f)
 {
-    if (l->app[0] && l->state[0])
+    if (f->app[0] && f->state[0])
         return "SELECT " COLUMNS "FROM instances i WHERE i.org_id = $1 AND i.id > $2 AND i.state = "
                "$3 AND i.app_id = $4 "
                "AND ($5 = '' OR i.build_id = $5) AND ($6 = '' OR i.node_id = $6) ORDER BY i.id "
                "LIMIT $7";
-    if (l->app[0])
+    if (f->app[0])
         return "SELECT " COLUMNS "FROM instances i WHERE i.org_id = $1 AND i.id > $2 AND ($3 = '' "
                "OR i.state = $3) AND i.app_id = $4 "
                "AND ($5 = '' OR i.build_id = $5) AND ($6 = '' OR i.node_id = $6) ORDER BY i.id "
                "LIMIT $7";
-    if (l->build[0])
+    if (f->build[0])
         return "SELECT " COLUMNS "FROM instances i WHERE i.org_id = $1 AND i.id > $2 AND ($3 = '' "
                "OR i.state = $3) AND ($4 = '' OR i.app_id = $4) "
                "AND i.build_id = $5 AND ($6 = '' OR i.node_id = $6) ORDER BY i.id LIMIT $7";
-    if (l->node[0])
+    if (f->node[0])
         return "SELECT " COLUMNS "FROM instances i WHERE i.org_id = $1 AND i.id > $2 AND ($3 = '' "
                "OR i.state = $3) AND ($4 = '' OR i.app_id = $4) "
                "AND ($5 = '' OR i.build_id = $5) AND i.node_id = $6 ORDER BY i.id LIMIT $7";
-    if (l->state[0])
+    if (f->state[0])
         return "SELECT " COLUMNS "FROM instances i WHERE i.org_id = $1 AND i.id > $2 AND i.state = "
                "$3 AND ($4 = '' OR i.app_id = $4) "
                "AND ($5 = '' OR i.build_id = $5) AND ($6 = '' OR i.node_id = $6) ORDER BY i.id "
@@ -102,48 +99,45 @@ static const char *list_statement(const struct list *l)
     return "SELECT " COLUMNS "FROM instances i WHERE i.org_id = $1 AND i.id > $2 " FILTERS;
 }
 
-static int list_in(struct store_tx *tx, void *arg, struct err *err)
+static int list_query(struct list *l, struct store_tx *tx, struct store_rows **ret, struct err *err)
 {
-    struct list *l = arg;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
+    struct filter *f = l->arg;
     const char *app = api_query(l->rq, "app");
-    int rc = app ? app_find_id(tx, l->rq->who.org_id, app, l->app, err) : 0;
+    int rc = app ? app_find_id(tx, l->rq->who.org_id, app, f->app, err) : 0;
 
-    json_array_clear(l->items);
     if (rc == -ENOENT)
         return 0; /* nothing is of it */
-    if (rc == 0)
-        rc = store_query(tx, list_statement(l),
-                         STORE_ARGS(store_text(l->rq->who.org_id), store_text(l->page.after),
-                                    store_text(l->state), store_text(l->app), store_text(l->build),
-                                    store_text(l->node), store_int(l->page.limit + 1)),
-                         &rows, err);
-    while (rc == 0 && (rc = store_rows_next(rows, err)) > 0)
-        rc = json_array_append_new(l->items, instance_json(rows)) < 0 ? -ENOMEM : 0;
-    return MIN(rc, 0);
+    if (rc < 0)
+        return rc;
+    return store_query(tx, list_statement(f),
+                       STORE_ARGS(store_text(l->rq->who.org_id), store_text(l->page.after),
+                                  store_text(f->state), store_text(f->app), store_text(f->build),
+                                  store_text(f->node), list_row_count(l)),
+                       ret, err);
+}
+
+static int list_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                     json_t **ret, struct err *err)
+{
+    *ret = instance_json(rows);
+    return *ret ? 0 : -ENOMEM;
+}
+
+static const char *query_or_empty(struct api_request *rq, const char *name)
+{
+    const char *text = api_query(rq, name);
+
+    return text ? text : "";
 }
 
 static int get_instances(struct api_request *rq, struct api_response *ret)
 {
-    const char *state = api_query(rq, "state"), *build = api_query(rq, "build"),
-               *node = api_query(rq, "node");
-    struct list l = {
-        .rq = rq, .state = state ? state : "", .build = build ? build : "", .node = node ? node : ""
-    };
-    struct err err = { "" };
-    int rc = api_page_read(rq, &l.page);
+    static const struct list_of instances = { "instances", .query = list_query, .item = list_item };
+    struct filter filter = { .state = query_or_empty(rq, "state"),
+                             .build = query_or_empty(rq, "build"),
+                             .node = query_or_empty(rq, "node") };
 
-    if (rc < 0)
-        return rc;
-    l.items = json_array();
-    rc = l.items ? store_read(rq->server->store, list_in, &l, &err) : -ENOMEM;
-    if (rc < 0) {
-        json_decref(l.items);
-        return api_problem_errno(rq, rc, "instances", &err);
-    }
-    ret->status = 200;
-    return api_page_answer(ret, l.items, &l.page);
+    return list_answer(rq, &instances, &filter, ret);
 }
 
 /* ---- one ---- */
@@ -182,72 +176,55 @@ static int show_in(struct store_tx *tx, void *arg, struct err *err)
 static int get_instance(struct api_request *rq, struct api_response *ret)
 {
     struct show s = { .rq = rq };
-    struct err err = { "" };
-    int rc = store_read(rq->server->store, show_in, &s, &err);
+    int rc = row_read(rq, show_in, &s, "instance");
 
-    if (rc < 0) {
-        json_decref(s.body);
-        return api_problem_errno(rq, rc, "instance", &err);
-    }
-    ret->status = 200;
-    ret->body = s.body;
-    row_etag_set(ret, s.version);
-    return 0;
+    if (rc == 0)
+        return row_answer(ret, 200, s.version, s.body);
+    json_decref(s.body);
+    return rc;
 }
 
 /* ---- history and evidence ---- */
 
-static int history_in(struct store_tx *tx, void *arg, struct err *err)
+static int history_query(struct list *l, struct store_tx *tx, struct store_rows **ret,
+                         struct err *err)
 {
-    struct list *l = arg;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    int rc = store_query(
+    int64_t after;
+    int rc = list_after_number(l, 0, &after);
+
+    if (rc < 0)
+        return rc;
+    return store_query(
         tx,
         "SELECT h.number, h.time_ms, h.state, h.reason, h.evidence_sha256 FROM instance_history h "
         "JOIN instances i ON i.id = h.instance_id "
         "WHERE i.org_id = $1 AND i.id = $2 AND h.number > $3 ORDER BY h.number LIMIT $4",
-        STORE_ARGS(store_text(l->rq->who.org_id), store_text(l->rq->params[0]),
-                   store_int(strtoll(l->page.after, NULL, 10)), store_int(l->page.limit + 1)),
-        &rows, err);
+        STORE_ARGS(store_text(l->rq->who.org_id), store_text(l->rq->params[0]), store_int(after),
+                   list_row_count(l)),
+        ret, err);
+}
 
-    json_array_clear(l->items);
-    while (rc == 0 && (rc = store_rows_next(rows, err)) > 0) {
-        char hex[ROW_HEX_SIZE], number[24];
-        size_t size;
-        const void *sha256 = store_column_blob(rows, 4, &size);
+static int history_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                        json_t **ret, struct err *err)
+{
+    char hex[ROW_HEX_SIZE], number[24];
+    size_t size;
+    const void *sha256 = store_column_blob(rows, 4, &size);
 
-        snprintf(number, sizeof number, "%lld", (long long)store_column_int(rows, 0));
-        rc = json_array_append_new(
-                 l->items,
-                 json_pack("{s:s,s:o,s:s,s:o,s:o}", "id", number, "time",
-                           api_time(store_column_int(rows, 1)), "state", store_column_text(rows, 2),
-                           "reason", text_or_null(rows, 3), "evidence_sha256",
-                           size == 32 ? json_string(row_hex(sha256, 32, hex)) : json_null())) < 0
-                 ? -ENOMEM
-                 : 0;
-    }
-    return MIN(rc, 0);
+    snprintf(number, sizeof number, "%lld", (long long)store_column_int(rows, 0));
+    *ret = json_pack("{s:s,s:o,s:s,s:o,s:o}", "id", number, "time",
+                     api_time(store_column_int(rows, 1)), "state", store_column_text(rows, 2),
+                     "reason", text_or_null(rows, 3), "evidence_sha256",
+                     size == 32 ? json_string(row_hex(sha256, 32, hex)) : json_null());
+    return *ret ? 0 : -ENOMEM;
 }
 
 static int get_history(struct api_request *rq, struct api_response *ret)
 {
-    struct list l = { .rq = rq };
-    struct err err = { "" };
-    int rc = api_page_read(rq, &l.page);
+    static const struct list_of history = { "history", .query = history_query,
+                                            .item = history_item };
 
-    if (rc < 0)
-        return rc;
-    if (strspn(l.page.after, "0123456789") != strlen(l.page.after) || strlen(l.page.after) > 18)
-        return api_problem(rq, 400, "invalid-query", "after: a number is expected");
-    l.items = json_array();
-    rc = l.items ? store_read(rq->server->store, history_in, &l, &err) : -ENOMEM;
-    if (rc < 0) {
-        json_decref(l.items);
-        return api_problem_errno(rq, rc, "history", &err);
-    }
-    ret->status = 200;
-    return api_page_answer(ret, l.items, &l.page);
+    return list_answer(rq, &history, NULL, ret);
 }
 
 static int evidence_in(struct store_tx *tx, void *arg, struct err *err)
@@ -283,16 +260,12 @@ static int evidence_in(struct store_tx *tx, void *arg, struct err *err)
 static int get_evidence(struct api_request *rq, struct api_response *ret)
 {
     struct show s = { .rq = rq };
-    struct err err = { "" };
-    int rc = store_read(rq->server->store, evidence_in, &s, &err);
+    int rc = row_read(rq, evidence_in, &s, "evidence");
 
-    if (rc < 0) {
-        json_decref(s.body);
-        return api_problem_errno(rq, rc, "evidence", &err);
-    }
-    ret->status = 200;
-    ret->body = s.body;
-    return 0;
+    if (rc == 0)
+        return row_answer(ret, 200, 0, s.body);
+    json_decref(s.body);
+    return rc;
 }
 
 /* ---- stop ---- */
@@ -337,18 +310,14 @@ static int post_stop(struct api_request *rq, struct api_response *ret)
 {
     struct stop s = { .rq = rq, .reason = "stopped by its owner", .show = { .rq = rq } };
     const struct api_member members[] = { { "reason", API_STRING, false, &s.reason, 1, 200 } };
-    struct err err = { "" };
     int rc = rq->body ? api_body_read(rq, members, ARRAY_COUNT(members)) : 0;
 
     if (rc == 0)
-        rc = row_result(rq, store_write(rq->server->store, stop_in, &s, &err), "stop", &err);
-    if (rc < 0) {
-        json_decref(s.show.body);
-        return rc;
-    }
-    ret->status = 200;
-    ret->body = s.show.body;
-    return 0;
+        rc = row_write(rq, stop_in, &s, "stop");
+    if (rc == 0)
+        return row_answer(ret, 200, 0, s.show.body);
+    json_decref(s.show.body);
+    return rc;
 }
 
 const struct api_route instance_routes[] = {

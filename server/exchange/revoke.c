@@ -13,6 +13,7 @@
 #include "server/exchange/exchange.h"
 #include "server/exchange/internal.h"
 #include "server/model/app.h"
+#include "server/model/list.h"
 #include "server/model/row.h"
 
 #define BATCH 500u
@@ -184,55 +185,25 @@ int revocations_post(struct api_request *rq, struct api_response *ret)
 
 /* ---- list ---- */
 
-struct revocations {
-    struct api_request *rq;
-    struct api_page page;
-    json_t *items;
-};
-
-static int list_in(struct store_tx *tx, void *arg, struct err *err)
+static int list_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                     json_t **ret, struct err *err)
 {
-    struct revocations *l = arg;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    int rc = store_query(tx,
-                         "SELECT kind, object, reason, created_by, created_ms FROM revocations "
-                         "WHERE org_id = $1 AND kind || ':' || object > $2 "
-                         "ORDER BY kind || ':' || object LIMIT $3",
-                         STORE_ARGS(store_text(l->rq->who.org_id), store_text(l->page.after),
-                                    store_int(l->page.limit + 1)),
-                         &rows, err);
+    const char *kind = store_column_text(rows, 0), *object = store_column_text(rows, 1);
 
-    json_array_clear(l->items);
-    while (rc == 0 && (rc = store_rows_next(rows, err)) > 0) {
-        const char *kind = store_column_text(rows, 0), *object = store_column_text(rows, 1);
-
-        rc = json_array_append_new(l->items,
-                                   json_pack("{s:o,s:s,s:s,s:s?,s:s,s:o}", "id",
-                                             json_sprintf("%s:%s", kind, object), "kind", kind,
-                                             "object", object, "reason", store_column_text(rows, 2),
-                                             "by", store_column_text(rows, 3), "time",
-                                             api_time(store_column_int(rows, 4)))) < 0
-                 ? -ENOMEM
-                 : 0;
-    }
-    return MIN(rc, 0);
+    *ret = json_pack("{s:o,s:s,s:s,s:s?,s:s,s:o}", "id", json_sprintf("%s:%s", kind, object),
+                     "kind", kind, "object", object, "reason", store_column_text(rows, 2), "by",
+                     store_column_text(rows, 3), "time", api_time(store_column_int(rows, 4)));
+    return *ret ? 0 : -ENOMEM;
 }
 
 int revocations_get(struct api_request *rq, struct api_response *ret)
 {
-    struct revocations l = { .rq = rq };
-    struct err err = { "" };
-    int rc = api_page_read(rq, &l.page);
+    static const struct list_of revocations = {
+        "revocations",
+        "SELECT kind, object, reason, created_by, created_ms FROM revocations "
+        "WHERE org_id = $1 AND kind || ':' || object > $2 ORDER BY kind || ':' || object LIMIT $3",
+        .item = list_item,
+    };
 
-    if (rc < 0)
-        return rc;
-    l.items = json_array();
-    rc = l.items ? store_read(rq->server->store, list_in, &l, &err) : -ENOMEM;
-    if (rc < 0) {
-        json_decref(l.items);
-        return api_problem_errno(rq, rc, "revocations", &err);
-    }
-    ret->status = 200;
-    return api_page_answer(ret, l.items, &l.page);
+    return list_answer(rq, &revocations, NULL, ret);
 }

@@ -8,6 +8,7 @@
 #include "server/api/api.h"
 #include "server/exchange/routes.h"
 #include "server/fleet/internal.h"
+#include "server/model/list.h"
 #include "server/model/row.h"
 #include "verifier/json_read.h"
 
@@ -16,9 +17,6 @@
 
 struct read {
     struct api_request *rq;
-    struct api_page page;
-    int64_t after_ms, until_ms;
-    const char *after_id;
     json_t *result;
 };
 
@@ -45,12 +43,11 @@ static int get_fleet(struct api_request *rq, struct api_response *ret)
     struct fleet *f = rq->server->fleet;
     struct read r = { .rq = rq, .result = json_object() };
     struct fleet_progress p;
-    struct err err = { "" };
-    int rc = r.result ? store_read(rq->server->store, counts_in, &r, &err) : -ENOMEM;
+    int rc = r.result ? row_read(rq, counts_in, &r, "fleet") : -ENOMEM;
 
     if (rc < 0) {
         json_decref(r.result);
-        return api_problem_errno(rq, rc, "fleet", &err);
+        return rc;
     }
     pthread_mutex_lock(&f->lock);
     p = f->progress;
@@ -77,70 +74,56 @@ static int post_reappraise(struct api_request *rq, struct api_response *ret)
     return rc;
 }
 
-/* Pages go by (time, id): `after` is both, with a colon. */
-static int forecast_in(struct store_tx *tx, void *arg, struct err *err)
+/* Pages go by (time, id): `after` is both, with a colon. arg: until when, in ms. */
+static int forecast_query(struct list *l, struct store_tx *tx, struct store_rows **ret,
+                          struct err *err)
 {
-    struct read *r = arg;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    int rc = store_query(tx,
-                         "SELECT id, app_id, state, tcb_status, valid_until_ms FROM instances "
-                         "WHERE org_id = $1 AND state IN ('running', 'unreachable') "
-                         "AND valid_until_ms <= $2 AND (valid_until_ms > $3 OR (valid_until_ms = "
-                         "$3 AND id > $4)) ORDER BY valid_until_ms, id LIMIT $5",
-                         STORE_ARGS(store_text(r->rq->who.org_id), store_int(r->until_ms),
-                                    store_int(r->after_ms), store_text(r->after_id),
-                                    store_int(r->page.limit + 1)),
-                         &rows, err);
+    const int64_t *until_ms = l->arg;
+    const char *after = l->page.after, *after_id = "";
+    int64_t after_ms = 0;
+    char *colon;
 
-    json_array_clear(r->result);
-    while (rc == 0 && (rc = store_rows_next(rows, err)) > 0) {
-        const char *id = store_column_text(rows, 0), *status = store_column_text(rows, 3);
-
-        rc = json_array_append_new(
-                 r->result,
-                 json_pack("{s:o,s:s,s:s,s:s,s:s?,s:o}", "id",
-                           json_sprintf("%lld:%s", (long long)store_column_int(rows, 4), id),
-                           "instance", id, "app", store_column_text(rows, 1), "state",
-                           store_column_text(rows, 2), "tcb_status", status, "until",
-                           api_time(store_column_int(rows, 4)))) < 0
-                 ? -ENOMEM
-                 : 0;
+    if (after[0]) {
+        after_ms = strtoll(after, &colon, 10);
+        if (*colon != ':' || !id_is_valid("ins", colon + 1))
+            return api_problem(l->rq, 400, "invalid-query", "after: `next` of a page is expected");
+        after_id = colon + 1;
     }
-    return MIN(rc, 0);
+    return store_query(tx,
+                       "SELECT id, app_id, state, tcb_status, valid_until_ms FROM instances "
+                       "WHERE org_id = $1 AND state IN ('running', 'unreachable') "
+                       "AND valid_until_ms <= $2 AND (valid_until_ms > $3 OR (valid_until_ms = "
+                       "$3 AND id > $4)) ORDER BY valid_until_ms, id LIMIT $5",
+                       STORE_ARGS(store_text(l->rq->who.org_id), store_int(*until_ms),
+                                  store_int(after_ms), store_text(after_id), list_row_count(l)),
+                       ret, err);
+}
+
+static int forecast_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                         json_t **ret, struct err *err)
+{
+    const char *id = store_column_text(rows, 0), *status = store_column_text(rows, 3);
+
+    *ret = json_pack("{s:o,s:s,s:s,s:s,s:s?,s:o}", "id",
+                     json_sprintf("%lld:%s", (long long)store_column_int(rows, 4), id), "instance",
+                     id, "app", store_column_text(rows, 1), "state", store_column_text(rows, 2),
+                     "tcb_status", status, "until", api_time(store_column_int(rows, 4)));
+    return *ret ? 0 : -ENOMEM;
 }
 
 static int get_forecast(struct api_request *rq, struct api_response *ret)
 {
-    struct read r = { .rq = rq, .after_id = "" };
+    static const struct list_of forecast = { "forecast", .query = forecast_query,
+                                             .item = forecast_item };
+    int64_t until_ms = server_now_ms(rq->server) + FORECAST_DEFAULT_MS, until_s;
     const char *until = api_query(rq, "until");
-    char *colon;
-    struct err err = { "" };
-    int64_t until_s;
-    int rc = api_page_read(rq, &r.page);
 
-    if (rc < 0)
-        return rc;
-    r.until_ms = server_now_ms(rq->server) + FORECAST_DEFAULT_MS;
     if (until) {
         if (time_parse(until, strlen(until), &until_s) < 0)
             return api_problem(rq, 400, "invalid-query", "until: a time in UTC is expected");
-        r.until_ms = until_s * 1000;
+        until_ms = until_s * 1000;
     }
-    if (r.page.after[0]) {
-        r.after_ms = strtoll(r.page.after, &colon, 10);
-        if (*colon != ':' || !id_is_valid("ins", colon + 1))
-            return api_problem(rq, 400, "invalid-query", "after: `next` of a page is expected");
-        r.after_id = colon + 1;
-    }
-    r.result = json_array();
-    rc = r.result ? store_read(rq->server->store, forecast_in, &r, &err) : -ENOMEM;
-    if (rc < 0) {
-        json_decref(r.result);
-        return api_problem_errno(rq, rc, "forecast", &err);
-    }
-    ret->status = 200;
-    return api_page_answer(ret, r.result, &r.page);
+    return list_answer(rq, &forecast, &until_ms, ret);
 }
 
 const struct api_route fleet_routes[] = {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/model/app_row.h"
+#include "server/model/list.h"
 #include "server/model/policy_row.h"
 #include "server/model/routes.h"
 #include "server/store/id.h"
@@ -193,7 +194,6 @@ static json_t *app_json(const struct app_full *app)
 struct op {
     struct api_request *rq;
     struct settings settings;
-    struct api_page page;
     struct app_full app;
     json_t *out;
     char id[ID_SIZE];
@@ -236,11 +236,8 @@ static int create_answer(void *arg, struct api_response *ret)
 {
     struct op *op = arg;
 
-    ret->status = 201;
-    row_etag_set(ret, op->app.version);
     snprintf(ret->location, sizeof ret->location, "/v1/apps/%s", op->id);
-    ret->body = TAKE_PTR(op->out);
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, 201, op->app.version, TAKE_PTR(op->out));
 }
 
 static int create(struct api_request *rq, struct api_response *ret)
@@ -250,14 +247,12 @@ static int create(struct api_request *rq, struct api_response *ret)
                      .settings = { .lease_s = LEASE_DEFAULT_S,
                                    .certificate_s = CERTIFICATE_DEFAULT_S,
                                    .grace_s = GRACE_DEFAULT_S } };
-    struct err err = { 0 };
     int rc = read_settings(rq, true, &op.settings);
 
     if (rc < 0)
         return rc;
     id_make("app", op.id);
-    rc = api_write(rq, create_tx, create_answer, &op, ret, &err);
-    return row_result(rq, rc, "app", &err);
+    return row_write_answer(rq, create_tx, create_answer, &op, "app", ret);
 }
 
 static int show_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -272,15 +267,9 @@ static int show(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = row_result(rq, store_read(rq->server->store, show_tx, &op, &err), "app", &err);
+    int rc = row_read(rq, show_tx, &op, "app");
 
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    row_etag_set(ret, op.app.version);
-    ret->body = app_json(&op.app);
-    return 0;
+    return rc < 0 ? rc : row_answer(ret, 200, op.app.version, app_json(&op.app));
 }
 
 static int change_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -328,64 +317,39 @@ static int change_answer(void *arg, struct api_response *ret)
 {
     struct op *op = arg;
 
-    ret->status = 200;
-    row_etag_set(ret, op->app.version);
-    ret->body = TAKE_PTR(op->out);
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, 200, op->app.version, TAKE_PTR(op->out));
 }
 
 static int change(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
     int rc = read_settings(rq, false, &op.settings);
 
-    if (rc < 0)
-        return rc;
-    rc = api_write(rq, change_tx, change_answer, &op, ret, &err);
-    return row_result(rq, rc, "app", &err);
+    return rc < 0 ? rc : row_write_answer(rq, change_tx, change_answer, &op, "app", ret);
 }
 
-static int list_tx(struct store_tx *tx, void *arg, struct err *err)
+static int list_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                     json_t **ret, struct err *err)
 {
-    struct op *op = arg;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    int rc = store_query(tx,
-                         "SELECT " APP_COLUMNS " WHERE a.org_id = $1 AND a.id > $2 "
-                         "ORDER BY a.id LIMIT $3",
-                         STORE_ARGS(store_text(op->rq->who.org_id), store_text(op->page.after),
-                                    store_int(op->page.limit + 1)),
-                         &rows, err);
+    CLEANUP(app_full_done)
+    struct app_full app = { 0 };
+    int rc = app_full_decode(l->rq->server, rows, &app, err);
 
-    json_decref(op->out);
-    op->out = json_array();
-    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0) {
-        CLEANUP(app_full_done)
-        struct app_full app = { 0 };
-
-        rc = app_full_decode(op->rq->server, rows, &app, err);
-        if (rc >= 0)
-            json_array_append_new(op->out, app_json(&app));
-    }
+    if (rc >= 0)
+        *ret = app_json(&app);
     return rc;
 }
 
 static int list(struct api_request *rq, struct api_response *ret)
 {
-    CLEANUP(op_done)
-    struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = api_page_read(rq, &op.page);
+    static const struct list_of apps = {
+        "apps",
+        "SELECT " APP_COLUMNS " WHERE a.org_id = $1 AND a.id > $2 ORDER BY a.id LIMIT $3",
+        .item = list_item,
+    };
 
-    if (rc < 0)
-        return rc;
-    rc = row_result(rq, store_read(rq->server->store, list_tx, &op, &err), "apps", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    return api_page_answer(ret, TAKE_PTR(op.out), &op.page);
+    return list_answer(rq, &apps, NULL, ret);
 }
 
 const struct api_route app_routes[] = {

@@ -14,7 +14,7 @@
 
 struct op {
     struct api_request *rq;
-    struct api_page page;
+    roster_change_fn *change;
     json_t *out;
     int status;
 };
@@ -28,17 +28,7 @@ static int answer(void *arg, struct api_response *ret)
 {
     struct op *op = arg;
 
-    ret->status = op->status;
-    ret->body = TAKE_PTR(op->out);
-    return ret->body ? 0 : -ENOMEM;
-}
-
-static int show(struct op *op, store_tx_fn *fn, const char *what, struct api_response *ret)
-{
-    struct err err = { 0 };
-    int rc = row_result(op->rq, store_read(op->rq->server->store, fn, op, &err), what, &err);
-
-    return rc < 0 ? rc : answer(op, ret);
+    return row_answer(ret, op->status, 0, TAKE_PTR(op->out));
 }
 
 static void set_out(struct op *op, json_t *j)
@@ -98,7 +88,7 @@ static int build_show(struct api_request *rq, struct api_response *ret)
     CLEANUP(op_done)
     struct op op = { .rq = rq, .status = 200 };
 
-    return show(&op, build_show_tx, "approvals", ret);
+    return row_read_answer(rq, build_show_tx, answer, &op, "approvals", ret);
 }
 
 static int build_allow(struct op *op, struct store_tx *tx, struct build_full *build,
@@ -202,15 +192,14 @@ static int roster_show(struct api_request *rq, struct api_response *ret)
     CLEANUP(op_done)
     struct op op = { .rq = rq, .status = 200 };
 
-    return show(&op, keys_tx, "roster", ret);
+    return row_read_answer(rq, keys_tx, answer, &op, "roster", ret);
 }
 
 static int keys_list(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq, .status = 200 };
-    struct err err = { 0 };
-    int rc = row_result(rq, store_read(rq->server->store, keys_tx, &op, &err), "keys", &err);
+    int rc = row_read(rq, keys_tx, &op, "keys");
 
     if (rc < 0)
         return rc;
@@ -218,11 +207,11 @@ static int keys_list(struct api_request *rq, struct api_response *ret)
     return answer(&op, ret);
 }
 
-static int enrol_tx(struct store_tx *tx, void *arg, struct err *err)
+static int change_tx(struct store_tx *tx, void *arg, struct err *err)
 {
     struct op *op = arg;
     json_t *out = NULL;
-    int rc = roster_enrol(op->rq, tx, &out, err);
+    int rc = op->change(op->rq, tx, &out, err);
 
     if (rc >= 0)
         set_out(op, out);
@@ -232,8 +221,7 @@ static int enrol_tx(struct store_tx *tx, void *arg, struct err *err)
 static int enrol(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq, .status = 201 };
-    struct err err = { 0 };
+    struct op op = { .rq = rq, .change = roster_enrol, .status = 201 };
     const char *name, *public_key, *proof;
     const struct api_member members[] = {
         { "name", API_STRING, true, &name, 1, 63 },
@@ -244,76 +232,23 @@ static int enrol(struct api_request *rq, struct api_response *ret)
 
     if (rc >= 0)
         rc = row_name_check(rq, "name", name);
-    if (rc < 0)
-        return rc;
-    rc = api_write(rq, enrol_tx, answer, &op, ret, &err);
-    return row_result(rq, rc, "key", &err);
+    return rc < 0 ? rc : row_write_answer(rq, change_tx, answer, &op, "key", ret);
 }
 
 /* ---- changes ---- */
 
-static int changes_tx(struct store_tx *tx, void *arg, struct err *err)
-{
-    struct op *op = arg;
-    json_t *list = NULL;
-    int rc = roster_change_list(op->rq, tx, &op->page, &list, err);
-
-    if (rc >= 0)
-        set_out(op, list);
-    return rc;
-}
-
-static int changes_list(struct api_request *rq, struct api_response *ret)
-{
-    CLEANUP(op_done)
-    struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = api_page_read(rq, &op.page);
-
-    if (rc < 0)
-        return rc;
-    rc = row_result(rq, store_read(rq->server->store, changes_tx, &op, &err), "changes", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    return api_page_answer(ret, TAKE_PTR(op.out), &op.page);
-}
-
-static int change_show_tx(struct store_tx *tx, void *arg, struct err *err)
-{
-    struct op *op = arg;
-    json_t *out = NULL;
-    int rc = roster_change_show(op->rq, tx, op->rq->params[0], &out, err);
-
-    if (rc >= 0)
-        set_out(op, out);
-    return rc;
-}
-
 static int change_show(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq, .status = 200 };
+    struct op op = { .rq = rq, .change = roster_change_show, .status = 200 };
 
-    return show(&op, change_show_tx, "change", ret);
-}
-
-static int change_propose_tx(struct store_tx *tx, void *arg, struct err *err)
-{
-    struct op *op = arg;
-    json_t *out = NULL;
-    int rc = roster_change_propose(op->rq, tx, &out, err);
-
-    if (rc >= 0)
-        set_out(op, out);
-    return rc;
+    return row_read_answer(rq, change_tx, answer, &op, "change", ret);
 }
 
 static int change_propose(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq, .status = 201 };
-    struct err err = { 0 };
+    struct op op = { .rq = rq, .change = roster_change_propose, .status = 201 };
     const char *action, *key;
     int64_t needed;
     const struct api_member members[] = {
@@ -323,33 +258,19 @@ static int change_propose(struct api_request *rq, struct api_response *ret)
     };
     int rc = api_body_read(rq, members, ARRAY_COUNT(members));
 
-    if (rc < 0)
-        return rc;
-    rc = api_write(rq, change_propose_tx, answer, &op, ret, &err);
-    return row_result(rq, rc, "change", &err);
-}
-
-static int change_approve_tx(struct store_tx *tx, void *arg, struct err *err)
-{
-    struct op *op = arg;
-    json_t *out = NULL;
-    int rc = roster_change_approve(op->rq, tx, op->rq->params[0], &out, err);
-
-    if (rc >= 0)
-        set_out(op, out);
-    return rc;
+    return rc < 0 ? rc : row_write_answer(rq, change_tx, answer, &op, "change", ret);
 }
 
 static int change_approve(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq, .status = 200 };
+    struct op op = { .rq = rq, .change = roster_change_approve, .status = 200 };
     struct err err = { 0 };
     int rc = read_approval(rq);
 
     if (rc < 0)
         return rc;
-    rc = api_write(rq, change_approve_tx, answer, &op, ret, &err);
+    rc = api_write(rq, change_tx, answer, &op, ret, &err);
     if (rc == -EPROTO)
         row_tell_refused(rq, "roster.approve", "rch", rq->params[0]);
     return row_result(rq, rc, "change", &err);
@@ -363,7 +284,7 @@ const struct api_route approval_routes[] = {
     { "GET", "/v1/keys", keys_list, .flags = API_ANY_ROLE },
     { "POST", "/v1/keys", enrol, APPROVERS, API_IDEMPOTENT },
     { "GET", "/v1/roster", roster_show, .flags = API_ANY_ROLE },
-    { "GET", "/v1/roster/changes", changes_list, .flags = API_ANY_ROLE },
+    { "GET", "/v1/roster/changes", roster_change_list, .flags = API_ANY_ROLE },
     { "POST", "/v1/roster/changes", change_propose, APPROVERS, API_IDEMPOTENT },
     { "GET", "/v1/roster/changes/{change}", change_show, .flags = API_ANY_ROLE },
     { "POST", "/v1/roster/changes/{change}/approvals", change_approve, APPROVERS, API_IDEMPOTENT },

@@ -8,12 +8,12 @@
 #include "lib/digest.h"
 #include "server/model/app.h"
 #include "server/model/build_row.h"
+#include "server/model/list.h"
 #include "server/model/routes.h"
 #include "server/store/id.h"
 
 struct op {
     struct api_request *rq;
-    struct api_page page;
     struct build_full build; /* its texts are the op's, but not in propose */
     const char *image, *descriptor;
     int64_t from_ms, until_ms;
@@ -212,70 +212,58 @@ static int propose_answer(void *arg, struct api_response *ret)
 {
     struct op *op = arg;
 
-    ret->status = 201;
-    row_etag_set(ret, 1);
     snprintf(ret->location, sizeof ret->location, "/v1/builds/%s", op->id);
-    ret->body = TAKE_PTR(op->out);
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, 201, 1, TAKE_PTR(op->out));
 }
 
 static int propose(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
     int rc = read_proposal(rq, &op);
 
     if (rc < 0)
         return rc;
     id_make("bld", op.id);
-    rc = api_write(rq, propose_tx, propose_answer, &op, ret, &err);
-    return row_result(rq, rc, "build", &err);
+    return row_write_answer(rq, propose_tx, propose_answer, &op, "build", ret);
 }
 
-static int list_tx(struct store_tx *tx, void *arg, struct err *err)
+/* arg: of which app, found here. */
+static int list_query(struct list *l, struct store_tx *tx, struct store_rows **ret, struct err *err)
 {
-    struct op *op = arg;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    CLEANUP(app_row_done)
-    struct app_row app = { 0 };
-    int rc = app_lookup(op->rq, tx, op->rq->params[0], &app, err);
+    struct app_row *app = l->arg;
+
+    app_row_done(app);
+    int rc = app_lookup(l->rq, tx, l->rq->params[0], app, err);
+
+    return rc < 0 ? rc
+                  : store_query(tx,
+                                "SELECT " BUILD_COLUMNS " WHERE b.org_id = $1 AND b.app_id = $2 "
+                                "AND b.id > $3 ORDER BY b.id LIMIT $4",
+                                STORE_ARGS(store_text(app->org_id), store_text(app->id),
+                                           store_text(l->page.after), list_row_count(l)),
+                                ret, err);
+}
+
+static int list_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                     json_t **ret, struct err *err)
+{
+    CLEANUP(build_full_done)
+    struct build_full build = { 0 };
+    int rc = build_full_decode(l->rq->server, rows, &build, err);
 
     if (rc >= 0)
-        rc = store_query(tx,
-                         "SELECT " BUILD_COLUMNS " WHERE b.org_id = $1 AND b.app_id = $2 "
-                         "AND b.id > $3 ORDER BY b.id LIMIT $4",
-                         STORE_ARGS(store_text(app.org_id), store_text(app.id),
-                                    store_text(op->page.after), store_int(op->page.limit + 1)),
-                         &rows, err);
-    json_decref(op->out);
-    op->out = json_array();
-    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0) {
-        CLEANUP(build_full_done)
-        struct build_full build = { 0 };
-
-        rc = build_full_decode(op->rq->server, rows, &build, err);
-        if (rc >= 0)
-            json_array_append_new(op->out, build_json(&build));
-    }
+        *ret = build_json(&build);
     return rc;
 }
 
 static int list(struct api_request *rq, struct api_response *ret)
 {
-    CLEANUP(op_done)
-    struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = api_page_read(rq, &op.page);
+    static const struct list_of builds = { "builds", .query = list_query, .item = list_item };
+    CLEANUP(app_row_done)
+    struct app_row app = { 0 };
 
-    if (rc < 0)
-        return rc;
-    rc = row_result(rq, store_read(rq->server->store, list_tx, &op, &err), "builds", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    return api_page_answer(ret, TAKE_PTR(op.out), &op.page);
+    return list_answer(rq, &builds, &app, ret);
 }
 
 static int show_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -305,15 +293,9 @@ static int show(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = row_result(rq, store_read(rq->server->store, show_tx, &op, &err), "build", &err);
+    int rc = row_read(rq, show_tx, &op, "build");
 
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    row_etag_set(ret, op.build.version);
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    return rc < 0 ? rc : row_answer(ret, 200, op.build.version, TAKE_PTR(op.out));
 }
 
 static int deprecate_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -348,17 +330,13 @@ static int deprecate_answer(void *arg, struct api_response *ret)
 {
     struct op *op = arg;
 
-    ret->status = 200;
-    row_etag_set(ret, op->build.version);
-    ret->body = TAKE_PTR(op->out);
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, 200, op->build.version, TAKE_PTR(op->out));
 }
 
 static int deprecate(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq, .from_ms = server_now_ms(rq->server) };
-    struct err err = { 0 };
     const struct api_member members[] = {
         { "from", API_TIME, false, &op.from_ms },
         { "until", API_TIME, false, &op.until_ms },
@@ -369,8 +347,7 @@ static int deprecate(struct api_request *rq, struct api_response *ret)
         return rc;
     if (op.until_ms && op.until_ms <= op.from_ms)
         return api_problem(rq, 400, "invalid-member", "until is not after from");
-    rc = api_write(rq, deprecate_tx, deprecate_answer, &op, ret, &err);
-    return row_result(rq, rc, "build", &err);
+    return row_write_answer(rq, deprecate_tx, deprecate_answer, &op, "build", ret);
 }
 
 const struct api_route build_routes[] = {

@@ -165,14 +165,12 @@ static int check(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = row_result(rq, store_read(rq->server->store, check_tx, &op, &err), "integrity", &err);
+    int rc = row_read(rq, check_tx, &op, "integrity");
 
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    ret->body = json_pack("{s:I,s:O}", "checked", (json_int_t)op.checked, "forged", op.forged);
-    return 0;
+    return rc < 0 ? rc
+                  : row_answer(ret, 200, 0,
+                               json_pack("{s:I,s:O}", "checked", (json_int_t)op.checked, "forged",
+                                         op.forged));
 }
 
 const struct api_route integrity_routes[] = {

@@ -7,6 +7,7 @@
 #include "server/api/events.h"
 #include "server/audit/audit.h"
 #include "server/auth/token.h"
+#include "server/model/list.h"
 #include "server/model/node.h"
 #include "server/model/node_work.h"
 #include "server/model/routes.h"
@@ -18,7 +19,6 @@
 
 struct op {
     struct api_request *rq;
-    struct api_page page;
     const char *name, *token;
     int64_t lifetime_s;
     struct node_row node;
@@ -64,16 +64,13 @@ static int token_create_answer(void *arg, struct api_response *ret)
 {
     struct op *op = arg;
 
-    ret->status = 201;
-    ret->body = TAKE_PTR(op->out);
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, 201, 0, TAKE_PTR(op->out));
 }
 
 static int token_create(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq, .lifetime_s = JOIN_LIFETIME_DEFAULT_S };
-    struct err err = { 0 };
     const struct api_member members[] = {
         { "name", API_STRING, false, &op.name, 1, 63 },
         { "lifetime_s", API_INT, false, &op.lifetime_s, 60, JOIN_LIFETIME_MAX_S },
@@ -82,10 +79,8 @@ static int token_create(struct api_request *rq, struct api_response *ret)
 
     if (rc >= 0 && op.name)
         rc = row_name_check(rq, "name", op.name);
-    if (rc < 0)
-        return rc;
-    rc = api_write(rq, token_create_tx, token_create_answer, &op, ret, &err);
-    return row_result(rq, rc, "token", &err);
+    return rc < 0 ? rc
+                  : row_write_answer(rq, token_create_tx, token_create_answer, &op, "token", ret);
 }
 
 static int refuse_token(struct api_request *rq)
@@ -176,7 +171,6 @@ static int join(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
     const struct api_member members[] = {
         { "token", API_STRING, true, &op.token, 1, 256 },
         { "name", API_STRING, false, &op.name, 1, 63 },
@@ -188,51 +182,34 @@ static int join(struct api_request *rq, struct api_response *ret)
     if (rc < 0)
         return rc;
     id_make("nod", op.id);
-    rc = row_result(rq, store_write(rq->server->store, join_tx, &op, &err), "node", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 201;
-    ret->body = json_pack("{s:o,s:s}", "node", node_json(&op.node), "token", op.text);
-    return 0;
+    rc = row_write(rq, join_tx, &op, "node");
+    return rc < 0
+               ? rc
+               : row_answer(ret, 201, 0,
+                            json_pack("{s:o,s:s}", "node", node_json(&op.node), "token", op.text));
 }
 
 /* ---- list and show ---- */
 
-static int list_tx(struct store_tx *tx, void *arg, struct err *err)
+static int list_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                     json_t **ret, struct err *err)
 {
-    struct op *op = arg;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    int rc = store_query(
-        tx, "SELECT " NODE_COLUMNS " WHERE n.org_id = $1 AND n.id > $2 ORDER BY n.id LIMIT $3",
-        STORE_ARGS(store_text(op->rq->who.org_id), store_text(op->page.after),
-                   store_int(op->page.limit + 1)),
-        &rows, err);
+    struct node_row node;
 
-    set_out(op, json_array());
-    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0) {
-        struct node_row node;
-
-        node_decode(rows, &node);
-        json_array_append_new(op->out, node_json(&node));
-    }
-    return rc;
+    node_decode(rows, &node);
+    *ret = node_json(&node);
+    return 0;
 }
 
 static int list(struct api_request *rq, struct api_response *ret)
 {
-    CLEANUP(op_done)
-    struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = api_page_read(rq, &op.page);
+    static const struct list_of nodes = {
+        "nodes",
+        "SELECT " NODE_COLUMNS " WHERE n.org_id = $1 AND n.id > $2 ORDER BY n.id LIMIT $3",
+        .item = list_item,
+    };
 
-    if (rc < 0)
-        return rc;
-    rc = row_result(rq, store_read(rq->server->store, list_tx, &op, &err), "nodes", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    return api_page_answer(ret, TAKE_PTR(op.out), &op.page);
+    return list_answer(rq, &nodes, NULL, ret);
 }
 
 static int show_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -242,24 +219,17 @@ static int show_tx(struct store_tx *tx, void *arg, struct err *err)
     return node_lookup(op->rq, tx, op->rq->params[0], &op->node, err);
 }
 
-static int answer_node(struct op *op, int rc, const struct err *err, struct api_response *ret)
+static int answer_node(struct op *op, int rc, struct api_response *ret)
 {
-    rc = row_result(op->rq, rc, "node", err);
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    row_etag_set(ret, op->node.version);
-    ret->body = node_json(&op->node);
-    return 0;
+    return rc < 0 ? rc : row_answer(ret, 200, op->node.version, node_json(&op->node));
 }
 
 static int show(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
 
-    return answer_node(&op, store_read(rq->server->store, show_tx, &op, &err), &err, ret);
+    return answer_node(&op, row_read(rq, show_tx, &op, "node"), ret);
 }
 
 /* ---- drain and resume ---- */
@@ -311,9 +281,8 @@ static int drain(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
 
-    return answer_node(&op, store_write(rq->server->store, drain_tx, &op, &err), &err, ret);
+    return answer_node(&op, row_write(rq, drain_tx, &op, "node"), ret);
 }
 
 static int resume_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -333,9 +302,8 @@ static int resume(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
 
-    return answer_node(&op, store_write(rq->server->store, resume_tx, &op, &err), &err, ret);
+    return answer_node(&op, row_write(rq, resume_tx, &op, "node"), ret);
 }
 
 const struct api_route node_routes[] = {

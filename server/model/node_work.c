@@ -50,14 +50,9 @@ int node_self(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = row_result(rq, store_read(rq->server->store, self_tx, &op, &err), "node", &err);
+    int rc = row_read(rq, self_tx, &op, "node");
 
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    ret->body = node_json(&op.node);
-    return 0;
+    return rc < 0 ? rc : row_answer(ret, 200, 0, node_json(&op.node));
 }
 
 /* ---- heartbeat ---- */
@@ -145,7 +140,6 @@ int node_heartbeat(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
     const struct api_member members[] = {
         { "tee", API_STRING, false, &op.tee, 3, 3 },
         { "emulated", API_BOOL, false, &op.is_emulated },
@@ -162,14 +156,9 @@ int node_heartbeat(struct api_request *rq, struct api_response *ret)
         rc = check_capacity(rq, op.capacity);
         op.capacity_text = rc >= 0 ? row_canonical(op.capacity) : NULL;
     }
-    if (rc < 0)
-        return rc;
-    rc = row_result(rq, store_write(rq->server->store, heartbeat_tx, &op, &err), "node", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    ret->body = node_json(&op.node);
-    return 0;
+    if (rc >= 0)
+        rc = row_write(rq, heartbeat_tx, &op, "node");
+    return rc < 0 ? rc : row_answer(ret, 200, 0, node_json(&op.node));
 }
 
 /* ---- work ---- */
@@ -255,13 +244,12 @@ int node_work(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
     const char *after = api_query(rq, "after");
     uint32_t wait_ms;
     int rc = read_wait(rq, &wait_ms);
 
     if (rc >= 0)
-        rc = row_result(rq, store_read(rq->server->store, work_tx, &op, &err), "work", &err);
+        rc = row_read(rq, work_tx, &op, "work");
     if (rc >= 0)
         rc = make_tag(op.out, op.tag);
     if (rc < 0)
@@ -275,9 +263,7 @@ int node_work(struct api_request *rq, struct api_response *ret)
             return rc;
     }
     json_object_set_new(op.out, "tag", json_string(op.tag));
-    ret->status = 200;
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    return row_answer(ret, 200, 0, TAKE_PTR(op.out));
 }
 
 /* ---- reports ---- */
@@ -423,18 +409,15 @@ int node_reports(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
     const struct api_member members[] = {
         { "instances", API_ARRAY, true, &op.reports, 0, NODE_INSTANCE_COUNT_MAX },
     };
     int rc = api_body_read(rq, members, ARRAY_COUNT(members));
 
-    if (rc < 0)
-        return rc;
-    rc = row_result(rq, store_write(rq->server->store, reports_tx, &op, &err), "reports", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    ret->body = json_pack("{s:I,s:O}", "taken", (json_int_t)op.taken, "unknown", op.unknown);
-    return 0;
+    if (rc >= 0)
+        rc = row_write(rq, reports_tx, &op, "reports");
+    return rc < 0 ? rc
+                  : row_answer(ret, 200, 0,
+                               json_pack("{s:I,s:O}", "taken", (json_int_t)op.taken, "unknown",
+                                         op.unknown));
 }

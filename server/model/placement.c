@@ -230,17 +230,14 @@ static int create_answer(void *arg, struct api_response *ret)
 {
     struct op *op = arg;
 
-    ret->status = 201;
     snprintf(ret->location, sizeof ret->location, "/v1/instances/%s", op->id);
-    ret->body = TAKE_PTR(op->out);
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, 201, 0, TAKE_PTR(op->out));
 }
 
 static int create(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
     const struct api_member members[] = {
         { "app", API_STRING, true, &op.app, 1, 64 },
         { "build", API_STRING, false, &op.build, 1, 64 },
@@ -252,8 +249,7 @@ static int create(struct api_request *rq, struct api_response *ret)
     if (rc < 0)
         return rc;
     id_make("ins", op.id);
-    rc = api_write(rq, create_tx, create_answer, &op, ret, &err);
-    return row_result(rq, rc, "instance", &err);
+    return row_write_answer(rq, create_tx, create_answer, &op, "instance", ret);
 }
 
 const struct api_route placement_routes[] = {

@@ -6,6 +6,7 @@
 
 #include "server/api/events.h"
 #include "server/fleet/fleet.h"
+#include "server/model/list.h"
 #include "server/model/org.h"
 #include "server/model/policy_try.h"
 #include "server/model/routes.h"
@@ -13,7 +14,6 @@
 
 struct op {
     struct api_request *rq;
-    struct api_page page;
     const char *name;
     char *text; /* canonical */
     int64_t version;
@@ -169,18 +169,14 @@ static int create_answer(void *arg, struct api_response *ret)
 {
     struct op *op = arg;
 
-    ret->status = 201;
     snprintf(ret->location, sizeof ret->location, "/v1/policies/%s", op->id);
-    row_etag_set(ret, op->row.changed_ms);
-    ret->body = TAKE_PTR(op->out);
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, 201, op->row.changed_ms, TAKE_PTR(op->out));
 }
 
 static int create(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
     json_t *object = NULL;
     const char *text = NULL;
     const struct api_member members[] = {
@@ -197,8 +193,7 @@ static int create(struct api_request *rq, struct api_response *ret)
     if (rc < 0)
         return rc;
     id_make("pol", op.id);
-    rc = api_write(rq, create_tx, create_answer, &op, ret, &err);
-    return row_result(rq, rc, "policy", &err);
+    return row_write_answer(rq, create_tx, create_answer, &op, "policy", ret);
 }
 
 /* ---- show and list ---- */
@@ -227,56 +222,29 @@ static int show(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = row_result(rq, store_read(rq->server->store, show_tx, &op, &err), "policy", &err);
+    int rc = row_read(rq, show_tx, &op, "policy");
 
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    row_etag_set(ret, op.row.changed_ms);
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    return rc < 0 ? rc : row_answer(ret, 200, op.row.changed_ms, TAKE_PTR(op.out));
 }
 
-static int list_tx(struct store_tx *tx, void *arg, struct err *err)
+static int list_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                     json_t **ret, struct err *err)
 {
-    struct op *op = arg;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    int rc = store_query(
-        tx, "SELECT " POLICY_COLUMNS " WHERE p.org_id = $1 AND p.id > $2 ORDER BY p.id LIMIT $3",
-        STORE_ARGS(store_text(op->rq->who.org_id), store_text(op->page.after),
-                   store_int(op->page.limit + 1)),
-        &rows, err);
+    struct policy_row row;
+    int rc = policy_row_decode(l->rq->server, rows, &row, err);
 
-    set_out(op, json_array());
-    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0) {
-        struct policy_row row;
-        json_t *j = NULL;
-
-        rc = policy_row_decode(op->rq->server, rows, &row, err);
-        if (rc >= 0)
-            rc = row_json(op->rq, tx, &row, &j, err);
-        if (rc >= 0)
-            json_array_append_new(op->out, j);
-    }
-    return rc;
+    return rc < 0 ? rc : row_json(l->rq, tx, &row, ret, err);
 }
 
 static int list(struct api_request *rq, struct api_response *ret)
 {
-    CLEANUP(op_done)
-    struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = api_page_read(rq, &op.page);
+    static const struct list_of policies = {
+        "policies",
+        "SELECT " POLICY_COLUMNS " WHERE p.org_id = $1 AND p.id > $2 ORDER BY p.id LIMIT $3",
+        .item = list_item,
+    };
 
-    if (rc < 0)
-        return rc;
-    rc = row_result(rq, store_read(rq->server->store, list_tx, &op, &err), "policies", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    return api_page_answer(ret, TAKE_PTR(op.out), &op.page);
+    return list_answer(rq, &policies, NULL, ret);
 }
 
 /* ---- versions ---- */
@@ -315,14 +283,9 @@ static int versions(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = row_result(rq, store_read(rq->server->store, versions_tx, &op, &err), "policy", &err);
+    int rc = row_read(rq, versions_tx, &op, "policy");
 
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    ret->body = TAKE_PTR(op.out);
-    return 0;
+    return rc < 0 ? rc : row_answer(ret, 200, 0, TAKE_PTR(op.out));
 }
 
 static int add_version_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -360,16 +323,13 @@ static int add_version_answer(void *arg, struct api_response *ret)
 {
     struct op *op = arg;
 
-    ret->status = 201;
-    ret->body = TAKE_PTR(op->out);
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, 201, 0, TAKE_PTR(op->out));
 }
 
 static int add_version(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
     json_t *object = NULL;
     const char *text = NULL;
     const struct api_member members[] = {
@@ -380,10 +340,8 @@ static int add_version(struct api_request *rq, struct api_response *ret)
 
     if (rc >= 0)
         rc = policy_body_text(rq, object, text, &op.text);
-    if (rc < 0)
-        return rc;
-    rc = api_write(rq, add_version_tx, add_version_answer, &op, ret, &err);
-    return row_result(rq, rc, "policy", &err);
+    return rc < 0 ? rc
+                  : row_write_answer(rq, add_version_tx, add_version_answer, &op, "policy", ret);
 }
 
 /* ---- put in force ---- */
@@ -440,17 +398,13 @@ static int change_answer(void *arg, struct api_response *ret)
 {
     struct op *op = arg;
 
-    ret->status = 200;
-    row_etag_set(ret, op->row.changed_ms);
-    ret->body = TAKE_PTR(op->out);
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, 200, op->row.changed_ms, TAKE_PTR(op->out));
 }
 
 static int change(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
     const struct api_member members[] = {
         { "version", API_INT, false, &op.version, 1, POLICY_VERSION_COUNT_MAX },
         { "default", API_BOOL, false, &op.is_default },
@@ -462,10 +416,10 @@ static int change(struct api_request *rq, struct api_response *ret)
     op.has_default = json_object_get(rq->body, "default") != NULL;
     if (!op.version && !op.has_default)
         return api_problem(rq, 400, "invalid-member", "version or default is expected");
-    rc = api_write(rq, change_tx, change_answer, &op, ret, &err);
+    rc = row_write_answer(rq, change_tx, change_answer, &op, "policy", ret);
     if (rc == 0 && op.is_changed && rq->server->fleet)
         fleet_reappraise(rq->server->fleet, rq->who.org_id);
-    return row_result(rq, rc, "policy", &err);
+    return rc;
 }
 
 const struct api_route policy_routes[] = {

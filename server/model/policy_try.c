@@ -274,7 +274,6 @@ int policy_try(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(try_done)
     struct try t = { .rq = rq, .after = "", .at_ms = server_now_ms(rq->server) };
-    struct err err = { 0 };
     int rc = read_try(rq, &t);
 
     if (rc < 0)
@@ -282,16 +281,15 @@ int policy_try(struct api_request *rq, struct api_response *ret)
     t.instances = calloc(TRY_COUNT_MAX, sizeof *t.instances);
     if (!t.instances)
         return -ENOMEM;
-    rc = row_result(rq, store_read(rq->server->store, try_tx, &t, &err), "policy", &err);
+    rc = row_read(rq, try_tx, &t, "policy");
     if (rc < 0)
         return rc;
-    ret->status = 200;
-    ret->body =
+    return row_answer(
+        ret, 200, 0,
         json_pack("{s:o,s:o,s:O,s:I,s:I,s:I,s:I,s:I,s:O,s:s?}", "time", api_time(t.at_ms),
                   "against", t.row.version ? json_integer(t.row.version) : json_null(), "changes",
                   t.changes, "accepted", (json_int_t)t.accepted, "refused", (json_int_t)t.refused,
                   "newly_accepted", (json_int_t)t.newly_accepted, "newly_refused",
                   (json_int_t)t.newly_refused, "unjudged", (json_int_t)t.unjudged, "instances",
-                  t.list, "next", t.has_more ? t.instances[t.count - 1].id : NULL);
-    return 0;
+                  t.list, "next", t.has_more ? t.instances[t.count - 1].id : NULL));
 }

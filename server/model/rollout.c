@@ -10,6 +10,7 @@
 #include "server/audit/audit.h"
 #include "server/model/app.h"
 #include "server/model/build_row.h"
+#include "server/model/list.h"
 #include "server/model/node.h"
 #include "server/model/routes.h"
 #include "server/store/id.h"
@@ -24,7 +25,6 @@ struct rollout {
 
 struct op {
     struct api_request *rq;
-    struct api_page page;
     const char *app, *build, *old_build;
     struct rollout rollout;
     json_t *out;
@@ -217,9 +217,7 @@ static int answer(void *arg, struct api_response *ret)
 {
     struct op *op = arg;
 
-    ret->status = 200;
-    ret->body = TAKE_PTR(op->out);
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, 200, 0, TAKE_PTR(op->out));
 }
 
 static int create_answer(void *arg, struct api_response *ret)
@@ -237,7 +235,6 @@ static int create(struct api_request *rq, struct api_response *ret)
     int64_t now_ms = server_now_ms(rq->server);
     CLEANUP(op_done)
     struct op op = { .rq = rq, .rollout = { .from_ms = now_ms } };
-    struct err err = { 0 };
     const struct api_member members[] = {
         { "app", API_STRING, true, &op.app, 1, 64 },
         { "build", API_STRING, true, &op.build, 1, 64 },
@@ -253,8 +250,7 @@ static int create(struct api_request *rq, struct api_response *ret)
         return api_problem(rq, 400, "invalid-member",
                            "end is not after deprecated_from and in the future");
     id_make("rol", op.rollout.id);
-    rc = api_write(rq, create_tx, create_answer, &op, ret, &err);
-    return row_result(rq, rc, "rollout", &err);
+    return row_write_answer(rq, create_tx, create_answer, &op, "rollout", ret);
 }
 
 /* ---- show and list ---- */
@@ -271,52 +267,28 @@ static int show(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
 
-    int rc = row_result(rq, store_read(rq->server->store, show_tx, &op, &err), "rollout", &err);
-
-    return rc < 0 ? rc : answer(&op, ret);
+    return row_read_answer(rq, show_tx, answer, &op, "rollout", ret);
 }
 
-static int list_tx(struct store_tx *tx, void *arg, struct err *err)
+static int list_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                     json_t **ret, struct err *err)
 {
-    struct op *op = arg;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    int rc = store_query(
-        tx, "SELECT " ROLLOUT_COLUMNS " WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-        STORE_ARGS(store_text(op->rq->who.org_id), store_text(op->page.after),
-                   store_int(op->page.limit + 1)),
-        &rows, err);
+    struct rollout rollout;
 
-    json_decref(op->out);
-    op->out = json_array();
-    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0) {
-        struct rollout rollout;
-        json_t *j = NULL;
-
-        decode(rows, &rollout);
-        rc = rollout_json(tx, &rollout, &j, err);
-        if (rc >= 0)
-            json_array_append_new(op->out, j);
-    }
-    return rc;
+    decode(rows, &rollout);
+    return rollout_json(tx, &rollout, ret, err);
 }
 
 static int list(struct api_request *rq, struct api_response *ret)
 {
-    CLEANUP(op_done)
-    struct op op = { .rq = rq };
-    struct err err = { 0 };
-    int rc = api_page_read(rq, &op.page);
+    static const struct list_of rollouts = {
+        "rollouts",
+        "SELECT " ROLLOUT_COLUMNS " WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+        .item = list_item,
+    };
 
-    if (rc < 0)
-        return rc;
-    rc = row_result(rq, store_read(rq->server->store, list_tx, &op, &err), "rollouts", &err);
-    if (rc < 0)
-        return rc;
-    ret->status = 200;
-    return api_page_answer(ret, TAKE_PTR(op.out), &op.page);
+    return list_answer(rq, &rollouts, NULL, ret);
 }
 
 /* ---- the end ---- */
@@ -408,9 +380,8 @@ static int force(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
 
-    return row_result(rq, api_write(rq, force_tx, answer, &op, ret, &err), "rollout", &err);
+    return row_write_answer(rq, force_tx, answer, &op, "rollout", ret);
 }
 
 static int cancel_tx(struct store_tx *tx, void *arg, struct err *err)
@@ -436,9 +407,8 @@ static int cancel(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
     struct op op = { .rq = rq };
-    struct err err = { 0 };
 
-    return row_result(rq, api_write(rq, cancel_tx, answer, &op, ret, &err), "rollout", &err);
+    return row_write_answer(rq, cancel_tx, answer, &op, "rollout", ret);
 }
 
 /* ---- the fleet's part ---- */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/api/events.h"
+#include "server/model/list.h"
 #include "server/store/id.h"
 
 struct change {
@@ -176,15 +177,14 @@ static int change_answer(struct api_request *rq, struct store_tx *tx, const stru
     return 0;
 }
 
-int roster_change_show(struct api_request *rq, struct store_tx *tx, const char *change_id,
-                       json_t **ret, struct err *err)
+int roster_change_show(struct api_request *rq, struct store_tx *tx, json_t **ret, struct err *err)
 {
     CLEANUP(roster_done)
     struct roster roster = { 0 };
     CLEANUP(change_done)
     struct change change = { 0 };
     unsigned given;
-    int rc = change_read(rq, tx, change_id, &change, err);
+    int rc = change_read(rq, tx, rq->params[0], &change, err);
 
     if (rc >= 0)
         rc = roster_read(rq->server, tx, rq->who.org_id, &roster, err);
@@ -193,40 +193,39 @@ int roster_change_show(struct api_request *rq, struct store_tx *tx, const char *
     return rc < 0 ? rc : change_answer(rq, tx, &roster, &change, &given, ret, err);
 }
 
-int roster_change_list(struct api_request *rq, struct store_tx *tx, const struct api_page *page,
-                       json_t **ret, struct err *err)
+/* arg: the roster, read here. */
+static int list_query(struct list *l, struct store_tx *tx, struct store_rows **ret, struct err *err)
 {
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
+    roster_done(l->arg);
+    int rc = roster_read(l->rq->server, tx, l->rq->who.org_id, l->arg, err);
+
+    return rc < 0 ? rc
+                  : store_query(tx,
+                                "SELECT " CHANGE_COLUMNS
+                                " WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+                                STORE_ARGS(store_text(l->rq->who.org_id), store_text(l->page.after),
+                                           list_row_count(l)),
+                                ret, err);
+}
+
+static int list_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                     json_t **ret, struct err *err)
+{
+    CLEANUP(change_done)
+    struct change change = { 0 };
+    unsigned given;
+    int rc = change_decode(rows, &change);
+
+    return rc < 0 ? rc : change_answer(l->rq, tx, l->arg, &change, &given, ret, err);
+}
+
+int roster_change_list(struct api_request *rq, struct api_response *ret)
+{
+    static const struct list_of changes = { "changes", .query = list_query, .item = list_item };
     CLEANUP(roster_done)
     struct roster roster = { 0 };
-    json_t *list = json_array();
-    int rc = roster_read(rq->server, tx, rq->who.org_id, &roster, err);
 
-    if (rc >= 0)
-        rc = store_query(
-            tx, "SELECT " CHANGE_COLUMNS " WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-            STORE_ARGS(store_text(rq->who.org_id), store_text(page->after),
-                       store_int(page->limit + 1)),
-            &rows, err);
-    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0) {
-        CLEANUP(change_done)
-        struct change change = { 0 };
-        json_t *j = NULL;
-        unsigned given;
-
-        rc = change_decode(rows, &change);
-        if (rc >= 0)
-            rc = change_answer(rq, tx, &roster, &change, &given, &j, err);
-        if (rc >= 0)
-            json_array_append_new(list, j);
-    }
-    if (rc < 0) {
-        json_decref(list);
-        return rc;
-    }
-    *ret = list;
-    return 0;
+    return list_answer(rq, &changes, &roster, ret);
 }
 
 /* ---- making a change ---- */
@@ -340,8 +339,8 @@ static int change_perform(struct api_request *rq, struct store_tx *tx, struct ro
     return rc;
 }
 
-int roster_change_approve(struct api_request *rq, struct store_tx *tx, const char *change_id,
-                          json_t **ret, struct err *err)
+int roster_change_approve(struct api_request *rq, struct store_tx *tx, json_t **ret,
+                          struct err *err)
 {
     CLEANUP(roster_done)
     struct roster roster = { 0 };
@@ -349,7 +348,7 @@ int roster_change_approve(struct api_request *rq, struct store_tx *tx, const cha
     struct change change = { 0 };
     const struct roster_key *key;
     unsigned given;
-    int rc = change_read(rq, tx, change_id, &change, err);
+    int rc = change_read(rq, tx, rq->params[0], &change, err);
 
     if (rc >= 0)
         rc = roster_read(rq->server, tx, rq->who.org_id, &roster, err);

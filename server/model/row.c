@@ -226,6 +226,45 @@ int row_result(struct api_request *rq, int rc, const char *what, const struct er
     return rc;
 }
 
+int row_read(struct api_request *rq, store_tx_fn *fn, void *arg, const char *what)
+{
+    struct err err = { "" };
+
+    return row_result(rq, store_read(rq->server->store, fn, arg, &err), what, &err);
+}
+
+int row_write(struct api_request *rq, store_tx_fn *fn, void *arg, const char *what)
+{
+    struct err err = { "" };
+
+    return row_result(rq, store_write(rq->server->store, fn, arg, &err), what, &err);
+}
+
+int row_read_answer(struct api_request *rq, store_tx_fn *fn, api_answer_fn *answer, void *arg,
+                    const char *what, struct api_response *ret)
+{
+    int rc = row_read(rq, fn, arg, what);
+
+    return rc < 0 ? rc : answer(arg, ret);
+}
+
+int row_write_answer(struct api_request *rq, store_tx_fn *fn, api_answer_fn *answer, void *arg,
+                     const char *what, struct api_response *ret)
+{
+    struct err err = { "" };
+
+    return row_result(rq, api_write(rq, fn, answer, arg, ret, &err), what, &err);
+}
+
+int row_answer(struct api_response *ret, int status, int64_t version, json_t *body)
+{
+    ret->status = status;
+    if (version > 0)
+        row_etag_set(ret, version);
+    ret->body = body;
+    return body ? 0 : -ENOMEM;
+}
+
 char *row_canonical(const json_t *json)
 {
     return json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the objects' files share: macs over rows, names, audit and event of one write, JSON of columns. Relying party; within server/model/.
+ * What the objects' files share: macs over rows, names, audit and event of one write, JSON of columns. Relying party; for every folder of the server with endpoints.
  */
 #pragma once
 
@@ -47,6 +47,16 @@ MUST_CHECK int row_version_check(struct api_request *rq, int64_t version);
 void row_etag_set(struct api_response *ret, int64_t version);
 /* The problem for what a transaction returned: -EPROTO as it is, -EBADMSG "record-forged", others as api_problem_errno. rc 0 or more: 0. */
 int row_result(struct api_request *rq, int rc, const char *what, const struct err *err);
+/* store_read or store_write for a request, and row_result of what it returned. returns: 0; -EPROTO. */
+MUST_CHECK int row_read(struct api_request *rq, store_tx_fn *fn, void *arg, const char *what);
+MUST_CHECK int row_write(struct api_request *rq, store_tx_fn *fn, void *arg, const char *what);
+/* The same and the answer; a write as api_write does it. returns: 0; -EPROTO; what answer returned. */
+MUST_CHECK int row_read_answer(struct api_request *rq, store_tx_fn *fn, api_answer_fn *answer,
+                               void *arg, const char *what, struct api_response *ret);
+MUST_CHECK int row_write_answer(struct api_request *rq, store_tx_fn *fn, api_answer_fn *answer,
+                                void *arg, const char *what, struct api_response *ret);
+/* The answer: status, ETag of the version (0: none), body, which is taken. returns: 0; -ENOMEM there is no body. */
+MUST_CHECK int row_answer(struct api_response *ret, int status, int64_t version, json_t *body);
 /* Canonical JSON (sorted members, no spaces), for free(). NULL: no memory. */
 char *row_canonical(const json_t *json);
 /* Whether there is a row of `revocations`. returns: 1, 0; -EIO. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/exchange/exchange.h"
+#include "server/model/list.h"
 #include "server/model/row.h"
 #include "server/secret/request.h"
 #include "server/store/id.h"
@@ -210,56 +211,29 @@ static int show(struct api_request *rq, struct api_response *ret)
     return rc;
 }
 
-struct list_work {
-    struct api_request *rq;
-    struct api_page page;
-    json_t *items;
-};
-
-static int list_in(struct store_tx *tx, void *arg, struct err *err)
+static int list_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
+                     json_t **ret, struct err *err)
 {
-    struct list_work *work = arg;
-    struct api_request *rq = work->rq;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
+    struct api_request *rq = l->rq;
     struct secret_row row;
-    int rc;
+    int rc = secret_row_read(rq->server, tx, rq->who.org_id, store_column_text(rows, 0), &row, err);
 
-    json_array_clear(work->items);
-    rc =
-        store_query(tx, "SELECT id FROM secrets WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-                    STORE_ARGS(store_text(rq->who.org_id), store_text(work->page.after),
-                               store_int(work->page.limit + 1)),
-                    &rows, err);
     if (rc < 0)
         return rc;
-    while ((rc = store_rows_next(rows, err)) > 0) {
-        rc = secret_row_read(rq->server, tx, rq->who.org_id, store_column_text(rows, 0), &row, err);
-        if (rc < 0)
-            return rc;
-        rc = json_array_append_new(work->items, encode(&row));
-        secret_row_done(&row);
-        if (rc < 0)
-            return -ENOMEM;
-    }
-    return rc;
+    *ret = encode(&row);
+    secret_row_done(&row);
+    return *ret ? 0 : -ENOMEM;
 }
 
 static int list(struct api_request *rq, struct api_response *ret)
 {
-    struct list_work work = { .rq = rq };
-    struct err err = { "" };
-    int rc = api_page_read(rq, &work.page);
+    static const struct list_of secrets = {
+        "secrets",
+        "SELECT id FROM secrets WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+        .item = list_item,
+    };
 
-    if (rc < 0)
-        return rc;
-    work.items = json_array();
-    rc = row_result(rq, store_read(rq->server->store, list_in, &work, &err), "secrets", &err);
-    if (rc < 0) {
-        json_decref(work.items);
-        return rc;
-    }
-    return api_page_answer(ret, work.items, &work.page);
+    return list_answer(rq, &secrets, NULL, ret);
 }
 
 /* ---- PATCH: delivery and conditions; PUT bindings ---- */
@@ -400,18 +374,14 @@ static int versions_in(struct store_tx *tx, void *arg, struct err *err)
 static int versions(struct api_request *rq, struct api_response *ret)
 {
     struct work work = { .rq = rq, .ret = json_array() };
-    struct err err = { "" };
-    int rc = store_read(rq->server->store, versions_in, &work, &err);
+    int rc = row_read(rq, versions_in, &work, "secret");
 
-    rc = row_result(rq, rc, "secret", &err);
     secret_row_done(&work.row);
     if (rc < 0) {
         json_decref(work.ret);
         return rc;
     }
-    ret->status = 200;
-    ret->body = json_pack("{s:o, s:n}", "items", work.ret, "next");
-    return ret->body ? 0 : -ENOMEM;
+    return row_answer(ret, 200, 0, json_pack("{s:o, s:n}", "items", work.ret, "next"));
 }
 
 static int destroy_in(struct store_tx *tx, void *arg, struct err *err)

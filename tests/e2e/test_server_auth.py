@@ -206,3 +206,14 @@ def test_rows_that_somebody_else_changed_are_nobody(change):
             for tried in (password, cloched.PASSWORD):
                 assert try_login(server, 'forged', tried).status == 401
         assert server.owner.get('/v1/me').status == 200
+
+
+@pytest.mark.parametrize('limit', [1, 2, 3, 50])
+def test_lists_go_on_behind_rows_that_somebody_else_changed(limit):
+    with cloched.Cloched() as server:
+        for name in ('first', 'forged', 'forged-too', 'last'):
+            add(server, name)
+        with sqlite3.connect(server.options['store'][7:], timeout=30) as db:
+            assert db.execute("UPDATE users SET roles = 31 WHERE name LIKE 'forged%'").rowcount == 2
+        names = [user['name'] for user in server.owner.list('/v1/users', limit=limit)]
+        assert names[1:] == ['first', 'last'] and len(names) == 3
