@@ -221,10 +221,38 @@ static void ask_server(const struct up *up, json_t *report)
             json_object_set_new(report, "instances_running", json_integer((json_int_t)running));
             json_decref(list);
         }
+        if (remote_call(&r, "GET", "/v1/fleet", NULL, &list) == 0) {
+            json_object_set(report, "collateral", json_object_get(list, "collateral"));
+            json_decref(list);
+        }
     } else {
         json_object_set_new(report, "problem", json_string(r.err.text));
     }
     remote_done(&r);
+}
+
+/* "12 items, all confirmed since 5 min ago, the first expires in 20 days" and what is wrong with them. */
+static void print_collateral(const json_t *collateral)
+{
+    json_int_t count = json_integer_value(json_object_get(collateral, "items"));
+    json_int_t unusable = json_integer_value(json_object_get(collateral, "unusable"));
+    json_int_t failed = json_integer_value(json_object_get(collateral, "failed"));
+    const char *confirmed = json_string_value(json_object_get(collateral, "confirmed"));
+    const char *expires = json_string_value(json_object_get(collateral, "expires"));
+    char text[3][256];
+
+    if (count == 0 && failed == 0)
+        return;
+    printf("makers   %lld items of collateral", (long long)count);
+    if (confirmed && expires)
+        printf(", all confirmed since %s ago, the first expires %s",
+               table_age(confirmed, text[0], 96), table_age(expires, text[1], 96));
+    putchar('\n');
+    if (unusable)
+        printf("         %lld of them expired or damaged\n", (long long)unusable);
+    if (failed)
+        printf("         %lld could not be refreshed: %s\n", (long long)failed,
+               table_text(json_object_get(collateral, "why"), text[2], sizeof text[2]));
 }
 
 static void print_status(const struct up *up, const json_t *report)
@@ -248,6 +276,8 @@ static void print_status(const struct up *up, const json_t *report)
     value = json_object_get(report, "instances_running");
     if (value)
         printf("running  %s instances\n", table_text(value, text[0], 96));
+    if (json_object_get(report, "collateral"))
+        print_collateral(json_object_get(report, "collateral"));
     printf("folder   %s\n", up->folder);
 }
 

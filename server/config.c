@@ -29,10 +29,13 @@ static const struct member {
     uint32_t max;
 } members[] = {
 #define AT(field) offsetof(struct server_config, field)
+    { "collateral_ca_file", MEMBER_TEXT, AT(collateral_ca_file) },
     { "collateral_folder", MEMBER_TEXT, AT(collateral_folder) },
     { "collateral_kds_url", MEMBER_TEXT, AT(collateral_kds_url) },
+    { "collateral_pccs", MEMBER_BOOL, AT(collateral_pccs) },
     { "collateral_pcs_url", MEMBER_TEXT, AT(collateral_pcs_url) },
     { "collateral_refresh_s", MEMBER_NUMBER, AT(collateral_refresh_s), 0, 7 * 86400 },
+    { "collateral_root_crl_url", MEMBER_TEXT, AT(collateral_root_crl_url) },
     { "connections_max", MEMBER_NUMBER, AT(connections_max), 0, 1000000 },
     { "connections_per_address", MEMBER_NUMBER, AT(connections_per_address), 0, 1000000 },
     { "emulator_root", MEMBER_TEXT, AT(emulator_root) },

@@ -21,6 +21,10 @@ struct server_config {
     const char *trust_domain;                            /* of SPIFFE IDs */
     const char *collateral_folder;                       /* cache (collateral/collateral.h) */
     const char *collateral_pcs_url, *collateral_kds_url; /* NULL: the makers' own; "" never fetch */
+    const char *collateral_root_crl_url; /* of Intel's root; NULL: Intel's own, or the PCCS's */
+    const char
+        *collateral_ca_file; /* PEM: trusted for TLS to these instead of the system's; NULL */
+    bool collateral_pccs;    /* collateral_pcs_url is a PCCS */
     uint32_t collateral_refresh_s;
     const char *
         emulator_root; /* PEM of an emulator root that policies may name; NULL: emulated platforms are refused */

@@ -15,6 +15,7 @@
 #include "server/api/http.h"
 #include "server/api/router.h"
 #include "server/api/routes.h"
+#include "server/fleet/fleet.h"
 
 #define ROUTES_MAX 256u
 #define CLASSES 6u /* 0: cut off before an answer; 1xx to 5xx */
@@ -182,6 +183,38 @@ static void figures_print(struct metrics *m, FILE *f)
     pthread_mutex_unlock(&m->lock);
 }
 
+static uint64_t seconds_between(int64_t from_ms, int64_t until_ms)
+{
+    return until_ms > from_ms ? (uint64_t)(until_ms - from_ms) / 1000 : 0;
+}
+
+/* Ages are there only when there is something to be old. */
+static void collateral_print(struct metrics *m, FILE *f)
+{
+    int64_t now_ms = server_now_ms(m->server);
+    struct fleet_collateral c = { 0 };
+
+    if (m->server->fleet)
+        fleet_collateral_get(m->server->fleet, &c);
+    value_print(f, "collateral_items", "Items of the makers' collateral that are held.", "gauge",
+                c.count);
+    value_print(f, "collateral_items_unusable", "Items that are expired or damaged.", "gauge",
+                c.unusable);
+    value_print(f, "collateral_refresh_failed", "Items that could not be asked for anew last time.",
+                "gauge", c.failed);
+    value_print(f, "collateral_refreshed_total", "Items that were new.", "counter",
+                (uint64_t)c.refreshed);
+    value_print(f, "collateral_lies_total", "Answers of sources that did not verify.", "counter",
+                (uint64_t)c.lied);
+    if (c.confirmed_ms)
+        value_print(f, "collateral_age_seconds",
+                    "Since the source has confirmed the item that it confirmed longest ago.",
+                    "gauge", seconds_between(c.confirmed_ms, now_ms));
+    if (c.expires_ms)
+        value_print(f, "collateral_expires_seconds", "Until the first item expires; 0: one has.",
+                    "gauge", seconds_between(now_ms, c.expires_ms));
+}
+
 static int states_print(struct store_tx *tx, void *arg, struct err *err)
 {
     CLEANUP(store_rows_freep)
@@ -212,6 +245,7 @@ static int metrics_get(struct api_request *rq, struct api_response *ret)
         return -ENOMEM;
     requests_print(m, f);
     figures_print(m, f);
+    collateral_print(m, f);
     if (store_read(rq->server->store, states_print, f, &err) < 0)
         server_log(rq->server, "warning", "instances cannot be counted", "error", err.text, NULL);
     if (fclose(f) != 0)

@@ -64,17 +64,17 @@ static int judge(struct admission *a, struct err *err)
                                     .report_data = binding,
                                     .now_s = a->now_ms / 1000,
                                     .evidence_time_s = a->now_ms / 1000 };
+    struct collateral_wish wish = { .evidence = a->request->evidence, .report_data = binding };
     int rc = pack(a, err);
 
+    evidence_request_binding(a->request, binding);
+    wish.stapled = (struct verifier_bytes){ (const uint8_t *)a->stapled, a->stapled_size };
     if (rc == 0)
-        rc =
-            collateral_find(a->exchange, a->request->evidence,
-                            (struct verifier_bytes){ (const uint8_t *)a->stapled, a->stapled_size },
-                            true, &a->collateral, err);
+        rc = collateral_find(a->exchange, &wish, &a->collateral, err);
     if (rc < 0)
         return rc;
-    evidence_request_binding(a->request, binding);
     input.collateral = a->collateral.collateral;
+    input.collateral_why = a->collateral.why;
     rc = appraise(a->exchange, &input, &a->appraisal, err);
     if (rc == 0)
         rc = verifier_result_json(&a->appraisal.result, a->now_ms / 1000, &a->ear);

@@ -99,18 +99,19 @@ static int judge(struct node_admission *n, struct err *err)
                                     .report_data = binding,
                                     .now_s = n->now_ms / 1000,
                                     .evidence_time_s = n->now_ms / 1000 };
+    struct collateral_wish wish = { .evidence = r->evidence, .report_data = binding };
     int rc = stapled_encode(r->cmw, r->collateral, &stapled, &stapled_size);
 
     if (rc == -ENOMEM)
         return rc;
-    rc = collateral_find(exchange, r->evidence,
-                         (struct verifier_bytes){ (const uint8_t *)stapled, stapled_size }, true,
-                         &collateral, err);
+    evidence_request_binding(r, binding);
+    wish.stapled = (struct verifier_bytes){ (const uint8_t *)stapled, stapled_size };
+    rc = collateral_find(exchange, &wish, &collateral, err);
     free(stapled);
     if (rc < 0)
         return rc;
-    evidence_request_binding(r, binding);
     input.collateral = collateral.collateral;
+    input.collateral_why = collateral.why;
     rc = appraise(exchange, &input, n->appraisal, err);
     collateral_unref(&collateral);
     n->refusal = n->appraisal->refusal;

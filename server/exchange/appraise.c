@@ -53,6 +53,20 @@ static void verdict_read(const struct verifier_result *r, struct refusal *refusa
     fix_set(refusal, verifier_check_fix(r->primary));
 }
 
+/* What the server could have had, and why it has not: its operator's to mend. */
+static void collateral_explain(const char *why, struct refusal *refusal)
+{
+    if (!refusal->code ||
+        strcmp(refusal->step, verifier_check_name(VERIFIER_CHECK_COLLATERAL_MISSING)) != 0)
+        return;
+    snprintf(refusal->detail, sizeof refusal->detail,
+             "the server holds no collateral for this platform: %s", why);
+    snprintf(refusal->fix, sizeof refusal->fix,
+             "let cloched ask the makers (collateral_pcs_url, collateral_kds_url), import a bundle "
+             "into its collateral_folder (cloche collateral import), or send collateral along "
+             "with the evidence");
+}
+
 static bool is_zero(const uint8_t *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++)
@@ -99,14 +113,29 @@ static void root_read(const struct exchange *exchange, const struct verifier_res
     }
 }
 
+bool result_is_authentic(const struct verifier_result *r)
+{
+    static const uint8_t intel[] = { VERIFIER_CHECK_PCK_CHAIN, VERIFIER_CHECK_QE_REPORT_SIGNATURE,
+                                     VERIFIER_CHECK_QE_REPORT_BINDING,
+                                     VERIFIER_CHECK_QUOTE_SIGNATURE };
+    static const uint8_t amd[] = { VERIFIER_CHECK_VEK_CHAIN, VERIFIER_CHECK_REPORT_SIGNATURE };
+    bool is_snp = r->tee == VERIFIER_TEE_SNP;
+    const uint8_t *needed = is_snp ? amd : intel;
+    unsigned count = is_snp ? ARRAY_COUNT(amd) : ARRAY_COUNT(intel);
+
+    if (r->tee == VERIFIER_TEE_NONE ||
+        r->checks[VERIFIER_CHECK_UNTRUSTED_ROOT].state != VERIFIER_CHECK_PASSED)
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        if (r->checks[needed[i]].state != VERIFIER_CHECK_PASSED)
+            return false;
+    return true;
+}
+
 bool appraisal_is_authentic(const struct appraisal *a)
 {
-    return a->result.tee != VERIFIER_TEE_NONE &&
-           a->result.checks[VERIFIER_CHECK_UNTRUSTED_ROOT].state == VERIFIER_CHECK_PASSED &&
-           a->result
-                   .checks[a->result.tee == VERIFIER_TEE_SNP ? VERIFIER_CHECK_REPORT_SIGNATURE
-                                                             : VERIFIER_CHECK_QUOTE_SIGNATURE]
-                   .state == VERIFIER_CHECK_PASSED;
+    return result_is_authentic(&a->result) &&
+           a->result.checks[VERIFIER_CHECK_POLICY_REPORT_DATA].state == VERIFIER_CHECK_PASSED;
 }
 
 /* ---- the build's part ---- */
@@ -195,6 +224,8 @@ int appraise(struct exchange *exchange, const struct appraise_input *input, stru
     if (rc < 0)
         return err_set_errno(err, rc, "verifier");
     verdict_read(&ret->result, &ret->refusal);
+    if (!input->collateral && input->collateral_why)
+        collateral_explain(input->collateral_why, &ret->refusal);
     ret->tee = verifier_tee_name(ret->result.tee);
     ret->valid_until_ms = ret->result.valid_until_s * 1000;
     platform_read(&ret->result, ret);

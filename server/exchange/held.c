@@ -8,25 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collateral/collateral.h"
 #include "lib/digest.h"
-#include "server/config.h"
 #include "server/exchange/held.h"
 #include "server/exchange/internal.h"
-#include "server/model/policy_row.h"
 
 #define ENTRIES_MAX 128u
-#define HELD_LIFE_MS 60000 /* another process may have refreshed the folder */
-#define FETCH_DEADLINE_MS 5000u
-#define FETCH_ATTEMPTS 1u
+#define HELD_LIFE_MS 60000  /* another process may have refreshed the folder */
 #define QUOTE_HEAD_SIZE 54u /* header, and in version 5 what the body is */
 
 struct entry {
     uint8_t key[32];
     struct verifier_collateral *collateral; /* NULL: the server holds none */
     struct collaterals *of;
-    unsigned refs; /* the cache's own is one */
-    bool is_held;  /* else stapled */
+    unsigned refs;  /* the cache's own is one */
+    bool is_held;   /* else stapled */
+    bool was_asked; /* the makers were, and did not have it */
+    struct err why; /* collateral NULL: why not */
     int64_t loaded_ms, used;
 };
 /* What evidence of one platform needs: telling it means reading its certificates. */
@@ -42,59 +39,17 @@ struct collaterals {
     struct entry *entries[ENTRIES_MAX];
     int64_t clock;
     struct known_needs needs[NEEDS_MAX]; /* by the key's first byte */
-    pthread_mutex_t store_lock;          /* guards the store: used by one thread at a time */
-    struct collateral *store;            /* NULL: none is configured */
+    struct held *held;                   /* NULL: none is configured */
     struct verifier_policy *policy;
-    bool may_fetch;
 };
-
-/* ---- the server's own cache ---- */
-
-int held_store_open(struct server *server, uint32_t deadline_ms, unsigned attempts,
-                    const struct verifier_policy *policy, struct collateral **ret, struct err *err)
-{
-    const struct server_config *c = server->config;
-    struct collateral_options options = { .folder = c->collateral_folder,
-                                          .pcs_url = c->collateral_pcs_url,
-                                          .kds_url = c->collateral_kds_url,
-                                          .policy = policy,
-                                          .http_allowed = true, /* what comes is signed */
-                                          .deadline_ms = deadline_ms,
-                                          .request_ms = deadline_ms,
-                                          .attempt_count = attempts };
-
-    if (options.pcs_url && !options.pcs_url[0])
-        options.pcs_url = NULL;
-    if (options.kds_url && !options.kds_url[0])
-        options.kds_url = NULL;
-    return collateral_open(&options, ret, err);
-}
-
-bool held_may_fetch(const struct server_config *c)
-{
-    return !(c->collateral_pcs_url && !c->collateral_pcs_url[0]) &&
-           !(c->collateral_kds_url && !c->collateral_kds_url[0]);
-}
-
-int held_policy_new(struct server *server, struct verifier_policy **ret, struct err *err)
-{
-    char *text;
-    int rc = policy_builtin_text(server, &text, err);
-
-    if (rc < 0)
-        return rc;
-    rc = verifier_policy_new(text, strlen(text), ret, err);
-    free(text);
-    return rc;
-}
 
 int collaterals_new(struct server *server, struct collaterals **ret, struct err *err)
 {
     struct collaterals *c = calloc(1, sizeof *c);
     int rc = c ? held_policy_new(server, &c->policy, err) : -ENOMEM;
 
-    if (rc == 0 && server->config->collateral_folder)
-        rc = held_store_open(server, FETCH_DEADLINE_MS, FETCH_ATTEMPTS, c->policy, &c->store, err);
+    if (rc == 0)
+        rc = held_new(server, c->policy, &c->held, err);
     if (rc < 0) {
         if (c)
             verifier_policy_free(c->policy);
@@ -102,9 +57,7 @@ int collaterals_new(struct server *server, struct collaterals **ret, struct err 
         return rc;
     }
     c->server = server;
-    c->may_fetch = held_may_fetch(server->config);
     pthread_mutex_init(&c->lock, NULL);
-    pthread_mutex_init(&c->store_lock, NULL);
     *ret = c;
     return 0;
 }
@@ -125,10 +78,9 @@ void collaterals_free(struct collaterals *c)
     for (unsigned i = 0; i < ENTRIES_MAX; i++)
         if (c->entries[i])
             entry_unref(c->entries[i]);
-    collateral_close(c->store);
+    held_free(c->held);
     verifier_policy_free(c->policy);
     pthread_mutex_destroy(&c->lock);
-    pthread_mutex_destroy(&c->store_lock);
     free(c);
 }
 
@@ -159,7 +111,14 @@ void collateral_unref(struct collateral_ref *ref)
 
 /* ---- the parsed ones ---- */
 
-static bool cached_find(struct collaterals *c, const uint8_t key[32], struct collateral_ref *ret)
+static struct collateral_ref ref_make(struct entry *e)
+{
+    return (struct collateral_ref){ e->collateral, e->collateral ? NULL : e->why.text, e };
+}
+
+/* with_asking: that none is held is no answer until the makers were asked. */
+static bool cached_find(struct collaterals *c, const uint8_t key[32], bool with_asking,
+                        struct collateral_ref *ret)
 {
     int64_t now = server_now_ms(c->server);
     bool found = false;
@@ -168,29 +127,33 @@ static bool cached_find(struct collaterals *c, const uint8_t key[32], struct col
     for (unsigned i = 0; i < ENTRIES_MAX && !found; i++) {
         struct entry *e = c->entries[i];
 
-        if (!e || memcmp(e->key, key, 32) != 0 || (e->is_held && now > e->loaded_ms + HELD_LIFE_MS))
+        if (!e || memcmp(e->key, key, 32) != 0 ||
+            (e->is_held && now > e->loaded_ms + HELD_LIFE_MS) ||
+            (with_asking && !e->collateral && !e->was_asked))
             continue;
         e->refs++;
         e->used = ++c->clock;
-        *ret = (struct collateral_ref){ e->collateral, e };
+        *ret = ref_make(e);
         found = true;
     }
     pthread_mutex_unlock(&c->lock);
     return found;
 }
 
-/* Takes the collateral over; in place of one of the same key, of a free place, or of the one unused for longest. */
-static int cached_add(struct collaterals *c, const uint8_t key[32], bool is_held,
-                      struct verifier_collateral *collateral, struct collateral_ref *ret)
+/* Takes e's collateral over; in place of one of the same key, of a free place, or of the one unused for longest. */
+static int cached_add(struct collaterals *c, const uint8_t key[32], const struct entry *content,
+                      struct collateral_ref *ret)
 {
-    struct entry *e = calloc(1, sizeof *e);
+    struct entry *e = malloc(sizeof *e);
     unsigned place = 0;
 
     if (!e) {
-        verifier_collateral_free(collateral);
+        verifier_collateral_free(content->collateral);
         return -ENOMEM;
     }
-    *e = (struct entry){ .collateral = collateral, .of = c, .refs = 2, .is_held = is_held };
+    *e = *content;
+    e->of = c;
+    e->refs = 2;
     memcpy(e->key, key, 32);
     e->loaded_ms = server_now_ms(c->server);
     pthread_mutex_lock(&c->lock);
@@ -207,7 +170,7 @@ static int cached_add(struct collaterals *c, const uint8_t key[32], bool is_held
         entry_unref(c->entries[place]);
     c->entries[place] = e;
     pthread_mutex_unlock(&c->lock);
-    *ret = (struct collateral_ref){ collateral, e };
+    *ret = ref_make(e);
     return 0;
 }
 
@@ -222,34 +185,6 @@ static void needs_key(const struct collateral_needs *needs, uint8_t ret[32])
         sha256_update(&hash, name, strlen(name) + 1);
     }
     sha256_final(&hash, ret);
-}
-
-/* All of the needs, or NULL: one is not to be had. */
-static struct verifier_collateral *held_load(struct collaterals *c,
-                                             const struct collateral_needs *needs, bool may_fetch)
-{
-    struct verifier_collateral *collateral = NULL;
-    struct collateral_set set = { 0 };
-    struct err why = { "" };
-    int rc = 0;
-
-    pthread_mutex_lock(&c->store_lock);
-    collateral_begin(c->store);
-    for (unsigned i = 0; rc == 0 && i < needs->count; i++) {
-        struct collateral_got got = { 0 };
-
-        rc = collateral_get(c->store, &needs->items[i],
-                            may_fetch ? COLLATERAL_FETCH : COLLATERAL_OFFLINE, &got, &why);
-        if (rc < 0)
-            break;
-        rc = collateral_set_add(&set, &got.entry);
-        collateral_got_done(&got);
-    }
-    pthread_mutex_unlock(&c->store_lock);
-    if (rc == 0 && verifier_collateral_new(&set.items, &collateral, &why) < 0)
-        collateral = NULL;
-    collateral_set_done(&set);
-    return collateral;
 }
 
 /* Intel's quotes: kind of quote and certificates tell what they need; whoever has the same has the same needs. returns: whether there are such. */
@@ -303,38 +238,90 @@ static int needs_find(struct collaterals *c, struct verifier_bytes evidence,
     return rc;
 }
 
-static int held_find(struct collaterals *c, struct verifier_bytes evidence, bool may_fetch,
-                     struct collateral_ref *ret)
+/* Whether asking the makers for this is worth it: anyone can write evidence that names a platform, but not sign it. Of SNP only its certificate would tell. */
+static bool is_worth_asking(struct exchange *x, const struct collateral_wish *wish)
 {
-    struct collateral_needs needs;
-    uint8_t key[32];
+    struct verifier_request request = { .evidence = wish->evidence,
+                                        .policy = x->collaterals->policy,
+                                        .cache = x->chains,
+                                        .now_s = server_now_ms(x->server) / 1000,
+                                        .report_data = wish->report_data };
+    struct verifier_result *result = malloc(sizeof *result);
+    bool is = result && verifier_verify(&request, result) == 0 &&
+              (result->tee == VERIFIER_TEE_SNP || result_is_authentic(result)) &&
+              result->checks[VERIFIER_CHECK_POLICY_REPORT_DATA].state == VERIFIER_CHECK_PASSED;
 
-    if (!c->store || needs_find(c, evidence, &needs) < 0)
-        return 0;
-    needs_key(&needs, key);
-    if (cached_find(c, key, ret))
-        return 0;
-    return cached_add(c, key, true, held_load(c, &needs, may_fetch && c->may_fetch), ret);
+    free(result);
+    return is;
 }
 
-int collateral_find(struct exchange *exchange, struct verifier_bytes evidence,
-                    struct verifier_bytes stapled, bool may_fetch, struct collateral_ref *ret,
-                    struct err *err)
+/* Without collateral of somebody else's choice the makers are asked now, else when there is time. */
+static int held_find(struct exchange *x, const struct collateral_wish *wish,
+                     struct collateral_ref *ret, struct err *err)
+{
+    struct collaterals *c = x->collaterals;
+    struct collateral_needs needs;
+    struct entry e = { .is_held = true };
+    uint8_t key[32];
+    bool may_ask = false;
+    int rc;
+
+    if (!c->held || needs_find(c, wish->evidence, &needs) < 0)
+        return 0;
+    for (unsigned i = 0; wish->report_data && i < needs.count; i++)
+        may_ask |= held_may_fetch(x->server->config, &needs.items[i]);
+    needs_key(&needs, key);
+    if (cached_find(c, key, may_ask && wish->stapled.size == 0, ret))
+        return 0;
+    rc = held_read(c->held, &needs, &e.collateral, &e.why);
+    if (rc == -ENOENT && may_ask && is_worth_asking(x, wish)) {
+        if (wish->stapled.size == 0) {
+            e.was_asked = true;
+            rc = held_fetch(c->held, &needs, &e.collateral, &e.why);
+        } else {
+            held_want(c->held, &needs);
+        }
+    }
+    if (rc == -EAGAIN)
+        return err_set(err, rc, "%s", e.why.text);
+    if (rc < 0)
+        e.collateral = NULL;
+    return rc == -ENOMEM ? rc : cached_add(c, key, &e, ret);
+}
+
+int collateral_find(struct exchange *exchange, const struct collateral_wish *wish,
+                    struct collateral_ref *ret, struct err *err)
 {
     struct collaterals *c = exchange->collaterals;
-    struct verifier_collateral *collateral = NULL;
+    struct entry e = { 0 };
     uint8_t key[32];
     int rc;
 
     *ret = (struct collateral_ref){ 0 };
-    rc = held_find(c, evidence, may_fetch && stapled.size == 0, ret);
-    if (rc < 0 || ret->collateral || stapled.size == 0)
+    rc = held_find(exchange, wish, ret, err);
+    if (rc < 0 || ret->collateral || wish->stapled.size == 0)
         return rc;
     collateral_unref(ret);
-    sha256_digest(stapled.data, stapled.size, key);
+    sha256_digest(wish->stapled.data, wish->stapled.size, key);
     key[0] ^= 1; /* never the key of names */
-    if (cached_find(c, key, ret))
+    if (cached_find(c, key, false, ret))
         return 0;
-    rc = stapled_parse(stapled, &collateral, err);
-    return rc == -EINVAL ? 0 : rc < 0 ? rc : cached_add(c, key, false, collateral, ret);
+    rc = stapled_parse(wish->stapled, &e.collateral, err);
+    return rc == -EINVAL ? 0 : rc < 0 ? rc : cached_add(c, key, &e, ret);
+}
+
+int collateral_fetch_wanted(struct exchange *exchange, struct err *err)
+{
+    struct collaterals *c = exchange->collaterals;
+    struct collateral_needs needs;
+    int got = 0;
+
+    while (c->held && held_wanted_take(c->held, &needs)) {
+        struct verifier_collateral *collateral = NULL;
+
+        if (held_fetch(c->held, &needs, &collateral, err) == 0)
+            got++;
+        verifier_collateral_free(collateral);
+    }
+    return got;
 }

@@ -86,16 +86,24 @@ MUST_CHECK int evidence_find(const struct cmw *cmw, struct verifier_bytes *ret,
 
 struct collateral_ref {                           /* shared; collateral_unref */
     const struct verifier_collateral *collateral; /* NULL: none is to be had */
+    const char *why; /* collateral NULL: why not, for people; lives as long; or NULL */
     void *entry;
+};
+struct collateral_wish {
+    struct verifier_bytes evidence,
+        stapled; /* stapled: a CMW in JSON with "collateral", or empty */
+    /* 64 bytes that the evidence must be about: the makers may be asked when it is, and is signed. NULL: they are not asked. */
+    const uint8_t *report_data;
 };
 void collateral_unref(struct collateral_ref *ref);
 /*
- * What the server holds for the evidence; else what came with it (stapled: a CMW in JSON with "collateral", or NULL); else nothing. may_fetch: the makers may be asked, when neither is there.
- * returns: 0; -ENOMEM.
+ * What the server holds for the evidence; else what came with it; else nothing.
+ * returns: 0; -EAGAIN the makers should be asked, and cannot be now: try again; -ENOMEM.
  */
-MUST_CHECK int collateral_find(struct exchange *exchange, struct verifier_bytes evidence,
-                               struct verifier_bytes stapled, bool may_fetch,
+MUST_CHECK int collateral_find(struct exchange *exchange, const struct collateral_wish *wish,
                                struct collateral_ref *ret, struct err *err);
+/* Asks the makers for what evidence brought along so far. returns: for how many platforms all is held now. */
+int collateral_fetch_wanted(struct exchange *exchange, struct err *err);
 MUST_CHECK int collaterals_new(struct server *server, struct collaterals **ret, struct err *err);
 void collaterals_free(struct collaterals *collaterals);
 /* What the server holds changed: it is read anew. */
@@ -133,6 +141,7 @@ struct appraise_input {
     const struct verifier_policy *policy;
     const struct build_row *build; /* NULL: none is asked */
     const uint8_t *report_data;    /* NULL: not asked */
+    const char *collateral_why;    /* collateral NULL: why there is none; or NULL */
     int64_t now_s, evidence_time_s;
 };
 /*
@@ -141,7 +150,9 @@ struct appraise_input {
  */
 MUST_CHECK int appraise(struct exchange *exchange, const struct appraise_input *input,
                         struct appraisal *ret, struct err *err);
-/* Whether the signature of the evidence ends at a root that is known, though it be refused for something else. */
+/* Whether each signature of the evidence is right, up to a root that is known, though it be refused for something else. */
+bool result_is_authentic(const struct verifier_result *result);
+/* The same, and that it is about what was asked: nobody shows evidence of others. */
 bool appraisal_is_authentic(const struct appraisal *appraisal);
 /* The revocation that meets instance, build, app, node or platform. returns: 1 and the refusal; 0; -EIO. */
 MUST_CHECK int revocation_find(struct store_tx *tx, const char *org_id, const char *instance_id,

@@ -82,13 +82,13 @@ int stored_judge(struct exchange *exchange, const struct stored *s,
                                     .build = build,
                                     .now_s = now_ms / 1000,
                                     .evidence_time_s = s->evidence_ms / 1000 };
-    int rc = collateral_find(exchange, s->evidence,
-                             (struct verifier_bytes){ s->stapled, s->stapled_size }, false,
-                             &collateral, err);
+    struct collateral_wish wish = { s->evidence, { s->stapled, s->stapled_size }, NULL };
+    int rc = collateral_find(exchange, &wish, &collateral, err);
 
     if (rc < 0)
         return rc;
     input.collateral = collateral.collateral;
+    input.collateral_why = collateral.why;
     rc = appraise(exchange, &input, ret, err);
     collateral_unref(&collateral);
     return rc;

@@ -20,6 +20,7 @@
 #define CLEAN_EVERY 60u /* ticks */
 #define SILENT_EVERY 10u
 #define REFRESH_DEFAULT_S 3600u
+#define WAIT_MAX_MS 5000 /* of the judge: evidence may have brought collateral of a new platform */
 
 static void wait_ms(struct fleet *f, int64_t ms)
 {
@@ -94,18 +95,21 @@ static void *judge(void *arg)
     if (every_s == 0)
         every_s = REFRESH_DEFAULT_S;
     refresh_ms += every_s * 1000ll;
+    refresh_collateral(f, false);
     while (!fleet_is_stopping(f)) {
         int64_t now_ms = server_now_ms(f->server);
 
+        if (refresh_wanted(f))
+            fleet_reappraise(f, NULL);
         if (now_ms >= refresh_ms) {
             refresh_ms = now_ms + every_s * 1000ll;
-            if (refresh_collateral(f) > 0)
+            if (refresh_collateral(f, true))
                 fleet_reappraise(f, NULL);
         }
         if (work_take(f, org_id))
             reappraise_all(f, org_id);
         else
-            wait_ms(f, MIN(refresh_ms - now_ms, (int64_t)60000));
+            wait_ms(f, MIN(refresh_ms - now_ms, (int64_t)WAIT_MAX_MS));
     }
     return NULL;
 }
@@ -118,6 +122,13 @@ void fleet_reappraise(struct fleet *f, const char *org_id)
     snprintf(f->work_org, sizeof f->work_org, "%s", org_id ? org_id : "");
     f->has_work = f->is_woken = true;
     pthread_cond_signal(&f->wake);
+    pthread_mutex_unlock(&f->lock);
+}
+
+void fleet_collateral_get(struct fleet *f, struct fleet_collateral *ret)
+{
+    pthread_mutex_lock(&f->lock);
+    *ret = f->collateral;
     pthread_mutex_unlock(&f->lock);
 }
 

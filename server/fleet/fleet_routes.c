@@ -43,6 +43,7 @@ static int get_fleet(struct api_request *rq, struct api_response *ret)
     struct fleet *f = rq->server->fleet;
     struct read r = { .rq = rq, .result = json_object() };
     struct fleet_progress p;
+    struct fleet_collateral c;
     int rc = r.result ? row_read(rq, counts_in, &r, "fleet") : -ENOMEM;
 
     if (rc < 0) {
@@ -53,13 +54,17 @@ static int get_fleet(struct api_request *rq, struct api_response *ret)
     p = f->progress;
     p.is_running |= f->has_work;
     pthread_mutex_unlock(&f->lock);
+    fleet_collateral_get(f, &c);
     ret->status = 200;
-    ret->body =
-        json_pack("{s:o,s:{s:b,s:I,s:I,s:o,s:o},s:{s:I,s:I,s:o}}", "instances", r.result,
-                  "reappraisal", "running", (int)p.is_running, "judged", (json_int_t)p.judged,
-                  "fallen", (json_int_t)p.fallen, "started", api_time(p.started_ms), "finished",
-                  api_time(p.finished_ms), "collateral", "refreshed", (json_int_t)p.refreshed,
-                  "failed", (json_int_t)p.refresh_failed, "last", api_time(p.refreshed_ms));
+    ret->body = json_pack("{s:o,s:{s:b,s:I,s:I,s:o,s:o},s:{s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:s?}}",
+                          "instances", r.result, "reappraisal", "running", (int)p.is_running,
+                          "judged", (json_int_t)p.judged, "fallen", (json_int_t)p.fallen, "started",
+                          api_time(p.started_ms), "finished", api_time(p.finished_ms), "collateral",
+                          "items", (json_int_t)c.count, "unusable", (json_int_t)c.unusable,
+                          "refreshed", (json_int_t)c.refreshed, "failed", (json_int_t)c.failed,
+                          "lied", (json_int_t)c.lied, "last", api_time(c.looked_ms), "confirmed",
+                          api_time(c.confirmed_ms), "expires", api_time(c.expires_ms), "why",
+                          c.why[0] ? c.why : NULL);
     return ret->body ? 0 : -ENOMEM;
 }
 

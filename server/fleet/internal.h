@@ -4,13 +4,13 @@
 
 #include <pthread.h>
 
+#include "collateral/collateral.h"
 #include "server/fleet/fleet.h"
 #include "server/store/id.h"
 
 struct fleet_progress {
     bool is_running;
     int64_t judged, fallen, started_ms, finished_ms;
-    int64_t refreshed, refresh_failed, refreshed_ms;
 };
 
 struct fleet {
@@ -20,6 +20,9 @@ struct fleet {
     bool is_stopping, is_woken, has_work;
     char work_org[ID_SIZE]; /* "": all */
     struct fleet_progress progress;
+    struct fleet_collateral collateral;
+    uint8_t collateral_sha256[32]; /* of what was held when it was looked over last */
+    struct collateral_clock clock; /* of the judge's store */
     pthread_t watcher, judge;
     bool has_watcher, has_judge;
 };
@@ -34,5 +37,7 @@ void watch_clean(struct fleet *fleet);
 void watch_checkpoint(struct fleet *fleet);
 /* reappraise.c: org_id "" all. */
 void reappraise_all(struct fleet *fleet, const char *org_id);
-/* refresh.c. returns: how many items are new. */
-int refresh_collateral(struct fleet *fleet);
+/* refresh.c: looks over what is held, and asks for it anew. returns: whether what is held is another than the last time. */
+bool refresh_collateral(struct fleet *fleet, bool may_ask);
+/* Asks for what evidence of new platforms brought along. returns: whether some of it came. */
+bool refresh_wanted(struct fleet *fleet);
