@@ -68,6 +68,29 @@ static const char *config_take(int *argc, char **argv)
     return NULL;
 }
 
+/* Whether the words begin with those of `allowed`, which single spaces part. */
+static bool begins_with(char *const *words, int count, const char *allowed)
+{
+    for (int i = 0; *allowed; i++) {
+        size_t len = strcspn(allowed, " ");
+
+        if (i == count || strlen(words[i]) != len || memcmp(words[i], allowed, len) != 0)
+            return false;
+        allowed += len + (allowed[len] == ' ');
+    }
+    return true;
+}
+
+/* Where the configuration is measured and the command line is not, the words may come from somebody who is not trusted with all of them. */
+static bool is_allowed(const struct server_config *config, int argc, char **argv)
+{
+    bool is_named = config->command_count == 0;
+
+    for (unsigned i = 0; i < config->command_count; i++)
+        is_named = is_named || begins_with(argv + 1, argc - 1, config->commands[i]);
+    return is_named;
+}
+
 static int serve(const struct server_config *config)
 {
     struct server server;
@@ -114,6 +137,11 @@ int main(int argc, char **argv)
         return cloched_fail(argc > 1 ? argv[1] : "--config", &err);
     if (argc == 1)
         status = serve(config);
+    if (argc > 1 && !is_allowed(config, argc, argv)) {
+        err_set(&err, -EPERM, "%s does not allow it (`commands`)", path);
+        config_free(config);
+        return cloched_fail(argv[1], &err);
+    }
     for (unsigned i = 0; status < 0 && i < ARRAY_COUNT(verbs); i++)
         if (strcmp(argv[1], verbs[i].name) == 0)
             status = verbs[i].run(config, argc - 1, argv + 1);

@@ -36,6 +36,7 @@ static const struct member {
     { "collateral_pcs_url", MEMBER_TEXT, AT(collateral_pcs_url) },
     { "collateral_refresh_s", MEMBER_NUMBER, AT(collateral_refresh_s), 0, 7 * 86400 },
     { "collateral_root_crl_url", MEMBER_TEXT, AT(collateral_root_crl_url) },
+    { "commands", MEMBER_LIST, AT(commands), AT(command_count) },
     { "connections_max", MEMBER_NUMBER, AT(connections_max), 0, 1000000 },
     { "connections_per_address", MEMBER_NUMBER, AT(connections_per_address), 0, 1000000 },
     { "emulator_root", MEMBER_TEXT, AT(emulator_root) },

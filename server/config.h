@@ -18,6 +18,9 @@ struct server_config {
     unsigned name_count;
     const char *urls[CONFIG_NAMES_MAX]; /* of all servers of this control plane, told to agents */
     unsigned url_count;
+    const char *commands
+        [CONFIG_NAMES_MAX]; /* of cloched that this configuration may be used with, besides serving: how their words begin */
+    unsigned command_count;                              /* 0: all */
     const char *trust_domain;                            /* of SPIFFE IDs */
     const char *collateral_folder;                       /* cache (collateral/collateral.h) */
     const char *collateral_pcs_url, *collateral_kds_url; /* NULL: the makers' own; "" never fetch */

@@ -296,9 +296,12 @@ static int enter(struct keys *keys, const struct keys_source *source, struct err
         return rc;
     rc = get(keys, NULL, &key, err);
     if (rc == -EBADMSG)
-        return err_set(err, -EACCES,
-                       "this root key does not open this store (another passphrase or token, "
-                       "or a store whose keys were changed)");
+        return err_set(
+            err, -EACCES,
+            "this root key does not open this store (%s, or a store whose keys were changed)",
+            source->kind == KEYS_SEALED
+                ? "sealed: made by an enclave of another signer or product, or on another CPU"
+                : "another passphrase or token");
     return rc;
 }
 

@@ -272,8 +272,12 @@ class Cloched:
         with open(self.config, 'w', encoding='utf-8') as f:
             json.dump(options, f)  # JSON is YAML
 
+    def words(self, *words):
+        """The command line that runs cloched so."""
+        return [CLOCHED, *words, '--config', self.config]
+
     def command(self, *words, stdin=b''):
-        return subprocess.run([CLOCHED, *words, '--config', self.config], input=stdin, capture_output=True, timeout=START_S)
+        return subprocess.run(self.words(*words), input=stdin, capture_output=True, timeout=START_S)
 
     def init(self, org, user, password=PASSWORD):
         done = self.command('init', '--org', org, '--user', user, '--password-file', '-', stdin=password.encode() + b'\n')
@@ -283,7 +287,7 @@ class Cloched:
     def start(self):
         with open(self.log_path, 'ab') as log:
             begin = log.tell()
-            self.child = subprocess.Popen([CLOCHED, '--config', self.config], stdin=subprocess.DEVNULL,
+            self.child = subprocess.Popen(self.words(), stdin=subprocess.DEVNULL,
                                           stdout=subprocess.DEVNULL, stderr=log)
         until = time.monotonic() + START_S
         while True:
