@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/file.h"
+#include "cli/node_attest.h"
 #include "cli/remote.h"
 #include "client/contexts.h"
 
@@ -22,8 +23,10 @@ static const struct table_column g_columns[] = {
     { "TEE", "tee", TABLE_TEXT },
     { "EMULATED", "emulated", TABLE_TEXT },
     { "TCB", "tcb", TABLE_TEXT },
+    { "ATTESTED", "attested_at", TABLE_AGE },
     { "INSTANCES", "instances", TABLE_TEXT },
-    { "LOCATION", "location", TABLE_TEXT },
+    { "VERSION", "software", TABLE_TEXT },
+    { "LOCATION (CLAIM)", "location", TABLE_TEXT },
     { "SEEN", "seen", TABLE_AGE },
 };
 static const struct cli_option g_token_options[] = {
@@ -41,6 +44,9 @@ static const struct cli_option g_start_options[] = {
     { "digest", "HEX", "the build's app digest", false },
     { "quote-socket", "PATH", "of the quoting service", false },
     { "collateral", "FOLDER", "to staple to evidence", false },
+};
+static const struct cli_option g_measurement_options[] = {
+    { "folder", "FOLDER", "of the node's files: its enclave is sealed there", false },
 };
 static const struct cli_option g_reason[] = {
     { "reason", "TEXT", "for the log", false },
@@ -89,9 +95,49 @@ static int ask(struct cli_call *call, const char *method, const char *template)
     return remote_show(call, method, remote_path(path, template, call->arguments[0]), NULL, NULL);
 }
 
+/* For people: what is the node's word is called so. */
+static void mark_claims(json_t *node)
+{
+    static const char *const claims[] = { "capacity", "software", "location" };
+    char name[64];
+
+    for (unsigned i = 0; i < ARRAY_COUNT(claims); i++) {
+        json_t *value = json_incref(json_object_get(node, claims[i]));
+
+        json_object_del(node, claims[i]);
+        snprintf(name, sizeof name, "%s (claim)", claims[i]);
+        if (value && !json_is_null(value))
+            json_object_set(node, name, value);
+        json_decref(value);
+    }
+}
+
 static int show(struct cli_call *call)
 {
-    return ask(call, "GET", "/v1/nodes/{}");
+    char path[REMOTE_PATH_SIZE];
+    struct remote r;
+    json_t *node = NULL;
+    int status = CLI_EXIT_OK, rc = remote_open(&r, call);
+
+    if (rc == 0)
+        rc = remote_call(&r, "GET", remote_path(path, "/v1/nodes/{}", call->arguments[0]), NULL,
+                         &node);
+    if (rc < 0) {
+        status = remote_fail(&r, rc);
+    } else if (call->is_json) {
+        table_json_print(node, stdout);
+    } else {
+        mark_claims(node);
+        table_object_print(node, stdout);
+    }
+    json_decref(node);
+    remote_done(&r);
+    return status;
+}
+
+static int ask_evidence(struct cli_call *call)
+{
+    return ask(call, "POST", "/v1/nodes/{}/attest");
 }
 
 static int drain(struct cli_call *call)
@@ -177,7 +223,7 @@ static int keep_config(const char *folder, const json_t *context, const json_t *
 int node_join(const char *folder, const json_t *context, const char *token_text, const char *name,
               struct err *err)
 {
-    char path[PATH_SIZE];
+    char path[PATH_SIZE], key[NODE_KEY_TEXT_SIZE];
     struct client *client;
     struct client_answer answer;
     json_t *body;
@@ -187,10 +233,12 @@ int node_join(const char *folder, const json_t *context, const char *token_text,
     if (rc == 0 && access(path, F_OK) == 0)
         rc = err_set(err, -EEXIST, "this machine has joined already: %s", path);
     if (rc == 0)
+        rc = node_key_read(folder, key, err);
+    if (rc == 0)
         rc = client_new(context, &client, err);
     if (rc < 0)
         return rc;
-    body = json_pack("{s:s,s:s*}", "token", token_text, "name", name);
+    body = json_pack("{s:s,s:s,s:s*}", "token", token_text, "public_key", key, "name", name);
     rc = body ? client_call(client, "POST", "/v1/nodes/join", body, NULL, &answer, err)
               : err_set(err, -EINVAL, "the token or the name is no text");
     json_decref(body);
@@ -247,6 +295,26 @@ static int join(struct cli_call *call)
     return CLI_EXIT_OK;
 }
 
+static int measurement(struct cli_call *call)
+{
+    char folder[PATH_SIZE - 128], image[PATH_SIZE], program[PATH_SIZE], mrenclave[65];
+    const char *named = command_option(call, "folder");
+    struct node_options options = { .folder = named ? named : folder, .program = program };
+    struct err err = { 0 };
+    int rc = named ? 0 : node_data_folder(folder, sizeof folder - 8, &err);
+
+    if (rc == 0 && !named)
+        memcpy(folder + strlen(folder), "/node", sizeof "/node");
+    if (rc == 0)
+        rc = cli_program_path("cloche", program, sizeof program, &err);
+    if (rc == 0)
+        rc = node_attest_image(&options, image, sizeof image, mrenclave, &err);
+    if (rc < 0)
+        return cli_fail(&err, rc);
+    printf(call->is_json ? "{\"mrenclave\": \"%s\"}\n" : "%s\n", mrenclave);
+    return CLI_EXIT_OK;
+}
+
 static const struct cli_verb g_verbs[] = {
     { "token", "", "a token with which one node can join, once", token, 0, 0,
       CLI_OPTIONS(g_token_options) },
@@ -256,6 +324,10 @@ static const struct cli_verb g_verbs[] = {
       node_run_options, 6 },
     { "list", "", "nodes", list, 0, 0, NULL, 0 },
     { "show", "NODE", "one node", show, 1, 1, NULL, 0 },
+    { "attest", "NODE", "ask it for fresh evidence of its platform, now", ask_evidence, 1, 1, NULL,
+      0 },
+    { "measurement", "", "MRENCLAVE of the enclave that shows what nodes' platforms are",
+      measurement, 0, 0, CLI_OPTIONS(g_measurement_options) },
     { "drain", "NODE", "no new instances; those that run are told to stop", drain, 1, 1, NULL, 0 },
     { "resume", "NODE", "a drained node takes instances again", resume, 1, 1, NULL, 0 },
     { "revoke", "NODE", "its instances lose their leases, and it gets no work", withdraw, 1, 1,

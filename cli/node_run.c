@@ -15,6 +15,7 @@
 
 #include "cli/file.h"
 #include "cli/node.h"
+#include "cli/node_attest.h"
 #include "cli/node_instance.h"
 #include "cli/node_link.h"
 #include "host/quote/quote.h"
@@ -42,6 +43,7 @@ struct node {
     const struct cli_call *call;
     struct node_options options;
     struct node_link *link;
+    struct node_attest *attest;
     json_t *config, *heartbeat;
     struct node_instance instances[NODE_INSTANCES_MAX];
     unsigned count;
@@ -178,6 +180,7 @@ static void take_work(struct node *n)
         n->instances[i].is_named = false;
     json_array_foreach(json_object_get(work, "instances"), i, item) take_item(n, item);
     sweep(n);
+    node_attest_want(n->attest, json_is_true(json_object_get(work, "attest")));
     json_decref(work);
 }
 
@@ -354,7 +357,9 @@ static int set_up(struct node *n, struct err *err)
     if (rc < 0)
         return rc;
     n->count = node_instance_adopt(&n->options, n->instances, NODE_INSTANCES_MAX);
-    rc = node_link_open(n->config, n->heartbeat, n->events, &n->link, err);
+    rc = node_attest_open(&n->options, n->config, &n->attest, err);
+    if (rc == 0)
+        rc = node_link_open(n->config, n->heartbeat, n->events, &n->link, err);
     for (unsigned i = 0; rc == 0 && i < n->count; i++)
         report(n, &n->instances[i]);
     return rc;

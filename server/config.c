@@ -12,6 +12,8 @@
 #define FILE_SIZE_MAX (256u << 10)
 #define TEXTS_MAX 96u
 #define REFRESH_DEFAULT_S 3600u
+#define NODE_EVIDENCE_DEFAULT_S 7200u
+#define NODE_EVIDENCE_MIN_S 120u
 
 /* What config_free frees, behind what others see. */
 struct owned {
@@ -42,6 +44,9 @@ static const struct member {
     { "emulator_root", MEMBER_TEXT, AT(emulator_root) },
     { "listen", MEMBER_TEXT, AT(listen) },
     { "names", MEMBER_LIST, AT(names), AT(name_count) },
+    { "node_evidence", MEMBER_TEXT, AT(node_evidence) },
+    { "node_evidence_s", MEMBER_NUMBER, AT(node_evidence_s), 0, 30 * 86400 },
+    { "node_mrenclaves", MEMBER_LIST, AT(node_mrenclaves), AT(node_mrenclave_count) },
     { "oidc_issuers", MEMBER_TEXT, AT(oidc_issuers_file) },
     { "plain_http", MEMBER_BOOL, AT(plain_http) },
     { "rate_per_minute", MEMBER_NUMBER, AT(rate_per_minute), 0, 10000000 },
@@ -213,6 +218,29 @@ static bool is_local(const char *listen)
            strncmp(listen, "[::1]:", 6) == 0;
 }
 
+static int nodes_complete(struct reader *r)
+{
+    struct server_config *c = &r->owned->config;
+
+    if (!c->node_evidence)
+        c->node_evidence = "required";
+    if (strcmp(c->node_evidence, "required") != 0 && strcmp(c->node_evidence, "optional") != 0)
+        return err_set(r->err, -EINVAL, "%s: node_evidence: required or optional is expected",
+                       r->path);
+    if (!c->node_evidence_s)
+        c->node_evidence_s = NODE_EVIDENCE_DEFAULT_S;
+    if (c->node_evidence_s < NODE_EVIDENCE_MIN_S)
+        return err_set(r->err, -EINVAL, "%s: node_evidence_s: at least %u is expected", r->path,
+                       NODE_EVIDENCE_MIN_S);
+    for (unsigned i = 0; i < c->node_mrenclave_count; i++)
+        if (strlen(c->node_mrenclaves[i]) != 64 ||
+            strspn(c->node_mrenclaves[i], "0123456789abcdef") != 64)
+            return err_set(r->err, -EINVAL,
+                           "%s: node_mrenclaves: 64 lower-case hexadecimal digits are expected",
+                           r->path);
+    return 0;
+}
+
 static int complete(struct reader *r)
 {
     struct server_config *c = &r->owned->config;
@@ -240,7 +268,7 @@ static int complete(struct reader *r)
         c->trust_domain = "cloche.local";
     if (!c->collateral_refresh_s)
         c->collateral_refresh_s = REFRESH_DEFAULT_S;
-    return 0;
+    return nodes_complete(r);
 }
 
 int config_read(const char *path, struct server_config **ret, struct err *err)

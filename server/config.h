@@ -29,6 +29,12 @@ struct server_config {
         *collateral_ca_file; /* PEM: trusted for TLS to these instead of the system's; NULL */
     bool collateral_pccs;    /* collateral_pcs_url is a PCCS */
     uint32_t collateral_refresh_s;
+    const char *node_mrenclaves
+        [CONFIG_NAMES_MAX]; /* hex; enclaves from which nodes' evidence is taken; none: any */
+    unsigned node_mrenclave_count;
+    const char *
+        node_evidence; /* "required"; "optional": a node that never showed any gets instances too */
+    uint32_t node_evidence_s; /* how long a node's evidence is good */
     const char *
         emulator_root; /* PEM of an emulator root that policies may name; NULL: emulated platforms are refused */
     const char

@@ -36,22 +36,31 @@ static void admission_freep(struct admission **a)
 /* What is kept: the record alone; what was stapled, once for all who staple the same. */
 static int pack(struct admission *a, struct err *err)
 {
-    CLEANUP(cmw_freep)
-    struct cmw *record = NULL;
     const struct evidence_request *r = a->request;
-    int rc = cmw_new(&record);
+    int rc = evidence_encode(r, &a->evidence, &a->evidence_size);
 
-    if (rc == 0)
-        rc = cmw_add_record(record, CMW_TOP, NULL, r->evidence_type, CMW_EVIDENCE, r->evidence.data,
-                            r->evidence.size);
-    if (rc >= 0)
-        rc = cmw_encode_json(record, &a->evidence, &a->evidence_size);
     if (rc < 0)
         return err_set_errno(err, rc, "evidence");
     rc = stapled_encode(r->cmw, r->collateral, &a->stapled, &a->stapled_size);
     if (rc == 0)
         sha256_digest(a->stapled, a->stapled_size, a->stapled_sha256);
     return rc == -ENOMEM ? rc : 0;
+}
+
+/* An instance that was placed on a node runs on that node's platform, or the node has passed it on. */
+static void platform_check(struct admission *a)
+{
+    struct refusal *refusal = &a->appraisal.refusal;
+
+    if (refusal->code || !a->node_platform[0] || !a->appraisal.platform_id[0] ||
+        strcmp(a->node_platform, a->appraisal.platform_id) == 0)
+        return;
+    refusal_set(refusal, "attestation-refused", "NODE_PLATFORM",
+                "the instance was placed on a node, and runs on another platform than this node's");
+    snprintf(refusal->expected, sizeof refusal->expected, "%.159s", a->node_platform);
+    snprintf(refusal->actual, sizeof refusal->actual, "%s", a->appraisal.platform_id);
+    snprintf(refusal->fix, sizeof refusal->fix,
+             "start it on that node; join the machine that it runs on as a node of its own");
 }
 
 static int judge(struct admission *a, struct err *err)
@@ -78,6 +87,8 @@ static int judge(struct admission *a, struct err *err)
     rc = appraise(a->exchange, &input, &a->appraisal, err);
     if (rc == 0)
         rc = verifier_result_json(&a->appraisal.result, a->now_ms / 1000, &a->ear);
+    if (rc == 0)
+        platform_check(a);
     if (rc == 0) /* what the evidence says of itself goes before what is recorded about the build */
         a->refusal = a->appraisal.refusal.code ? a->appraisal.refusal : before;
     return rc;

@@ -110,7 +110,7 @@ static int build_choose(struct store_tx *tx, struct admission *a, struct err *er
     return 0;
 }
 
-static int location_find(struct store_tx *tx, struct admission *a, struct err *err)
+static int node_find(struct store_tx *tx, struct admission *a, struct err *err)
 {
     CLEANUP(store_rows_freep)
     struct store_rows *rows = NULL;
@@ -118,13 +118,17 @@ static int location_find(struct store_tx *tx, struct admission *a, struct err *e
 
     if (!a->instance.node_id[0])
         return 0;
-    rc = store_query(tx, "SELECT location FROM nodes WHERE org_id = $1 AND id = $2",
+    rc = store_query(tx,
+                     "SELECT location, platform_id, attested_ms FROM nodes WHERE org_id = $1 AND "
+                     "id = $2",
                      STORE_ARGS(store_text(a->instance.org_id), store_text(a->instance.node_id)),
                      &rows, err);
     if (rc == 0)
         rc = store_rows_next(rows, err);
     if (rc > 0)
         row_copy(a->location, sizeof a->location, store_column_text(rows, 0));
+    if (rc > 0 && !store_is_null(rows, 2))
+        row_copy(a->node_platform, sizeof a->node_platform, store_column_text(rows, 1));
     return MIN(rc, 0);
 }
 
@@ -145,7 +149,7 @@ int admission_find(struct store_tx *tx, void *admission, struct err *err)
     if (rc == 0)
         rc = policy_get(a->server, tx, a->build.org_id, a->build.app_id, &a->policy, err);
     if (rc == 0)
-        rc = location_find(tx, a, err);
+        rc = node_find(tx, a, err);
     if (rc < 0)
         return rc;
     rc = build_check(a->server, tx, &a->build, a->now_ms, &why);

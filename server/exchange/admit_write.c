@@ -155,17 +155,9 @@ static int state_check(struct store_tx *tx, struct admission *a, struct err *err
 
 static int stapled_add(struct store_tx *tx, struct admission *a, struct err *err)
 {
-    int rc;
-
-    if (!a->stapled)
-        return 0;
-    rc = store_exec(tx,
-                    "INSERT INTO stapled (sha256, content, used_ms) VALUES ($1, $2, $3) ON "
-                    "CONFLICT (sha256) DO NOTHING",
-                    STORE_ARGS(store_blob(a->stapled_sha256, 32),
-                               store_blob(a->stapled, a->stapled_size), store_int(a->now_ms)),
-                    err);
-    return MIN(rc, 0);
+    return a->stapled
+               ? stapled_keep(tx, a->stapled, a->stapled_size, a->stapled_sha256, a->now_ms, err)
+               : 0;
 }
 
 static int row_insert(struct store_tx *tx, struct admission *a, struct err *err)

@@ -138,6 +138,12 @@ bool appraisal_is_authentic(const struct appraisal *a)
            a->result.checks[VERIFIER_CHECK_POLICY_REPORT_DATA].state == VERIFIER_CHECK_PASSED;
 }
 
+bool appraisal_is_bound(const struct appraisal *a)
+{
+    return appraisal_is_authentic(a) &&
+           a->result.checks[VERIFIER_CHECK_POLICY_REPORT_DATA].state == VERIFIER_CHECK_PASSED;
+}
+
 /* ---- the build's part ---- */
 
 static bool differs(struct refusal *refusal, const char *step, const uint8_t *expected,

@@ -9,6 +9,11 @@
 MUST_CHECK int exchange_open(struct server *server, struct exchange **ret, struct err *err);
 void exchange_close(struct exchange *exchange); /* NULL allowed; answers those who wait */
 
+#define EXCHANGE_KEY_SIZE_MAX 160u /* DER of a P-256 key is 91 */
+/* base64url of a SubjectPublicKeyInfo (exact DER, P-256). text: hostile. returns: 0; -EINVAL. */
+MUST_CHECK int exchange_key_parse(const char *text, uint8_t ret[EXCHANGE_KEY_SIZE_MAX],
+                                  size_t *ret_size);
+
 /* Tells the instance, in the transaction of what it is about; sent after the commit by whichever server the instance waits at. kind: "stop", "revoke", "renew". */
 MUST_CHECK int exchange_order(struct store_tx *tx, const char *instance_id, const char *kind,
                               const char *reason, struct err *err);
@@ -26,3 +31,10 @@ MUST_CHECK int exchange_appraise_stored(struct server *server, struct store_tx *
                                         const char *instance_id,
                                         const struct verifier_policy *policy, int64_t now_ms,
                                         struct verifier_result *ret, struct err *err);
+
+/*
+ * Judges the last evidence of all nodes (org_id "": of all organisations) again under what holds now. One that falls is "refused" and asked for fresh evidence; so is one that was
+ * refused before. returns: how many were judged; -EIO; -ENOMEM.
+ */
+MUST_CHECK int exchange_nodes_reappraise(struct server *server, const char *org_id,
+                                         struct err *err);

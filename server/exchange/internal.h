@@ -8,6 +8,7 @@
 #include "abi/exchange.h"
 #include "attest/cmw.h"
 #include "server/api/api.h"
+#include "server/exchange/exchange.h"
 #include "server/model/build.h"
 #include "server/model/policy.h"
 #include "server/store/id.h"
@@ -15,7 +16,7 @@
 
 #define EXCHANGE_NONCE_LIFE_S 120
 #define EXCHANGE_NONCE_TEXT_SIZE 44u /* base64url with NUL */
-#define EXCHANGE_SPKI_SIZE_MAX 160u  /* DER of a P-256 key is 91 */
+#define EXCHANGE_SPKI_SIZE_MAX EXCHANGE_KEY_SIZE_MAX
 #define EXCHANGE_EVIDENCE_BODY_MAX (512u << 10)
 #define EXCHANGE_BUILDS_MAX 8u /* with one app digest */
 #define EXCHANGE_TEXT_SIZE 256u
@@ -114,6 +115,13 @@ MUST_CHECK int stapled_parse(struct verifier_bytes stapled, struct verifier_coll
 /* The collection of a request as a CMW of its own, JSON, for free(). returns: 0; -ENOENT none; -ENOMEM. */
 MUST_CHECK int stapled_encode(const struct cmw *cmw, int collection, char **ret, size_t *ret_size);
 
+/* Keeps what stapled_encode made, once for all who staple the same. sha256: of it. returns: 0; -EIO. */
+MUST_CHECK int stapled_keep(struct store_tx *tx, const char *stapled, size_t size,
+                            const uint8_t sha256[32], int64_t now_ms, struct err *err);
+/* The record alone, as a CMW in JSON, for free(). returns: 0; -ENOMEM; errors of cmw_add_record. */
+MUST_CHECK int evidence_encode(const struct evidence_request *request, char **ret,
+                               size_t *ret_size);
+
 /* ---- appraise.c ---- */
 
 /* Why something is refused; texts are for the client. */
@@ -154,6 +162,8 @@ MUST_CHECK int appraise(struct exchange *exchange, const struct appraise_input *
 bool result_is_authentic(const struct verifier_result *result);
 /* The same, and that it is about what was asked: nobody shows evidence of others. */
 bool appraisal_is_authentic(const struct appraisal *appraisal);
+/* Whether it is authentic, and about the nonce and the key that were asked: what it says is about whoever sent it, though it be refused. */
+bool appraisal_is_bound(const struct appraisal *appraisal);
 /* The revocation that meets instance, build, app, node or platform. returns: 1 and the refusal; 0; -EIO. */
 MUST_CHECK int revocation_find(struct store_tx *tx, const char *org_id, const char *instance_id,
                                const char *app_id, const char *build_id, const char *node_id,

@@ -116,6 +116,19 @@ int spki_read(const uint8_t *der, size_t size, EVP_PKEY **ret)
     return 0;
 }
 
+int exchange_key_parse(const char *text, uint8_t ret[EXCHANGE_KEY_SIZE_MAX], size_t *ret_size)
+{
+    EVP_PKEY *key;
+    size_t size = base64url_decoded_size(strlen(text));
+
+    if (size > EXCHANGE_KEY_SIZE_MAX || base64url_decode(text, strlen(text), ret) < 0 ||
+        spki_read(ret, size, &key) < 0)
+        return -EINVAL;
+    EVP_PKEY_free(key);
+    *ret_size = size;
+    return 0;
+}
+
 int evidence_find(const struct cmw *cmw, struct verifier_bytes *ret, char ret_type[CMW_TYPE_SIZE],
                   int *ret_collateral, struct err *err)
 {
@@ -234,6 +247,18 @@ int evidence_request_decode(const json_t *body, struct evidence_request *ret, st
     if (rc == 0)
         rc = status_get(body, ret, err);
     return rc < 0 ? rc : evidence_get(body, ret, err);
+}
+
+int evidence_encode(const struct evidence_request *r, char **ret, size_t *ret_size)
+{
+    CLEANUP(cmw_freep)
+    struct cmw *record = NULL;
+    int rc = cmw_new(&record);
+
+    if (rc == 0)
+        rc = cmw_add_record(record, CMW_TOP, NULL, r->evidence_type, CMW_EVIDENCE, r->evidence.data,
+                            r->evidence.size);
+    return rc < 0 ? rc : cmw_encode_json(record, ret, ret_size);
 }
 
 void evidence_request_binding(const struct evidence_request *request, uint8_t ret[64])

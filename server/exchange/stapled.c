@@ -25,6 +25,18 @@ int stapled_encode(const struct cmw *cmw, int collection, char **ret, size_t *re
     return rc < 0 ? rc : cmw_encode_json(own, ret, ret_size);
 }
 
+int stapled_keep(struct store_tx *tx, const char *stapled, size_t size, const uint8_t sha256[32],
+                 int64_t now_ms, struct err *err)
+{
+    int rc = store_exec(
+        tx,
+        "INSERT INTO stapled (sha256, content, used_ms) VALUES ($1, $2, $3) ON "
+        "CONFLICT (sha256) DO NOTHING",
+        STORE_ARGS(store_blob(sha256, 32), store_blob(stapled, size), store_int(now_ms)), err);
+
+    return MIN(rc, 0);
+}
+
 int stapled_parse(struct verifier_bytes stapled, struct verifier_collateral **ret, struct err *err)
 {
     CLEANUP(cmw_freep)

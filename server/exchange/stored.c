@@ -15,21 +15,14 @@ void stored_done(struct stored *s)
     *s = (struct stored){ 0 };
 }
 
-static int stored_decode(const struct store_rows *rows, struct stored *s, struct err *err)
+int stored_evidence_decode(const struct store_rows *rows, unsigned column, struct stored *s,
+                           struct err *err)
 {
     char type[CMW_TYPE_SIZE];
     size_t size;
-    const void *data = store_column_blob(rows, 4, &size);
+    const void *data = store_column_blob(rows, column, &size);
     int collateral, rc;
 
-    row_copy(s->org_id, sizeof s->org_id, store_column_text(rows, 0));
-    row_copy(s->app_id, sizeof s->app_id, store_column_text(rows, 1));
-    row_copy(s->build_id, sizeof s->build_id, store_column_text(rows, 2));
-    row_copy(s->node_id, sizeof s->node_id, store_column_text(rows, 3));
-    s->evidence_ms = store_column_int(rows, 5);
-    row_copy(s->state, sizeof s->state, store_column_text(rows, 7));
-    row_copy(s->tcb_status, sizeof s->tcb_status, store_column_text(rows, 8));
-    s->valid_until_ms = store_column_int(rows, 9);
     if (size == 0)
         return err_set(err, -ENODATA, "there is no evidence");
     rc = cmw_parse(data, size, &s->cmw, err);
@@ -37,7 +30,7 @@ static int stored_decode(const struct store_rows *rows, struct stored *s, struct
         rc = evidence_find(s->cmw, &s->evidence, type, &collateral, err);
     if (rc < 0)
         return rc == -ENOMEM ? rc : -ENODATA;
-    data = store_column_blob(rows, 6, &size);
+    data = store_column_blob(rows, column + 1, &size);
     if (size == 0)
         return 0;
     s->stapled = malloc(size);
@@ -48,13 +41,26 @@ static int stored_decode(const struct store_rows *rows, struct stored *s, struct
     return 0;
 }
 
+static int stored_decode(const struct store_rows *rows, struct stored *s, struct err *err)
+{
+    row_copy(s->org_id, sizeof s->org_id, store_column_text(rows, 0));
+    row_copy(s->app_id, sizeof s->app_id, store_column_text(rows, 1));
+    row_copy(s->build_id, sizeof s->build_id, store_column_text(rows, 2));
+    row_copy(s->node_id, sizeof s->node_id, store_column_text(rows, 3));
+    s->evidence_ms = store_column_int(rows, 4);
+    row_copy(s->state, sizeof s->state, store_column_text(rows, 5));
+    row_copy(s->tcb_status, sizeof s->tcb_status, store_column_text(rows, 6));
+    s->valid_until_ms = store_column_int(rows, 7);
+    return stored_evidence_decode(rows, 8, s, err);
+}
+
 int stored_read(struct store_tx *tx, const char *instance_id, struct stored *ret, struct err *err)
 {
     CLEANUP(store_rows_freep)
     struct store_rows *rows = NULL;
     int rc = store_query(tx,
-                         "SELECT i.org_id, i.app_id, i.build_id, i.node_id, i.evidence, "
-                         "i.evidence_ms, s.content, i.state, i.tcb_status, i.valid_until_ms "
+                         "SELECT i.org_id, i.app_id, i.build_id, i.node_id, i.evidence_ms, "
+                         "i.state, i.tcb_status, i.valid_until_ms, i.evidence, s.content "
                          "FROM instances i LEFT JOIN stapled s ON s.sha256 = i.stapled_sha256 "
                          "WHERE i.org_id >= '' AND i.id = $1",
                          STORE_ARGS(store_text(instance_id)), &rows, err);

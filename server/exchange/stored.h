@@ -16,6 +16,9 @@ struct stored {
 /* returns: 0; -ENOENT; -ENODATA it has none that can be read; -EIO. */
 MUST_CHECK int stored_read(struct store_tx *tx, const char *instance_id, struct stored *ret,
                            struct err *err);
+/* Fills evidence and what was stapled from two neighbouring columns. returns: 0; -ENODATA; -ENOMEM: stored_done in any case. */
+MUST_CHECK int stored_evidence_decode(const struct store_rows *rows, unsigned column,
+                                      struct stored *ret, struct err *err);
 void stored_done(struct stored *stored);
 /* As appraise; no transaction is needed, and the makers are not asked. */
 MUST_CHECK int stored_judge(struct exchange *exchange, const struct stored *stored,

@@ -19,6 +19,7 @@
 #define TICK_MS 1000
 #define CLEAN_EVERY 60u /* ticks */
 #define SILENT_EVERY 10u
+#define NODES_EVERY 5u
 #define REFRESH_DEFAULT_S 3600u
 #define WAIT_MAX_MS 5000 /* of the judge: evidence may have brought collateral of a new platform */
 
@@ -59,6 +60,8 @@ static void *watch(void *arg)
         struct err err = { "" };
 
         watch_leases(f, tick % SILENT_EVERY == 0);
+        if (tick % NODES_EVERY == 0)
+            watch_nodes(f);
         watch_rollouts(f);
         if (tick % CLEAN_EVERY == 0) {
             watch_clean(f);

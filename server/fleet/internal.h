@@ -30,6 +30,8 @@ bool fleet_is_stopping(struct fleet *fleet);
 
 /* watch.c */
 void watch_leases(struct fleet *fleet, bool with_silent);
+/* Nodes that fell silent, whose evidence has ended, whose last instance has. */
+void watch_nodes(struct fleet *fleet);
 /* Rollouts whose date has come. */
 void watch_rollouts(struct fleet *fleet);
 void watch_clean(struct fleet *fleet);

@@ -232,6 +232,8 @@ void reappraise_all(struct fleet *f, const char *org_id)
     }
     while (rc > 0 && !fleet_is_stopping(f))
         rc = batch(r, a, &err);
+    if (rc >= 0 && !fleet_is_stopping(f))
+        rc = exchange_nodes_reappraise(f->server, org_id, &err);
     if (rc < 0)
         server_log(f->server, "error", "evidence was not judged again", "why", err.text, NULL);
     if (r)

@@ -8,6 +8,7 @@
 #include "server/audit/audit.h"
 #include "server/exchange/internal.h"
 #include "server/fleet/internal.h"
+#include "server/model/node.h"
 #include "server/model/rollout.h"
 #include "server/model/row.h"
 
@@ -111,6 +112,17 @@ void watch_leases(struct fleet *f, bool with_silent)
         run(f, &silent);
 }
 
+void watch_nodes(struct fleet *f)
+{
+    struct err err = { "" };
+    int rc = node_settle_all(f->server, &err);
+
+    if (rc < 0)
+        server_log(f->server, "error", "nodes could not be looked after", "why", err.text, NULL);
+    else if (rc > 0)
+        events_wake(f->server->events);
+}
+
 void watch_rollouts(struct fleet *f)
 {
     struct err err = { "" };
@@ -138,7 +150,9 @@ static int clean_in(struct store_tx *tx, void *arg, struct err *err)
           "instances WHERE org_id >= '' AND state = 'stopped')",
           now_ms - IDEMPOTENCY_KEPT_MS },
         { "DELETE FROM stapled WHERE used_ms < $1 AND NOT EXISTS (SELECT 1 FROM instances i WHERE "
-          "i.org_id >= '' AND i.stapled_sha256 = stapled.sha256)",
+          "i.org_id >= '' AND i.stapled_sha256 = stapled.sha256) AND NOT EXISTS (SELECT 1 FROM "
+          "nodes n "
+          "WHERE n.org_id >= '' AND n.stapled_sha256 = stapled.sha256)",
           now_ms - STAPLED_KEPT_MS },
     };
     int rc = 0;

@@ -10,11 +10,15 @@
 void node_decode(const struct store_rows *rows, struct node_row *ret)
 {
     *ret = (struct node_row){ .is_emulated = store_column_int(rows, 5) != 0,
-                              .is_attested = store_column_int(rows, 6) != 0,
-                              .seen_ms = store_column_int(rows, 12),
-                              .created_ms = store_column_int(rows, 13),
-                              .version = store_column_int(rows, 14),
-                              .instances = store_column_int(rows, 15) };
+                              .is_attest_wanted = store_column_int(rows, 6) != 0,
+                              .attested_ms = store_column_int(rows, 13),
+                              .evidence_until_ms = store_column_int(rows, 14),
+                              .judged_ms = store_column_int(rows, 15),
+                              .seen_ms = store_column_int(rows, 16),
+                              .created_ms = store_column_int(rows, 17),
+                              .version = store_column_int(rows, 18),
+                              .instances = store_column_int(rows, 19),
+                              .same_platform = store_column_int(rows, 20) };
     row_copy(ret->id, sizeof ret->id, store_column_text(rows, 0));
     row_copy(ret->org_id, sizeof ret->org_id, store_column_text(rows, 1));
     row_copy(ret->name, sizeof ret->name, store_column_text(rows, 2));
@@ -25,6 +29,7 @@ void node_decode(const struct store_rows *rows, struct node_row *ret)
     row_copy(ret->software, sizeof ret->software, store_column_text(rows, 9));
     row_copy(ret->location, sizeof ret->location, store_column_text(rows, 10));
     row_copy(ret->capacity, sizeof ret->capacity, store_column_text(rows, 11));
+    row_copy(ret->refusal, sizeof ret->refusal, store_column_text(rows, 12));
 }
 
 int node_read(struct store_tx *tx, const char *org_id, const char *by, struct node_row *ret,
@@ -59,17 +64,29 @@ static json_t *text_or_null(const char *text)
     return text[0] ? json_string(text) : json_null();
 }
 
+static json_t *time_or_null(int64_t ms)
+{
+    return ms ? api_time(ms) : json_null();
+}
+
 json_t *node_json(const struct node_row *n)
 {
     json_t *capacity = n->capacity[0] ? json_loads(n->capacity, 0, NULL) : NULL;
+    json_t *j = json_pack("{s:s,s:s,s:s,s:o,s:o,s:b,s:o,s:o}", "id", n->id, "name", n->name,
+                          "state", n->state, "refusal", text_or_null(n->refusal), "tee",
+                          text_or_null(n->tee), "emulated", n->is_emulated, "platform_id",
+                          text_or_null(n->platform_id), "tcb", text_or_null(n->tcb));
+    json_t *more = json_pack(
+        "{s:b,s:o,s:o,s:I,s:o,s:o,s:o,s:I,s:o,s:o}", "attested", n->attested_ms != 0, "attested_at",
+        time_or_null(n->attested_ms), "evidence_until", time_or_null(n->evidence_until_ms),
+        "same_platform", (json_int_t)n->same_platform, "capacity",
+        capacity ? capacity : json_null(), "software", text_or_null(n->software), "location",
+        text_or_null(n->location), "instances", (json_int_t)n->instances, "seen",
+        time_or_null(n->seen_ms), "created", api_time(n->created_ms));
 
-    return json_pack(
-        "{s:s,s:s,s:s,s:o,s:b,s:o,s:o,s:b,s:o,s:o,s:o,s:I,s:o,s:o}", "id", n->id, "name", n->name,
-        "state", n->state, "tee", text_or_null(n->tee), "emulated", n->is_emulated, "platform_id",
-        text_or_null(n->platform_id), "tcb", text_or_null(n->tcb), "attested", n->is_attested,
-        "capacity", capacity ? capacity : json_null(), "software", text_or_null(n->software),
-        "location", text_or_null(n->location), "instances", (json_int_t)n->instances, "seen",
-        n->seen_ms ? api_time(n->seen_ms) : json_null(), "created", api_time(n->created_ms));
+    json_object_update(j, more);
+    json_decref(more);
+    return j;
 }
 
 int node_state_write(struct store_tx *tx, struct node_row *node, const char *state, struct err *err)

@@ -7,6 +7,7 @@
 #include "server/api/events.h"
 #include "server/audit/audit.h"
 #include "server/auth/token.h"
+#include "server/exchange/exchange.h"
 #include "server/model/list.h"
 #include "server/model/node.h"
 #include "server/model/node_work.h"
@@ -19,7 +20,9 @@
 
 struct op {
     struct api_request *rq;
-    const char *name, *token;
+    const char *name, *token, *public_key;
+    uint8_t spki[EXCHANGE_KEY_SIZE_MAX];
+    size_t spki_size; /* 0: it said none */
     int64_t lifetime_s;
     struct node_row node;
     char text[TOKEN_TEXT_SIZE], id[ID_SIZE];
@@ -110,14 +113,17 @@ static int insert_node(struct op *op, struct store_tx *tx, const struct token_ro
         return api_problem(op->rq, 409, "too-many", "the organisation has %d nodes",
                            NODE_COUNT_MAX);
     if (rc >= 0)
-        rc = store_exec(tx,
-                        "INSERT INTO nodes (id, org_id, name, state, created_ms) "
-                        "VALUES ($1, $2, $3, 'joined', $4)",
-                        STORE_ARGS(store_text(op->id), store_text(join->org_id), store_text(name),
-                                   store_int(now_ms)),
-                        err);
+        rc = store_exec(
+            tx,
+            "INSERT INTO nodes (id, org_id, name, state, public_key, created_ms) "
+            "VALUES ($1, $2, $3, 'joined', $4, $5)",
+            STORE_ARGS(store_text(op->id), store_text(join->org_id), store_text(name),
+                       op->spki_size ? store_blob(op->spki, op->spki_size) : store_null(),
+                       store_int(now_ms)),
+            err);
     if (rc == -EEXIST)
-        return api_problem(op->rq, 409, "already-exists", "there is a node %s already", name);
+        return api_problem(op->rq, 409, "already-exists",
+                           "there is a node %s already, or one with this public key", name);
     return rc < 0 ? rc : 0;
 }
 
@@ -167,6 +173,18 @@ static int join_tx(struct store_tx *tx, void *arg, struct err *err)
     return rc < 0 ? rc : tell_joined(op, tx, &join, err);
 }
 
+/* The key that the node's evidence will be about. */
+static int read_public_key(struct op *op)
+{
+    if (!op->public_key || exchange_key_parse(op->public_key, op->spki, &op->spki_size) == 0)
+        return 0;
+    int rc = api_problem(op->rq, 400, "invalid-member",
+                         "public_key is no SubjectPublicKeyInfo (DER) of P-256 in base64url");
+
+    api_problem_set(op->rq, "member", json_string("/public_key"));
+    return rc;
+}
+
 static int join(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
@@ -174,11 +192,14 @@ static int join(struct api_request *rq, struct api_response *ret)
     const struct api_member members[] = {
         { "token", API_STRING, true, &op.token, 1, 256 },
         { "name", API_STRING, false, &op.name, 1, 63 },
+        { "public_key", API_STRING, false, &op.public_key, 1, 256 },
     };
     int rc = api_body_read(rq, members, ARRAY_COUNT(members));
 
     if (rc >= 0 && op.name)
         rc = row_name_check(rq, "name", op.name);
+    if (rc >= 0)
+        rc = read_public_key(&op);
     if (rc < 0)
         return rc;
     id_make("nod", op.id);
@@ -290,12 +311,22 @@ static int resume_tx(struct store_tx *tx, void *arg, struct err *err)
     struct op *op = arg;
     int rc = node_lookup(op->rq, tx, op->rq->params[0], &op->node, err);
 
-    if (rc < 0 || strcmp(op->node.state, "ready") == 0 || strcmp(op->node.state, "joined") == 0)
+    if (rc < 0)
         return rc;
     if (strcmp(op->node.state, "revoked") == 0)
         return api_problem(op->rq, 409, "revoked", "the node %s is revoked", op->node.name);
-    rc = node_state_write(tx, &op->node, "ready", err);
-    return rc < 0 ? rc : row_tell(op->rq, tx, "node.resume", "node.ready", op->node.id, NULL, err);
+    if (strcmp(op->node.state, "draining") != 0 && strcmp(op->node.state, "drained") != 0)
+        return 0;
+    struct node_row is = op->node;
+
+    row_copy(is.state, sizeof is.state, "joined");
+    node_settle(op->rq->server, &is, server_now_ms(op->rq->server));
+    rc = node_settled_write(tx, &op->node, &is, err);
+    if (rc < 0)
+        return rc;
+    is.version += rc;
+    op->node = is;
+    return row_tell(op->rq, tx, "node.resume", NULL, is.id, NULL, err);
 }
 
 static int resume(struct api_request *rq, struct api_response *ret)
@@ -304,6 +335,35 @@ static int resume(struct api_request *rq, struct api_response *ret)
     struct op op = { .rq = rq };
 
     return answer_node(&op, row_write(rq, resume_tx, &op, "node"), ret);
+}
+
+/* ---- evidence, now ---- */
+
+static int attest_tx(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct op *op = arg;
+    int rc = node_lookup(op->rq, tx, op->rq->params[0], &op->node, err);
+
+    if (rc < 0)
+        return rc;
+    if (strcmp(op->node.state, "revoked") == 0)
+        return api_problem(op->rq, 409, "revoked", "the node %s is revoked", op->node.name);
+    rc = store_exec(tx,
+                    "UPDATE nodes SET is_attest_wanted = 1, version = version + 1 "
+                    "WHERE org_id = $1 AND id = $2",
+                    STORE_ARGS(store_text(op->node.org_id), store_text(op->node.id)), err);
+    op->node.version++;
+    return rc < 0 ? rc
+                  : row_tell(op->rq, tx, "node.attest-ask", "node.attest-asked", op->node.id, NULL,
+                             err);
+}
+
+static int attest(struct api_request *rq, struct api_response *ret)
+{
+    CLEANUP(op_done)
+    struct op op = { .rq = rq };
+
+    return answer_node(&op, row_write(rq, attest_tx, &op, "node"), ret);
 }
 
 const struct api_route node_routes[] = {
@@ -315,6 +375,7 @@ const struct api_route node_routes[] = {
     { "POST", "/v1/nodes/join", join, .flags = API_PUBLIC, .body_size_max = 4096 },
     { "POST", "/v1/nodes/tokens", token_create, API_OWNER | API_OPERATOR, API_IDEMPOTENT },
     { "GET", "/v1/nodes/{node}", show, .flags = API_ANY_ROLE },
+    { "POST", "/v1/nodes/{node}/attest", attest, API_OWNER | API_OPERATOR, 0 },
     { "POST", "/v1/nodes/{node}/drain", drain, API_OWNER | API_OPERATOR, 0 },
     { "POST", "/v1/nodes/{node}/resume", resume, API_OWNER | API_OPERATOR, 0 },
 };

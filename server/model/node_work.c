@@ -80,16 +80,6 @@ static int check_capacity(struct api_request *rq, json_t *capacity)
     return 0;
 }
 
-/* What the node says, where evidence says nothing; a draining node whose last instance has ended is drained. */
-static const char *next_state(const struct node_row *node)
-{
-    if (strcmp(node->state, "joined") == 0)
-        return "ready";
-    if (strcmp(node->state, "draining") == 0 && node->instances == 0)
-        return "drained";
-    return node->state;
-}
-
 static int heartbeat_tx(struct store_tx *tx, void *arg, struct err *err)
 {
     struct op *op = arg;
@@ -99,8 +89,10 @@ static int heartbeat_tx(struct store_tx *tx, void *arg, struct err *err)
     if (rc < 0)
         return rc;
     struct node_row is = *node;
+    int64_t now_ms = server_now_ms(op->rq->server);
 
-    if (op->tee && !node->is_attested) {
+    /* What the node says counts only where evidence says nothing. */
+    if (op->tee && !node->attested_ms) {
         row_copy(is.tee, sizeof is.tee, op->tee);
         is.is_emulated = op->is_emulated;
     }
@@ -110,30 +102,31 @@ static int heartbeat_tx(struct store_tx *tx, void *arg, struct err *err)
         row_copy(is.software, sizeof is.software, op->software);
     if (op->location)
         row_copy(is.location, sizeof is.location, op->location);
-    row_copy(is.state, sizeof is.state, next_state(node));
     bool is_changed = memcmp(&is, node, sizeof is) != 0;
 
-    is.seen_ms = server_now_ms(op->rq->server);
+    is.seen_ms = now_ms;
+    node_settle(op->rq->server, &is, now_ms);
     rc = store_exec(tx,
                     "UPDATE nodes SET tee = $1, is_emulated = $2, capacity = $3, software = $4, "
-                    "location = $5, state = $6, seen_ms = $7, version = version + $8 "
-                    "WHERE org_id = $9 AND id = $10",
+                    "location = $5, seen_ms = $6, version = version + $7 "
+                    "WHERE org_id = $8 AND id = $9",
                     STORE_ARGS(store_text(is.tee[0] ? is.tee : NULL), store_int(is.is_emulated),
                                store_text(is.capacity[0] ? is.capacity : NULL),
                                store_text(is.software[0] ? is.software : NULL),
                                store_text(is.location[0] ? is.location : NULL),
-                               store_text(is.state), store_int(is.seen_ms), store_int(is_changed),
-                               store_text(is.org_id), store_text(is.id)),
+                               store_int(is.seen_ms), store_int(is_changed), store_text(is.org_id),
+                               store_text(is.id)),
                     err);
+    if (rc >= 0)
+        rc = node_settled_write(tx, node, &is, err);
     if (rc < 0)
         return rc;
-    const char *kind = strcmp(is.state, node->state) == 0 ? "node.changed"
-                       : strcmp(is.state, "ready") == 0   ? "node.ready"
-                                                          : "node.drained";
-
     *node = is;
     /* Only what is new is told: heartbeats are not news. */
-    return is_changed ? row_tell(op->rq, tx, "node.change", kind, is.id, node_json(&is), err) : 0;
+    return is_changed || rc > 0
+               ? row_tell(op->rq, tx, "node.change", is_changed ? "node.changed" : NULL, is.id,
+                          node_json(&is), err)
+               : 0;
 }
 
 int node_heartbeat(struct api_request *rq, struct api_response *ret)
@@ -193,7 +186,9 @@ static int work_tx(struct store_tx *tx, void *arg, struct err *err)
     int rc = read_self(op, tx, err);
 
     json_decref(op->out);
-    op->out = json_pack("{s:s,s:o}", "state", op->node.state, "instances", list);
+    op->out =
+        json_pack("{s:s,s:b,s:o}", "state", op->node.state, "attest",
+                  node_attest_is_due(&op->node, server_now_ms(op->rq->server)), "instances", list);
     if (rc >= 0)
         rc = store_query(tx,
                          "SELECT i.id, i.wanted, i.state, a.id, a.name, b.id, b.version, "
@@ -383,6 +378,22 @@ static int report_one(struct op *op, struct store_tx *tx, const struct report *r
     return rc;
 }
 
+/* A node that is drained of its last instance is drained now. */
+static int settle_self(struct op *op, struct store_tx *tx, struct err *err)
+{
+    struct node_row was, is;
+    int rc = strcmp(op->node.state, "draining") == 0 ? 1 : 0;
+
+    if (rc > 0)
+        rc = node_read(tx, op->node.org_id, op->node.id, &was, err);
+    if (rc < 0 || strcmp(op->node.state, "draining") != 0)
+        return rc;
+    is = was;
+    node_settle(op->rq->server, &is, server_now_ms(op->rq->server));
+    rc = node_settled_write(tx, &was, &is, err);
+    return rc > 0 ? row_tell(op->rq, tx, "node.change", NULL, is.id, node_json(&is), err) : rc;
+}
+
 static int reports_tx(struct store_tx *tx, void *arg, struct err *err)
 {
     struct op *op = arg;
@@ -402,7 +413,7 @@ static int reports_tx(struct store_tx *tx, void *arg, struct err *err)
         if (rc >= 0)
             rc = report_one(op, tx, &report, err);
     }
-    return rc;
+    return rc < 0 ? rc : settle_self(op, tx, err);
 }
 
 int node_reports(struct api_request *rq, struct api_response *ret)

@@ -74,9 +74,11 @@ static bool has_tee(const struct build_row *build, const char *tee)
 }
 
 /* returns: NULL the node can take one more, or why not. */
-static const char *judge_node(const struct op *op, const struct node_row *node,
+static const char *judge_node(const struct op *op, struct node_row *node,
                               const struct build_full *build)
 {
+    node_settle(op->rq->server, node, server_now_ms(op->rq->server));
+
     json_t *capacity = node->capacity[0] ? json_loads(node->capacity, 0, NULL) : NULL;
     json_t *descriptor = json_loads(build->descriptor, 0, NULL);
     json_t *instances = json_object_get(capacity, "instances");
@@ -88,10 +90,13 @@ static const char *judge_node(const struct op *op, const struct node_row *node,
 
     json_decref(capacity);
     json_decref(descriptor);
+    if (node->refusal[0])
+        return node->refusal;
+    if (strcmp(node->state, "joined") == 0)
+        return node->attested_ms ? "joined, and was not heard of"
+                                 : "joined, and has shown no evidence of its platform";
     if (strcmp(node->state, "ready") != 0)
         return node->state;
-    if (server_now_ms(op->rq->server) - node->seen_ms > NODE_SEEN_MAX_MS)
-        return "silent";
     if (!has_tee(&build->row, node->tee))
         return "of a TEE that the build has no measurement for";
     return is_full ? "full" : is_small ? "too small for the build's memory" : NULL;

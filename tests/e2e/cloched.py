@@ -249,7 +249,8 @@ class Cloched:
         self.options = {'store': 'sqlite:' + os.path.join(self.folder, 'cloche.db'),
                         'root_key_passphrase_file': os.path.join(self.folder, 'passphrase'),
                         'collateral_folder': os.path.join(self.folder, 'collateral'), 'collateral_pcs_url': '',
-                        'collateral_kds_url': '', 'listen': '127.0.0.1:0', 'plain_http': True, **options}
+                        'collateral_kds_url': '', 'listen': '127.0.0.1:0', 'plain_http': True,
+                        'node_evidence': 'optional', **options}
         self.config = os.path.join(self.folder, f'config-{os.getpid()}-{id(self)}.yaml')
         self.log_path = self.config + '.log'
         self.write_config()

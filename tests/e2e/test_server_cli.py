@@ -11,6 +11,7 @@ import time
 import pytest
 from conftest import BUILD, CLOCHE, finish
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fake_control import FakeControl, problem
 
@@ -329,7 +330,12 @@ def test_a_node_joins_once(here):
     node = Node(here)
     words = ['node', 'join', here.control.url, '--folder', node.folder, '--name', 'n']
     here.run(*words, stdin=b'J0in\n')
-    assert here.control.requests('POST', '/v1/nodes/join')[0]['body'] == {'token': 'J0in', 'name': 'n'}
+    body = here.control.requests('POST', '/v1/nodes/join')[0]['body']
+    public = serialization.load_der_public_key(base64.urlsafe_b64decode(body.pop('public_key') + '=='))
+    assert body == {'token': 'J0in', 'name': 'n'} and public.curve.name == 'secp256r1'
+    key = os.path.join(node.folder, 'key.pem')
+    own = serialization.load_pem_private_key(open(key, 'rb').read(), None).public_key()
+    assert own.public_numbers() == public.public_numbers() and os.stat(key).st_mode & 0o777 == 0o600
     assert os.stat(os.path.join(node.folder, 'node.json')).st_mode & 0o777 == 0o600
     assert b'joined already' in here.run(*words, status=1, stdin=b'J0in\n').err
     assert b'has not joined' in here.run('node', 'run', '--folder', node.folder + '2', status=1).err

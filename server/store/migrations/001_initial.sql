@@ -46,9 +46,15 @@ CREATE TABLE policy_versions (policy_id TEXT NOT NULL REFERENCES policies(id), o
     PRIMARY KEY (policy_id, version)); -- text: as verifier_policy_new reads it
 
 -- ---- nodes and instances ----
-CREATE TABLE nodes (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT NOT NULL, state TEXT NOT NULL, -- 'joined', 'ready', 'draining', 'drained', 'revoked'
-    tee TEXT, is_emulated BIGINT NOT NULL DEFAULT 0, platform_id TEXT, tcb TEXT, capacity TEXT, software TEXT, location TEXT, evidence BLOB, appraisal TEXT,
-    seen_ms BIGINT, created_ms BIGINT NOT NULL, version BIGINT NOT NULL DEFAULT 1, UNIQUE (org_id, name));
+CREATE TABLE nodes (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT NOT NULL, state TEXT NOT NULL, -- 'joined', 'ready', 'silent', 'refused', 'draining', 'drained', 'revoked'
+    public_key BLOB, -- SPKI, DER; what its evidence is about
+    tee TEXT, is_emulated BIGINT NOT NULL DEFAULT 0, platform_id TEXT, tcb TEXT, capacity TEXT, software TEXT, location TEXT,
+    attested_ms BIGINT, evidence_until_ms BIGINT, -- of the last accepted evidence
+    judged_ms BIGINT, refusal TEXT, -- when evidence was last shown, and why it or its successor was refused
+    is_attest_wanted BIGINT NOT NULL DEFAULT 0, stapled_sha256 BLOB,
+    seen_ms BIGINT, created_ms BIGINT NOT NULL, version BIGINT NOT NULL DEFAULT 1, evidence BLOB, appraisal TEXT, -- the last that could be judged
+    UNIQUE (org_id, name), UNIQUE (org_id, public_key));
+CREATE INDEX nodes_by_platform ON nodes (org_id, platform_id);
 CREATE TABLE instances (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), app_id TEXT NOT NULL REFERENCES apps(id), build_id TEXT REFERENCES builds(id), node_id TEXT REFERENCES nodes(id),
     state TEXT NOT NULL, -- 'requested', 'starting', 'running', 'unreachable', 'stopping', 'stopped', 'refused', 'revoked'
     wanted TEXT NOT NULL, -- 'run', 'stop'
