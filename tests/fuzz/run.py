@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.realpath(os.path.join(HERE, '..', '..'))
@@ -32,7 +33,9 @@ def fuzz(name, seconds):
     seeds = os.path.join(HERE, 'corpus', name)
     command = [os.path.join(BUILD, 'tests', 'fuzz', f'fuzz_{name}'), f'-max_total_time={seconds}', '-timeout=10',
                '-rss_limit_mb=2048', '-print_final_stats=1', f'-artifact_prefix={found}/', grown, seeds]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors='replace')
+    with tempfile.TemporaryDirectory(prefix='cloche-fuzz-') as folder:  # for targets that keep a store
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors='replace',
+                              env={**os.environ, 'TMPDIR': folder})
     runs = re.search(r'number_of_executed_units: (\d+)', done.stderr)
     print(f'{name}: {runs.group(1) if runs else "?"} runs in {seconds} s, '
           f'{"clean" if done.returncode == 0 else "FAILED"}', flush=True)
