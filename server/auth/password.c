@@ -14,6 +14,8 @@
 
 #define SALT_SIZE 16u
 #define HASH_SIZE 32u
+#define TEXT_OF_(number) #number
+#define TEXT_OF(number) TEXT_OF_(number)
 
 static struct {
     pthread_mutex_t lock; /* guards all */
@@ -67,8 +69,9 @@ int password_hash(const char *password, char ret[USER_PASSWORD_SIZE])
 int password_verify(const char *encoded, const char *password)
 {
     /* Of no password: nobody has one of this hash. */
-    static const char nobody[] = "$argon2id$v=19$m=32768,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$"
-                                 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    static const char nobody[] = "$argon2id$v=19$m=" TEXT_OF(PASSWORD_MEMORY_KIB) ",t=" TEXT_OF(
+        PASSWORD_PASSES) ",p=1$AAAAAAAAAAAAAAAAAAAAAA$"
+                         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     int rc = place_take();
 
     if (rc < 0)

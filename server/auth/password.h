@@ -9,8 +9,8 @@
 #define PASSWORD_LEN_MIN 10u
 #define PASSWORD_LEN_MAX 256u
 #ifndef PASSWORD_MEMORY_KIB /* cheap in fuzzers alone */
-#define PASSWORD_MEMORY_KIB 32768u
-#define PASSWORD_PASSES 2u
+#define PASSWORD_MEMORY_KIB 32768
+#define PASSWORD_PASSES 2
 #endif
 #define PASSWORD_HASHES_MAX 2u  /* at a time: 64 MiB in all */
 #define PASSWORD_WAITERS_MAX 6u /* of the workers that may wait for one */

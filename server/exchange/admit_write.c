@@ -285,7 +285,7 @@ static int check_again(struct store_tx *tx, struct admission *a, struct err *err
     }
     if (rc < 0)
         return err_set(err, rc, "%s", why.text);
-    rc = revocation_find(tx, a->app.org_id, a->instance_id, a->app.id, a->build.id,
+    rc = revocation_find(a->server, tx, a->app.org_id, a->instance_id, a->app.id, a->build.id,
                          a->instance.node_id, a->appraisal.platform_id, &a->refusal, err);
     if (rc == 0)
         rc = policy_is_in_force(a->server, tx, a->app.org_id, a->app.id, &a->policy, err);

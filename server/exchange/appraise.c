@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/exchange/internal.h"
+#include "server/model/revocation.h"
 #include "server/model/row.h"
 #include "verifier/policy/policy.h"
 #include "verifier/result.h"
@@ -243,10 +244,16 @@ int appraise(struct exchange *exchange, const struct appraise_input *input, stru
 
 /* ---- revocations ---- */
 
-int revocation_find(struct store_tx *tx, const char *org_id, const char *instance_id,
-                    const char *app_id, const char *build_id, const char *node_id,
-                    const char *platform_id, struct refusal *ret, struct err *err)
+int revocation_find(struct server *server, struct store_tx *tx, const char *org_id,
+                    const char *instance_id, const char *app_id, const char *build_id,
+                    const char *node_id, const char *platform_id, struct refusal *ret,
+                    struct err *err)
 {
+    const struct revocation_object objects[] = { { "instance", instance_id },
+                                                 { "app", app_id },
+                                                 { "build", build_id },
+                                                 { "node", node_id },
+                                                 { "platform", platform_id } };
     CLEANUP(store_rows_freep)
     struct store_rows *rows = NULL;
     int rc =
@@ -261,8 +268,12 @@ int revocation_find(struct store_tx *tx, const char *org_id, const char *instanc
 
     if (rc == 0)
         rc = store_rows_next(rows, err);
-    if (rc <= 0)
+    if (rc < 0)
         return rc;
+    if (rc == 0) {
+        store_rows_free(TAKE_PTR(rows));
+        return revocation_check_absent(server, tx, org_id, objects, ARRAY_COUNT(objects), err);
+    }
     refusal_set(ret, "revoked", "REVOCATION", "%s %s was revoked%s%s", store_column_text(rows, 0),
                 store_column_text(rows, 1), store_is_null(rows, 2) ? "" : ": ",
                 store_is_null(rows, 2) ? "" : store_column_text(rows, 2));

@@ -164,10 +164,11 @@ bool result_is_authentic(const struct verifier_result *result);
 bool appraisal_is_authentic(const struct appraisal *appraisal);
 /* Whether it is authentic, and about the nonce and the key that were asked: what it says is about whoever sent it, though it be refused. */
 bool appraisal_is_bound(const struct appraisal *appraisal);
-/* The revocation that meets instance, build, app, node or platform. returns: 1 and the refusal; 0; -EIO. */
-MUST_CHECK int revocation_find(struct store_tx *tx, const char *org_id, const char *instance_id,
-                               const char *app_id, const char *build_id, const char *node_id,
-                               const char *platform_id, struct refusal *ret, struct err *err);
+/* The revocation that meets instance, build, app, node or platform. returns: 1 and the refusal; 0; -EBADMSG the rows were changed; -EIO. */
+MUST_CHECK int revocation_find(struct server *server, struct store_tx *tx, const char *org_id,
+                               const char *instance_id, const char *app_id, const char *build_id,
+                               const char *node_id, const char *platform_id, struct refusal *ret,
+                               struct err *err);
 
 /* ---- instance.c ---- */
 

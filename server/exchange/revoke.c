@@ -9,11 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/auth/token.h"
 #include "server/ca/ca.h"
 #include "server/exchange/exchange.h"
 #include "server/exchange/internal.h"
 #include "server/model/app.h"
 #include "server/model/list.h"
+#include "server/model/revocation.h"
 #include "server/model/row.h"
 
 #define BATCH 500u
@@ -115,11 +117,7 @@ static int object_revoke(struct store_tx *tx, struct revoke *r, struct err *err)
                         "$1 AND id = $2",
                         STORE_ARGS(store_text(org_id), store_text(r->id)), err);
         if (rc >= 0)
-            rc = store_exec(tx,
-                            "UPDATE tokens SET revoked_ms = $1 WHERE org_id = $2 AND owner_id = $3 "
-                            "AND kind = 'node' AND revoked_ms IS NULL",
-                            STORE_ARGS(store_int(r->now_ms), store_text(org_id), store_text(r->id)),
-                            err);
+            rc = token_revoke_all(server, tx, org_id, r->id, NULL, err);
     }
     return MIN(rc, 0);
 }
@@ -129,16 +127,11 @@ static int revoke_in(struct store_tx *tx, void *arg, struct err *err)
     struct revoke *r = arg;
     char event[32];
     int rc = object_revoke(tx, r, err);
+    const struct revocation revocation = { r->rq->who.org_id, r->kind,       r->id,
+                                           r->reason,         r->rq->who.id, r->now_ms };
 
     if (rc == 0)
-        rc = store_exec(tx,
-                        "INSERT INTO revocations (org_id, kind, object, reason, created_by, "
-                        "created_ms) VALUES ($1, $2, $3, $4, $5, $6) "
-                        "ON CONFLICT (org_id, kind, object) DO NOTHING",
-                        STORE_ARGS(store_text(r->rq->who.org_id), store_text(r->kind),
-                                   store_text(r->id), store_text(r->reason),
-                                   store_text(r->rq->who.id), store_int(r->now_ms)),
-                        err);
+        rc = revocation_add(r->rq->server, tx, &revocation, err);
     if (rc >= 0)
         rc = batch_in(tx, r, err);
     if (rc < 0)

@@ -155,7 +155,7 @@ int exchange_reappraise(struct server *server, struct store_tx *tx, const char *
             rc = err_set(err, checked, "%s", why.text);
     }
     if (rc == 0)
-        rc = revocation_find(tx, stored.org_id, instance_id, stored.app_id, stored.build_id,
+        rc = revocation_find(server, tx, stored.org_id, instance_id, stored.app_id, stored.build_id,
                              stored.node_id, a->platform_id, &a->refusal, err);
     if (rc >= 0)
         rc = a->refusal.code ? err_set(err, -EACCES, "%s: %s", a->refusal.step, a->refusal.detail)

@@ -10,6 +10,7 @@
 #include "server/model/app.h"
 #include "server/model/approval.h"
 #include "server/model/model_cache.h"
+#include "server/model/revocation.h"
 
 void build_full_done(struct build_full *build)
 {
@@ -300,8 +301,8 @@ int build_check(struct server *server, struct store_tx *tx, const struct build_r
         return err_set(err, -EBADMSG,
                        "build %s or its app was revoked, and the store has an older row",
                        b.version);
-    if ((rc = row_is_revoked(tx, b.org_id, "app", b.app_id, err)) == 0)
-        rc = row_is_revoked(tx, b.org_id, "build", b.id, err);
+    if ((rc = revocation_is_there(server, tx, b.org_id, "app", b.app_id, err)) == 0)
+        rc = revocation_is_there(server, tx, b.org_id, "build", b.id, err);
     if (rc != 0)
         return rc < 0 ? rc : err_set(err, -EACCES, "build %s or its app is revoked", b.version);
     return approval_check_build(server, tx, &app, &b, err);

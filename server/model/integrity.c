@@ -9,13 +9,14 @@
 #include "server/model/approval.h"
 #include "server/model/build_row.h"
 #include "server/model/policy_row.h"
+#include "server/model/revocation.h"
 #include "server/model/routes.h"
 
 #define FORGED_SHOWN_MAX 1000
 
 struct op {
     struct api_request *rq;
-    int64_t checked;
+    int64_t checked, revocations_seen;
     json_t *forged;
 };
 
@@ -142,6 +143,23 @@ static int check_policies(struct op *op, struct store_tx *tx, struct err *err)
     return rc;
 }
 
+/* seen before the transaction began: a set that is shorter was put back from an old copy. */
+static int check_revocations(struct op *op, struct store_tx *tx, struct err *err)
+{
+    const char *org_id = op->rq->who.org_id;
+    int64_t count;
+    int rc = note(op, revocation_check_all(op->rq->server, tx, org_id, err), "revocations", org_id,
+                  err->text);
+
+    if (rc < 0)
+        return rc;
+    rc = store_get_int(tx, "SELECT COUNT(*) FROM revocations WHERE org_id = $1",
+                       STORE_ARGS(store_text(org_id)), &count, err);
+    if (rc < 0 || count >= op->revocations_seen)
+        return rc;
+    return note(op, -EBADMSG, "revocations", org_id, "fewer than this server has seen");
+}
+
 static int check_tx(struct store_tx *tx, void *arg, struct err *err)
 {
     struct op *op = arg;
@@ -158,13 +176,15 @@ static int check_tx(struct store_tx *tx, void *arg, struct err *err)
         rc = check_apps(op, tx, err);
     if (rc >= 0)
         rc = check_builds(op, tx, &roster, err);
+    if (rc >= 0)
+        rc = check_revocations(op, tx, err);
     return rc < 0 ? rc : check_policies(op, tx, err);
 }
 
 static int check(struct api_request *rq, struct api_response *ret)
 {
     CLEANUP(op_done)
-    struct op op = { .rq = rq };
+    struct op op = { .rq = rq, .revocations_seen = revocation_seen(rq->server, rq->who.org_id) };
     int rc = row_read(rq, check_tx, &op, "integrity");
 
     return rc < 0 ? rc

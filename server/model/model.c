@@ -12,6 +12,7 @@
 #include "server/api/api.h"
 #include "server/api/events.h"
 #include "server/model/model_cache.h"
+#include "server/model/revocation.h"
 #include "verifier/verifier.h"
 
 #define SIGNATURE_SLOTS 8192u  /* each holds the last digest that fell on it */
@@ -34,6 +35,7 @@ struct model {
     uint8_t signatures[SIGNATURE_SLOTS][32];
     json_t *revoked; /* id -> true */
     json_t *rosters; /* organisation -> version */
+    struct revocation_memory *revocations;
     struct policy_entry *policies[POLICY_COUNT_MAX];
     uint64_t use_number;
 };
@@ -74,7 +76,8 @@ int model_open(struct server *server, struct model **ret, struct err *err)
     pthread_mutex_init(&m->lock, NULL);
     m->revoked = json_object();
     m->rosters = json_object();
-    int rc = m->revoked && m->rosters ? 0 : -ENOMEM;
+    m->revocations = revocation_memory_new();
+    int rc = m->revoked && m->rosters && m->revocations ? 0 : -ENOMEM;
 
     if (rc == 0 && server->events)
         rc = events_listener_add(server->events, note_event, m);
@@ -101,6 +104,7 @@ void model_close(struct model *m)
             entry_free(m->policies[i]);
     json_decref(m->revoked);
     json_decref(m->rosters);
+    revocation_memory_free(m->revocations);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
@@ -139,6 +143,11 @@ bool model_is_revoked(struct model *m, const char *id)
 
     pthread_mutex_unlock(&m->lock);
     return is_revoked;
+}
+
+struct revocation_memory *model_revocations(struct model *m)
+{
+    return m ? m->revocations : NULL;
 }
 
 int64_t model_roster_version(struct model *m, const char *org_id)

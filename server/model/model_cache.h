@@ -14,6 +14,10 @@ bool model_is_revoked(struct model *model, const char *id);
 /* The highest roster version whose change was committed; 0: unknown. */
 int64_t model_roster_version(struct model *model, const char *org_id);
 
+struct revocation_memory;
+/* NULL without a model. */
+struct revocation_memory *model_revocations(struct model *model);
+
 /* ---- parsed policies ---- */
 struct verifier_policy;
 /* A counted entry, or NULL. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/crypto/keys.h"
+#include "server/model/revocation.h"
 #include "server/model/row.h"
 
 /* What the mac covers. default_policy_id is empty where the column is null. */
@@ -44,7 +45,7 @@ int org_add(struct server *server, struct store_tx *tx, const char *org_id, cons
                                store_blob(org.roster_sha256, sizeof org.roster_sha256),
                                store_null(), store_blob(mac, sizeof mac)),
                     err);
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? rc : revocation_org_add(server, tx, org_id, err);
 }
 
 int org_read(struct server *server, struct store_tx *tx, const char *org_id, struct org_row *ret,

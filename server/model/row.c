@@ -13,8 +13,7 @@
 #include "server/audit/audit.h"
 #include "server/store/id.h"
 
-/* SHA-256 over all fields, each with its kind and size in front, so that no two lists of fields look alike. */
-static int digest_fields(struct store_args fields, uint8_t ret[32])
+int row_digest(struct store_args fields, uint8_t ret[32])
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool is_good = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
@@ -46,7 +45,7 @@ int row_mac(struct server *server, const char *org_id, const char *table, const 
 {
     char context[160];
     uint8_t digest[32];
-    int rc = digest_fields(fields, digest);
+    int rc = row_digest(fields, digest);
 
     if (rc < 0)
         return err_set_errno(err, rc, "row of %s", table);
@@ -59,7 +58,7 @@ int row_mac_verify(struct server *server, const char *org_id, const char *table,
 {
     char context[160];
     uint8_t digest[32];
-    int rc = digest_fields(fields, digest);
+    int rc = row_digest(fields, digest);
 
     if (rc < 0)
         return err_set_errno(err, rc, "row of %s", table);

@@ -17,6 +17,9 @@ MUST_CHECK int row_mac_verify(struct server *server, const char *org_id, const c
                               const char *id, struct store_args fields, const void *mac,
                               size_t mac_size, struct err *err);
 
+/* SHA-256 over all fields, each with its kind and size in front, so that no two lists of fields look alike. returns: 0; -ENOMEM. */
+MUST_CHECK int row_digest(struct store_args fields, uint8_t ret[32]);
+
 /* Column as a field: what was read, to be compared with what was written. */
 struct store_value row_column_blob(const struct store_rows *rows, unsigned column);
 struct store_value row_column_int(const struct store_rows *rows, unsigned column);
@@ -59,6 +62,6 @@ MUST_CHECK int row_write_answer(struct api_request *rq, store_tx_fn *fn, api_ans
 MUST_CHECK int row_answer(struct api_response *ret, int status, int64_t version, json_t *body);
 /* Canonical JSON (sorted members, no spaces), for free(). NULL: no memory. */
 char *row_canonical(const json_t *json);
-/* Whether there is a row of `revocations`. returns: 1, 0; -EIO. */
+/* Whether there is a row of `revocations`; that there is none proves nothing (revocation.h). returns: 1, 0; -EIO. */
 MUST_CHECK int row_is_revoked(struct store_tx *tx, const char *org_id, const char *kind,
                               const char *object, struct err *err);

@@ -151,6 +151,11 @@ static int read_once(struct store *store, store_tx_fn *fn, void *arg, struct err
     return rc;
 }
 
+bool store_tx_writes(const struct store_tx *tx)
+{
+    return tx->connection->is_writer;
+}
+
 int store_read(struct store *store, store_tx_fn *fn, void *arg, struct err *err)
 {
     int rc = -EAGAIN;

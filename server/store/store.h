@@ -46,6 +46,8 @@ typedef int store_tx_fn(struct store_tx *tx, void *arg, struct err *err);
 int store_write(struct store *store, store_tx_fn *fn, void *arg, struct err *err);
 /* The same for reading: one consistent view; writing in it fails with -EROFS. */
 int store_read(struct store *store, store_tx_fn *fn, void *arg, struct err *err);
+/* Whether it is store_write's: then its view has what was not committed yet. */
+bool store_tx_writes(const struct store_tx *tx);
 
 /* ---- statements ---- */
 

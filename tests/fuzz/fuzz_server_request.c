@@ -25,7 +25,8 @@ static void check(const struct world_answer *answer)
     bool is_problem = answer->status >= 400;
     json_t *json;
 
-    if (answer->status < 200 || answer->status > 599 || (answer->status >= 500 && answer->status != 503))
+    if (answer->status < 200 || answer->status > 599 ||
+        (answer->status >= 500 && answer->status != 503))
         fail(answer, "status");
     if (!answer->text_size || !answer->is_json)
         return;

@@ -31,7 +31,7 @@ def fuzz(name, seconds):
     os.makedirs(found, exist_ok=True)
     os.makedirs(grown, exist_ok=True)
     seeds = os.path.join(HERE, 'corpus', name)
-    command = [os.path.join(BUILD, 'tests', 'fuzz', f'fuzz_{name}'), f'-max_total_time={seconds}', '-timeout=10',
+    command = [os.path.join(BUILD, 'tests', 'fuzz', f'fuzz_{name}'), f'-max_total_time={seconds}', '-timeout=60',
                '-rss_limit_mb=2048', '-print_final_stats=1', f'-artifact_prefix={found}/', grown, seeds]
     with tempfile.TemporaryDirectory(prefix='cloche-fuzz-') as folder:  # for targets that keep a store
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors='replace',

@@ -38,9 +38,25 @@
 #define TEXT_SIZE_MAX (1u << 20)
 
 /* Objects that requests may name. */
-enum thing { ORG, USER, APP, BUILD, POLICY, SECRET, NODE, INSTANCE, TOKEN, KEY, CHANGE, ROLLOUT, AUTHORITY, THINGS };
-static const char *const thing_names[THINGS] = { "org",      "user",  "app", "build",  "policy",  "secret",   "node",
-                                                 "instance", "token", "key", "change", "rollout", "authority" };
+enum thing {
+    ORG,
+    USER,
+    APP,
+    BUILD,
+    POLICY,
+    SECRET,
+    NODE,
+    INSTANCE,
+    TOKEN,
+    KEY,
+    CHANGE,
+    ROLLOUT,
+    AUTHORITY,
+    THINGS
+};
+static const char *const thing_names[THINGS] = { "org",    "user",    "app",      "build", "policy",
+                                                 "secret", "node",    "instance", "token", "key",
+                                                 "change", "rollout", "authority" };
 
 static struct {
     char folder[64], store_url[96], passphrase[96], collateral[96];
@@ -87,7 +103,8 @@ static size_t fill(char *dst, size_t room, const char *text, size_t size)
         for (unsigned t = 0; text[i] == '{' && t < THINGS && len == 0; t++) {
             size_t name = strlen(thing_names[t]);
 
-            if (i + name + 2 <= size && memcmp(text + i + 1, thing_names[t], name) == 0 && text[i + 1 + name] == '}') {
+            if (i + name + 2 <= size && memcmp(text + i + 1, thing_names[t], name) == 0 &&
+                text[i + 1 + name] == '}') {
                 len = name + 2;
                 at += (size_t)snprintf(dst + at, 96, "%s", g_world.ids[t]);
             }
@@ -132,7 +149,8 @@ static bool body_read(struct request *r, const char *body, size_t size)
 
     if (!body || size == 0)
         return true;
-    if (strcmp(r->route->method, "GET") == 0 || strcmp(r->route->method, "DELETE") == 0 || size > max)
+    if (strcmp(r->route->method, "GET") == 0 || strcmp(r->route->method, "DELETE") == 0 ||
+        size > max)
         return false;
     return json_object_parse(body, size, API_JSON_DEPTH_MAX, &r->rq.body, &err) == 0;
 }
@@ -141,17 +159,19 @@ static void answer_take(struct request *r, struct world_answer *ret)
 {
     free(g_world.answer);
     g_world.answer = TAKE_PTR(r->answer);
-    *ret = (struct world_answer){ .status = r->status,
-                                  .is_there = true,
-                                  .method = r->route->method,
-                                  .path = r->route->path,
-                                  .text = g_world.answer,
-                                  .text_size = r->answer_size,
-                                  .is_json = !r->content_type || strcmp(r->content_type, "application/problem+json") == 0 };
+    *ret = (struct world_answer){
+        .status = r->status,
+        .is_there = true,
+        .method = r->route->method,
+        .path = r->route->path,
+        .text = g_world.answer,
+        .text_size = r->answer_size,
+        .is_json = !r->content_type || strcmp(r->content_type, "application/problem+json") == 0
+    };
 }
 
-static void request_perform(struct request *r, const char *method, const char *body, size_t body_size,
-                            struct world_answer *ret)
+static void request_perform(struct request *r, const char *method, const char *body,
+                            size_t body_size, struct world_answer *ret)
 {
     const char *problem = NULL;
     struct router_match match;
@@ -159,7 +179,8 @@ static void request_perform(struct request *r, const char *method, const char *b
     if (uri_parse(r->target, &r->uri, &problem) < 0)
         return;
     router_find(router_tables, method, &r->uri, &match);
-    if (!match.route || (match.route->flags & API_STREAM) || strncmp(match.route->path, "/v1/", 4) != 0)
+    if (!match.route || (match.route->flags & API_STREAM) ||
+        strncmp(match.route->path, "/v1/", 4) != 0)
         return;
     r->route = match.route;
     memcpy(r->rq.params, match.params, sizeof match.params);
@@ -172,8 +193,8 @@ static void request_perform(struct request *r, const char *method, const char *b
     answer_take(r, ret);
 }
 
-void server_world_request(const char *method, const char *target, const char *body, size_t body_size,
-                          struct world_answer *ret)
+void server_world_request(const char *method, const char *target, const char *body,
+                          size_t body_size, struct world_answer *ret)
 {
     struct request *r = calloc(1, sizeof *r);
 
@@ -186,13 +207,15 @@ void server_world_request(const char *method, const char *target, const char *bo
     r->path = strndup(g_world.target, strcspn(g_world.target, "?"));
     CHECK(r->target && r->path);
     id_make("req", r->id);
-    r->rq = (struct api_request){ .server = &g_world.server,
-                                  .who = { .kind = API_ANONYMOUS, .id = "anonymous", .user_id = "", .token_id = "" },
-                                  .path = r->path,
-                                  .method = method,
-                                  .request_id = r->id,
-                                  .remote = "127.0.0.1",
-                                  .http = r };
+    r->rq = (struct api_request){
+        .server = &g_world.server,
+        .who = { .kind = API_ANONYMOUS, .id = "anonymous", .user_id = "", .token_id = "" },
+        .path = r->path,
+        .method = method,
+        .request_id = r->id,
+        .remote = "127.0.0.1",
+        .http = r
+    };
     request_perform(r, method, body ? g_world.text : NULL, body_size, ret);
     request_free(r);
 }
@@ -200,7 +223,8 @@ void server_world_request(const char *method, const char *target, const char *bo
 /* ---- the organisation ---- */
 
 /* A request that must be done; the member's text goes to ret. */
-static void must(const char *method, const char *target, const char *body, const char *member, char ret[96])
+static void must(const char *method, const char *target, const char *body, const char *member,
+                 char ret[96])
 {
     struct world_answer answer;
     json_t *json;
@@ -208,7 +232,8 @@ static void must(const char *method, const char *target, const char *body, const
 
     server_world_request(method, target, body, body ? strlen(body) : 0, &answer);
     if (answer.status < 200 || answer.status > 299) {
-        fprintf(stderr, "%s %s: %d %s\n", method, target, answer.status, answer.text ? answer.text : "");
+        fprintf(stderr, "%s %s: %d %s\n", method, target, answer.status,
+                answer.text ? answer.text : "");
         abort();
     }
     if (!member)
@@ -259,7 +284,8 @@ static void key_enrol(void)
 {
     uint8_t text[256];
     size_t size = 32;
-    int len = snprintf((char *)text, sizeof text, "cloche-key-1\n%s\n%s\n", g_world.ids[ORG], g_world.ids[USER]);
+    int len = snprintf((char *)text, sizeof text, "cloche-key-1\n%s\n%s\n", g_world.ids[ORG],
+                       g_world.ids[USER]);
     char body[512];
 
     CHECK(EVP_PKEY_get_raw_public_key(g_world.key, text + len, &size) == 1);
@@ -271,10 +297,15 @@ static void key_enrol(void)
 static void build_add(unsigned number, char ret[96])
 {
     static const char format[] =
-        "{\"args\":[\"/bin/true\"],\"args_fixed\":1,\"args_from_host\":false,\"debug\":false,\"elrange_size\":68719476736,\"env\":[],"
-        "\"gid\":0,\"groups\":[],\"host_files\":false,\"hostname\":\"cloche\",\"memory_size\":67108864,\"mounts\":[],\"name\":\"hotel-%u\","
-        "\"rootfs_size\":8192,\"server\":null,\"stop_signal\":\"SIGTERM\",\"threads_max\":16,\"uid\":0,\"verity_root\":"
-        "\"1111111111111111111111111111111111111111111111111111111111111111\",\"verity_salt\":\"\",\"version\":1,\"workdir\":\"/\"}";
+        "{\"args\":[\"/bin/"
+        "true\"],\"args_fixed\":1,\"args_from_host\":false,\"debug\":false,\"elrange_size\":"
+        "68719476736,\"env\":[],"
+        "\"gid\":0,\"groups\":[],\"host_files\":false,\"hostname\":\"cloche\",\"memory_size\":"
+        "67108864,\"mounts\":[],\"name\":\"hotel-%u\","
+        "\"rootfs_size\":8192,\"server\":null,\"stop_signal\":\"SIGTERM\",\"threads_max\":16,"
+        "\"uid\":0,\"verity_root\":"
+        "\"1111111111111111111111111111111111111111111111111111111111111111\",\"verity_salt\":\"\","
+        "\"version\":1,\"workdir\":\"/\"}";
     char descriptor[1024], digest[97] = "", version[8];
     uint8_t hash[48];
     json_t *json;
@@ -285,18 +316,21 @@ static void build_add(unsigned number, char ret[96])
     CHECK(EVP_Digest(descriptor, strlen(descriptor), hash, NULL, EVP_sha384(), NULL) == 1);
     for (unsigned i = 0; i < sizeof hash; i++)
         snprintf(digest + 2 * i, 3, "%02x", hash[i]);
-    json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "version", version, "descriptor", descriptor, "app_digest", digest, "mrenclave",
-                     number == 1 ? "0101010101010101010101010101010101010101010101010101010101010101" :
-                                   "0202020202020202020202020202020202020202020202020202020202020202",
-                     "mrsigner", "5151515151515151515151515151515151515151515151515151515151515151", "isv_prod_id", 1, "isv_svn",
-                     (int)number);
+    json =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i}", "version", version, "descriptor", descriptor,
+                  "app_digest", digest, "mrenclave",
+                  number == 1 ? "0101010101010101010101010101010101010101010101010101010101010101"
+                              : "0202020202020202020202020202020202020202020202020202020202020202",
+                  "mrsigner", "5151515151515151515151515151515151515151515151515151515151515151",
+                  "isv_prod_id", 1, "isv_svn", (int)number);
     body = json_dumps(json, 0);
     json_decref(json);
     must("POST", "/v1/apps/{app}/builds", body, "id", ret);
     free(body);
     must("GET", "/v1/builds/{build}/approvals", NULL, "statement", NULL);
     statement = strdup(g_world.answer);
-    json = json_pack("{s:s,s:s}", "key", g_world.ids[KEY], "signature", sign(statement, strlen(statement)));
+    json = json_pack("{s:s,s:s}", "key", g_world.ids[KEY], "signature",
+                     sign(statement, strlen(statement)));
     body = json_dumps(json, 0);
     json_decref(json);
     must("POST", "/v1/builds/{build}/approvals", body, NULL, NULL);
@@ -313,28 +347,38 @@ static void node_add(void)
     must("POST", "/v1/nodes/join", body, "id", g_world.ids[NODE]);
     snprintf(g_world.node_id, sizeof g_world.node_id, "%s", g_world.ids[NODE]);
     must("POST", "/v1/node/heartbeat",
-         "{\"tee\":\"sgx\",\"emulated\":true,\"capacity\":{\"instances\":1000,\"memory_size\":1073741824,\"cpus\":2}}", NULL, NULL);
+         "{\"tee\":\"sgx\",\"emulated\":true,\"capacity\":{\"instances\":1000,\"memory_size\":"
+         "1073741824,\"cpus\":2}}",
+         NULL, NULL);
 }
 
 static void objects_add(void)
 {
     must("POST", "/v1/policies",
-         "{\"name\":\"strict\",\"policy\":{\"version\":1,\"name\":\"strict\",\"tee\":[\"sgx\"],\"intel\":{\"tcb_status\":[\"UpToDate\"]}}}",
+         "{\"name\":\"strict\",\"policy\":{\"version\":1,\"name\":\"strict\",\"tee\":[\"sgx\"],"
+         "\"intel\":{\"tcb_status\":[\"UpToDate\"]}}}",
          "id", g_world.ids[POLICY]);
-    must("POST", "/v1/apps", "{\"name\":\"hotel\",\"dns_names\":[\"hotel.example\"]}", "id", g_world.ids[APP]);
+    must("POST", "/v1/apps", "{\"name\":\"hotel\",\"dns_names\":[\"hotel.example\"]}", "id",
+         g_world.ids[APP]);
     key_enrol();
     build_add(1, g_world.ids[BUILD]);
     build_add(2, g_world.ids[BUILD]);
-    must("POST", "/v1/rollouts", "{\"app\":\"hotel\",\"build\":\"1.2\",\"old_build\":\"1.1\",\"end\":\"2099-01-01T00:00:00Z\"}", "id",
-         g_world.ids[ROLLOUT]);
+    must("POST", "/v1/rollouts",
+         "{\"app\":\"hotel\",\"build\":\"1.2\",\"old_build\":\"1.1\",\"end\":\"2099-01-01T00:00:"
+         "00Z\"}",
+         "id", g_world.ids[ROLLOUT]);
     must("POST", "/v1/secrets",
-         "{\"name\":\"db\",\"value\":\"c2VjcmV0\",\"deliver\":{\"env\":\"DB\"},\"bindings\":[{\"app\":\"{app}\"}]}", "id",
-         g_world.ids[SECRET]);
+         "{\"name\":\"db\",\"value\":\"c2VjcmV0\",\"deliver\":{\"env\":\"DB\"},\"bindings\":[{"
+         "\"app\":\"{app}\"}]}",
+         "id", g_world.ids[SECRET]);
     node_add();
-    must("POST", "/v1/instances", "{\"app\":\"hotel\",\"build\":\"1.2\"}", "id", g_world.ids[INSTANCE]);
+    must("POST", "/v1/instances", "{\"app\":\"hotel\",\"build\":\"1.2\"}", "id",
+         g_world.ids[INSTANCE]);
     snprintf(g_world.instance_id, sizeof g_world.instance_id, "%s", g_world.ids[INSTANCE]);
-    must("POST", "/v1/tokens", "{\"name\":\"ci\",\"roles\":[\"operator\"],\"lifetime_s\":3600}", "id", g_world.ids[TOKEN]);
-    must("POST", "/v1/roster/changes", "{\"action\":\"set-needed\",\"approvals_needed\":1}", "id", g_world.ids[CHANGE]);
+    must("POST", "/v1/tokens", "{\"name\":\"ci\",\"roles\":[\"operator\"],\"lifetime_s\":3600}",
+         "id", g_world.ids[TOKEN]);
+    must("POST", "/v1/roster/changes", "{\"action\":\"set-needed\",\"approvals_needed\":1}", "id",
+         g_world.ids[CHANGE]);
     must("POST", "/v1/ca/intermediates", NULL, "id", g_world.ids[AUTHORITY]);
 }
 
@@ -345,7 +389,8 @@ static int org_write_in(struct store_tx *tx, void *arg, struct err *err)
 
     id_make("org", g_world.ids[ORG]);
     snprintf(owner.org_id, sizeof owner.org_id, "%.30s", g_world.ids[ORG]);
-    rc = org_add(&g_world.server, tx, g_world.ids[ORG], "acme", server_now_ms(&g_world.server), err);
+    rc =
+        org_add(&g_world.server, tx, g_world.ids[ORG], "acme", server_now_ms(&g_world.server), err);
     if (rc == 0)
         rc = password_hash(PASSWORD, owner.password);
     if (rc == 0)
@@ -359,7 +404,8 @@ static void login(void)
     char token[96];
     struct err err = { "" };
 
-    must("POST", "/v1/login", "{\"org\":\"acme\",\"name\":\"alice\",\"password\":\"" PASSWORD "\"}", "token", token);
+    must("POST", "/v1/login", "{\"org\":\"acme\",\"name\":\"alice\",\"password\":\"" PASSWORD "\"}",
+         "token", token);
     CHECK(auth_bearer(&g_world.server, token, &g_world.owner, &err) == 0);
 }
 
@@ -420,16 +466,17 @@ static void world_open(void)
     snprintf(g_world.collateral, sizeof g_world.collateral, "%s/collateral", g_world.folder);
     f = fopen(g_world.passphrase, "w");
     CHECK(f && fputs("a passphrase that nobody else has\n", f) >= 0 && fclose(f) == 0);
-    g_world.config = (struct server_config){ .store_url = g_world.store_url,
-                                             .root_key = { KEYS_PASSPHRASE_FILE, g_world.passphrase },
-                                             .names = { "localhost" },
-                                             .name_count = 1,
-                                             .trust_domain = "cloche.local",
-                                             .collateral_folder = g_world.collateral,
-                                             .collateral_pcs_url = "",
-                                             .collateral_kds_url = "",
-                                             .collateral_refresh_s = 3600,
-                                             .plain_http = true };
+    g_world.config =
+        (struct server_config){ .store_url = g_world.store_url,
+                                .root_key = { KEYS_PASSPHRASE_FILE, g_world.passphrase },
+                                .names = { "localhost" },
+                                .name_count = 1,
+                                .trust_domain = "cloche.local",
+                                .collateral_folder = g_world.collateral,
+                                .collateral_pcs_url = "",
+                                .collateral_kds_url = "",
+                                .collateral_refresh_s = 3600,
+                                .plain_http = true };
     memset(g_world.ids, 0, sizeof g_world.ids);
     g_world.http.server = &g_world.server;
     g_world.http.is_stopping = true; /* nobody waits: what would be parked is answered */
@@ -453,7 +500,8 @@ struct server *server_world(void)
         pthread_mutex_init(&g_world.http.idempotency_lock, NULL);
         pthread_mutex_init(&g_world.http.connections_lock, NULL);
         world_open();
-        CHECK(atexit(world_close) == 0); /* before what OpenSSL registered: its threads' memory is freed at their end */
+        CHECK(atexit(world_close) ==
+              0); /* before what OpenSSL registered: its threads' memory is freed at their end */
     }
     if (g_world.writes >= WRITES_MAX) {
         world_close();

@@ -81,7 +81,9 @@ CREATE TABLE instance_orders (instance_id TEXT NOT NULL REFERENCES instances(id)
 CREATE TABLE nonces (nonce BLOB PRIMARY KEY, expires_ms BIGINT NOT NULL); -- used ones
 CREATE INDEX nonces_by_expiry ON nonces (expires_ms);
 CREATE TABLE revocations (org_id TEXT NOT NULL, kind TEXT NOT NULL, object TEXT NOT NULL, reason TEXT, created_by TEXT NOT NULL, created_ms BIGINT NOT NULL,
-    PRIMARY KEY (org_id, kind, object)); -- kind: 'instance', 'build', 'node', 'platform', 'app'; object: id, or the platform's
+    number BIGINT NOT NULL DEFAULT 0, PRIMARY KEY (org_id, kind, object)); -- kind: 'instance', 'build', 'node', 'platform', 'app'; object: id, or the platform's; number: from 1
+CREATE INDEX revocations_by_number ON revocations (org_id, number);
+CREATE TABLE revocation_sets (org_id TEXT PRIMARY KEY REFERENCES orgs(id), count BIGINT NOT NULL, digest BLOB NOT NULL, mac BLOB NOT NULL); -- digest: of the chain of revocations
 
 -- ---- secrets ----
 CREATE TABLE secrets (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), name TEXT NOT NULL, version BIGINT NOT NULL, delivery TEXT NOT NULL, conditions TEXT NOT NULL,
