@@ -161,10 +161,12 @@ int ca_reload(struct ca *ca, struct err *err)
     struct authority_list *list = calloc(1, sizeof *list);
     int rc = list ? 0 : -ENOMEM;
 
+    pthread_mutex_lock(&ca->reload_lock);
     if (rc == 0)
         rc = store_read(ca->server->store, list_read_in, (void *[]){ ca->server, list }, err);
     if (rc == 0)
         rc = set_replace(ca, list, err);
+    pthread_mutex_unlock(&ca->reload_lock);
     if (list)
         authority_list_done(list);
     free(list);
@@ -182,6 +184,7 @@ int ca_open(struct server *server, struct ca **ret, struct err *err)
     ca->trust_domain = server->config->trust_domain ? server->config->trust_domain : "cloche.local";
     pthread_rwlock_init(&ca->lock, NULL);
     pthread_mutex_init(&ca->sign_lock, NULL);
+    pthread_mutex_init(&ca->reload_lock, NULL);
     rc = store_write(server->store, make_in, ca, err);
     if (rc == 0)
         rc = ca_reload(ca, err);
@@ -201,6 +204,7 @@ void ca_close(struct ca *ca)
     ca_jwk_free(ca->jwk);
     free(ca->x5c);
     pthread_mutex_destroy(&ca->sign_lock);
+    pthread_mutex_destroy(&ca->reload_lock);
     pthread_rwlock_destroy(&ca->lock);
     free(ca);
 }

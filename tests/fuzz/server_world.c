@@ -497,7 +497,6 @@ struct server *server_world(void)
 
     if (!is_registered) {
         is_registered = true;
-        pthread_mutex_init(&g_world.http.idempotency_lock, NULL);
         pthread_mutex_init(&g_world.http.connections_lock, NULL);
         world_open();
         CHECK(atexit(world_close) ==
