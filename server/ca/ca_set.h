@@ -20,7 +20,8 @@ struct ca {
     char *x5c;                                        /* JSON array */
     pthread_mutex_t
         sign_lock; /* of the JWK, inside lock; cjose counts its references without care for threads */
-    pthread_mutex_t reload_lock; /* from reading the rows to their taking effect, so that an older set never follows a newer one; outside lock */
+    pthread_mutex_t
+        reload_lock; /* from reading the rows to their taking effect, so that an older set never follows a newer one; outside lock */
     void *jwk;
 };
 
