@@ -50,6 +50,7 @@ static const struct member {
     { "oidc_issuers", MEMBER_TEXT, AT(oidc_issuers_file) },
     { "plain_http", MEMBER_BOOL, AT(plain_http) },
     { "rate_per_minute", MEMBER_NUMBER, AT(rate_per_minute), 0, 10000000 },
+    { "reappraise_threads", MEMBER_NUMBER, AT(reappraise_threads), 0, 64 },
     { "request_timeout_s", MEMBER_NUMBER, AT(request_timeout_s), 0, 3600 },
     { "root_key_passphrase_file", MEMBER_ROOT_KEY, 0, KEYS_PASSPHRASE_FILE },
     { "root_key_pkcs11", MEMBER_ROOT_KEY, 0, KEYS_PKCS11 },

@@ -43,6 +43,7 @@ struct server_config {
         secret_sources_file; /* JSON: where secrets may be imported from (docs/secrets.md); or NULL */
     bool
         plain_http; /* on loopback addresses and UNIX sockets only: behind a proxy on the same host, and in tests */
+    uint32_t reappraise_threads; /* 0: as many as there are CPUs */
     uint32_t thread_count, connections_max,
         rate_per_minute;              /* rate: requests per token; 0: default */
     uint32_t connections_per_address; /* 0: no limit of its own */

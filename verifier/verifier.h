@@ -255,10 +255,13 @@ typedef void verifier_change_fn(void *context, const struct verifier_change *cha
 void verifier_policy_diff(const struct verifier_policy *was, const struct verifier_policy *is,
                           verifier_change_fn *report, void *context);
 
-/* ---- cache of certificate chains that came inside evidence; optional ---- */
+/* ---- cache of what came inside evidence; optional ---- */
 
 struct verifier_cache;
-/* Holds the last `count` (1 to 4096) different chains with the result of their checks. -EINVAL, -ENOMEM. */
+/*
+ * Holds the last `count` (1 to 4096) different certificate chains, and as many attestation keys with the report of the quoting enclave that vouches for each: parsed, and with the result of the checks
+ * that depend on nothing but these bytes (signatures). What depends on policy, roots, collateral or time is judged for each piece of evidence. -EINVAL, -ENOMEM.
+ */
 MUST_CHECK int verifier_cache_new(unsigned count, struct verifier_cache **ret);
 void verifier_cache_free(struct verifier_cache *cache); /* NULL allowed; no call may be using it */
 

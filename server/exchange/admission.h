@@ -14,6 +14,7 @@ struct admission {
     struct exchange *exchange;
     struct evidence_request *request;
     int64_t now_ms;
+    uint64_t epoch; /* of the exchange when this began */
     /* found, admit_find.c */
     bool has_app; /* app, build and policy are there */
     struct app_row app;
@@ -35,7 +36,7 @@ struct admission {
     /* written */
     bool is_new; /* the instance's row */
     bool
-        is_outdated; /* the policy was changed since it was found: nothing was written, all is to be done again */
+        is_outdated; /* the policy was changed since it was found, or an epoch began: nothing was written, all is to be done again */
     char instance_id[ID_SIZE];
     int64_t lease_until_ms, fence;
     struct ca_issued issued;

@@ -312,6 +312,7 @@ static int admit_once(struct api_request *rq, struct evidence_request *request,
                              .exchange = rq->server->exchange,
                              .request = request,
                              .now_ms = server_now_ms(rq->server) };
+    a->epoch = __atomic_load_n(&a->exchange->epoch, __ATOMIC_SEQ_CST);
     rc = store_read(a->server->store, admission_find, a, &err);
     if (rc < 0)
         return failed(a, rc, &err);
@@ -349,7 +350,7 @@ int exchange_admit(struct api_request *rq, struct evidence_request *request,
     for (unsigned i = 0; again && i < TRIES_MAX; i++)
         rc = admit_once(rq, request, ret, &again);
     return again ? api_problem(rq, 503, "busy",
-                               "the policy of the app was changed again and again while the "
-                               "evidence was judged")
+                               "what evidence is judged by was changed again and again "
+                               "meanwhile")
                  : rc;
 }

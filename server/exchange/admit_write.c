@@ -289,7 +289,7 @@ static int check_again(struct store_tx *tx, struct admission *a, struct err *err
                          a->instance.node_id, a->appraisal.platform_id, &a->refusal, err);
     if (rc == 0)
         rc = policy_is_in_force(a->server, tx, a->app.org_id, a->app.id, &a->policy, err);
-    a->is_outdated = rc == 0;
+    a->is_outdated = rc == 0 || a->epoch != __atomic_load_n(&a->exchange->epoch, __ATOMIC_SEQ_CST);
     if (rc < 0)
         return rc;
     return a->refusal.code || a->is_outdated ? -ECANCELED : 0;

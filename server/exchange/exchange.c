@@ -59,6 +59,22 @@ int exchange_open(struct server *server, struct exchange **ret, struct err *err)
     return 0;
 }
 
+static int nothing_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    return 0;
+}
+
+int exchange_epoch_begin(struct exchange *x, struct err *err)
+{
+    int rc;
+
+    __atomic_add_fetch(&x->epoch, 1, __ATOMIC_SEQ_CST);
+    collaterals_forget(x->collaterals);
+    /* Writers go one after another: behind this one each has compared the epoch, or is committed. */
+    rc = store_write(x->server->store, nothing_in, NULL, err);
+    return MIN(rc, 0);
+}
+
 void exchange_close(struct exchange *x)
 {
     if (!x)

@@ -14,6 +14,12 @@ void exchange_close(struct exchange *exchange); /* NULL allowed; answers those w
 MUST_CHECK int exchange_key_parse(const char *text, uint8_t ret[EXCHANGE_KEY_SIZE_MAX],
                                   size_t *ret_size);
 
+/*
+ * Begins an epoch: the server's collateral is read anew, and no exchange commits any more that began to judge before. So evidence that a read transaction does not see after this was, or will
+ * be, judged by what is in force now. Not from within a transaction. returns: 0; -EIO.
+ */
+MUST_CHECK int exchange_epoch_begin(struct exchange *exchange, struct err *err);
+
 /* Tells the instance, in the transaction of what it is about; sent after the commit by whichever server the instance waits at. kind: "stop", "revoke", "renew". */
 MUST_CHECK int exchange_order(struct store_tx *tx, const char *instance_id, const char *kind,
                               const char *reason, struct err *err);

@@ -33,6 +33,7 @@ struct exchange {
     struct collaterals *collaterals;
     struct seen *seen;              /* ids of tokens */
     struct verifier_policy *makers; /* whose roots are the makers' own */
+    uint64_t epoch;                 /* atomic: exchange_epoch_begin adds, each admission compares */
     bool has_emulator;
     uint8_t emulator_root[32]; /* SHA-256 of its SubjectPublicKeyInfo */
 };

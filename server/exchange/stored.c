@@ -8,14 +8,19 @@
 #include "server/exchange/stored.h"
 #include "server/model/row.h"
 
+#define COLUMNS                                                                                    \
+    "org_id, app_id, build_id, node_id, evidence, evidence_ms, stapled_sha256, state, "            \
+    "tcb_status, valid_until_ms, id"
+
 void stored_done(struct stored *s)
 {
     cmw_free(s->cmw);
-    free(s->stapled);
+    free(s->owned);
     *s = (struct stored){ 0 };
 }
 
-int stored_evidence_decode(const struct store_rows *rows, unsigned column, struct stored *s,
+/* returns: 0; -ENODATA it cannot be read; -ENOMEM. */
+static int evidence_decode(const struct store_rows *rows, unsigned column, struct stored *s,
                            struct err *err)
 {
     char type[CMW_TYPE_SIZE];
@@ -28,55 +33,173 @@ int stored_evidence_decode(const struct store_rows *rows, unsigned column, struc
     rc = cmw_parse(data, size, &s->cmw, err);
     if (rc == 0)
         rc = evidence_find(s->cmw, &s->evidence, type, &collateral, err);
-    if (rc < 0)
-        return rc == -ENOMEM ? rc : -ENODATA;
-    data = store_column_blob(rows, column + 1, &size);
-    if (size == 0)
-        return 0;
-    s->stapled = malloc(size);
-    if (!s->stapled)
+    return rc < 0 && rc != -ENOMEM ? -ENODATA : rc;
+}
+
+static int content_copy(const struct store_rows *rows, unsigned column, uint8_t **ret,
+                        size_t *ret_size)
+{
+    const void *content = store_column_blob(rows, column, ret_size);
+    uint8_t *copy = malloc(*ret_size + 1);
+
+    if (!copy)
         return -ENOMEM;
-    memcpy(s->stapled, data, size);
-    s->stapled_size = size;
+    if (*ret_size > 0)
+        memcpy(copy, content, *ret_size);
+    *ret = copy;
     return 0;
+}
+
+int stored_evidence_decode(const struct store_rows *rows, unsigned column, struct stored *s,
+                           struct err *err)
+{
+    size_t size;
+    int rc = evidence_decode(rows, column, s, err);
+
+    if (rc == 0)
+        rc = content_copy(rows, column + 1, &s->owned, &size);
+    if (rc == 0)
+        s->stapled = (struct verifier_bytes){ s->owned, size };
+    return rc;
 }
 
 static int stored_decode(const struct store_rows *rows, struct stored *s, struct err *err)
 {
+    size_t size;
+    const void *data = store_column_blob(rows, 6, &size);
+
     row_copy(s->org_id, sizeof s->org_id, store_column_text(rows, 0));
     row_copy(s->app_id, sizeof s->app_id, store_column_text(rows, 1));
     row_copy(s->build_id, sizeof s->build_id, store_column_text(rows, 2));
     row_copy(s->node_id, sizeof s->node_id, store_column_text(rows, 3));
-    s->evidence_ms = store_column_int(rows, 4);
-    row_copy(s->state, sizeof s->state, store_column_text(rows, 5));
-    row_copy(s->tcb_status, sizeof s->tcb_status, store_column_text(rows, 6));
-    s->valid_until_ms = store_column_int(rows, 7);
-    return stored_evidence_decode(rows, 8, s, err);
+    s->evidence_ms = store_column_int(rows, 5);
+    s->has_stapled = data && size == sizeof s->stapled_sha256;
+    if (s->has_stapled)
+        memcpy(s->stapled_sha256, data, size);
+    row_copy(s->state, sizeof s->state, store_column_text(rows, 7));
+    row_copy(s->tcb_status, sizeof s->tcb_status, store_column_text(rows, 8));
+    s->valid_until_ms = store_column_int(rows, 9);
+    row_copy(s->id, sizeof s->id, store_column_text(rows, 10));
+    return evidence_decode(rows, 4, s, err);
+}
+
+/* What stands under the hash; unchanged: nothing does. */
+static int stapled_read(struct store_tx *tx, const uint8_t sha256[32], uint8_t **ret,
+                        size_t *ret_size, struct err *err)
+{
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    int rc = store_query(tx, "SELECT content FROM stapled WHERE sha256 = $1",
+                         STORE_ARGS(store_blob(sha256, 32)), &rows, err);
+
+    if (rc == 0)
+        rc = store_rows_next(rows, err);
+    return rc > 0 ? content_copy(rows, 0, ret, ret_size) : rc;
 }
 
 int stored_read(struct store_tx *tx, const char *instance_id, struct stored *ret, struct err *err)
 {
     CLEANUP(store_rows_freep)
     struct store_rows *rows = NULL;
-    int rc = store_query(tx,
-                         "SELECT i.org_id, i.app_id, i.build_id, i.node_id, i.evidence_ms, "
-                         "i.state, i.tcb_status, i.valid_until_ms, i.evidence, s.content "
-                         "FROM instances i LEFT JOIN stapled s ON s.sha256 = i.stapled_sha256 "
-                         "WHERE i.org_id >= '' AND i.id = $1",
+    size_t size = 0;
+    int rc = store_query(tx, "SELECT " COLUMNS " FROM instances WHERE org_id >= '' AND id = $1",
                          STORE_ARGS(store_text(instance_id)), &rows, err);
 
     *ret = (struct stored){ 0 };
-    row_copy(ret->id, sizeof ret->id, instance_id);
     if (rc == 0)
         rc = store_rows_next(rows, err);
     if (rc > 0)
         rc = stored_decode(rows, ret, err);
     else if (rc == 0)
         rc = err_set(err, -ENOENT, "no such instance");
+    if (rc == 0 && ret->has_stapled)
+        rc = stapled_read(tx, ret->stapled_sha256, &ret->owned, &size, err);
     if (rc < 0)
         stored_done(ret);
+    else
+        ret->stapled = (struct verifier_bytes){ ret->owned, size };
     return rc;
 }
+
+/* ---- lists ---- */
+
+void stored_list_done(struct stored_list *list)
+{
+    for (unsigned i = 0; i < list->count; i++)
+        stored_done(&list->items[i]);
+    for (unsigned i = 0; i < list->stapled_count; i++)
+        free(list->stapled[i].content);
+    list->count = list->stapled_count = 0;
+}
+
+static int list_stapled_find(struct store_tx *tx, struct stored_list *list, struct stored *s,
+                             struct err *err)
+{
+    unsigned i = 0;
+    int rc;
+
+    while (i < list->stapled_count &&
+           memcmp(list->stapled[i].sha256, s->stapled_sha256, sizeof s->stapled_sha256) != 0)
+        i++;
+    if (i == list->stapled_count) {
+        list->stapled[i].content = NULL;
+        list->stapled[i].size = 0;
+        rc = stapled_read(tx, s->stapled_sha256, &list->stapled[i].content, &list->stapled[i].size,
+                          err);
+        if (rc < 0)
+            return rc;
+        memcpy(list->stapled[i].sha256, s->stapled_sha256, sizeof s->stapled_sha256);
+        list->stapled_count++;
+    }
+    s->stapled = (struct verifier_bytes){ list->stapled[i].content, list->stapled[i].size };
+    return 0;
+}
+
+/* The state stands in an expression, so that the order of ids is followed: an index of states would be sorted again for each list. */
+static int list_rows_read(struct store_tx *tx, const char *org_id, const char *after,
+                          struct stored_list *list, struct err *err)
+{
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    unsigned found = 0;
+    int rc = store_query(
+        tx,
+        "SELECT " COLUMNS " FROM instances WHERE id > $1 AND ($2 = '' OR org_id = $2) AND "
+        "COALESCE(state, '') IN ('running', 'unreachable') ORDER BY id LIMIT $3",
+        STORE_ARGS(store_text(after), store_text(org_id), store_int(STORED_LIST_MAX)), &rows, err);
+
+    while (rc == 0 && found < STORED_LIST_MAX && (rc = store_rows_next(rows, err)) > 0) {
+        struct stored *s = &list->items[list->count];
+
+        *s = (struct stored){ 0 };
+        rc = stored_decode(rows, s, err);
+        memcpy(list->last, s->id, sizeof list->last);
+        found++;
+        if (rc == 0)
+            list->count++;
+        else
+            stored_done(s);
+        if (rc == -ENODATA)
+            rc = 0;
+    }
+    list->is_end = found < STORED_LIST_MAX;
+    return MIN(rc, 0);
+}
+
+int stored_list_read(struct store_tx *tx, const char *org_id, const char *after,
+                     struct stored_list *list, struct err *err)
+{
+    int rc;
+
+    list->count = list->stapled_count = 0;
+    rc = list_rows_read(tx, org_id, after, list, err);
+    for (unsigned i = 0; rc == 0 && i < list->count; i++)
+        if (list->items[i].has_stapled)
+            rc = list_stapled_find(tx, list, &list->items[i], err);
+    return rc;
+}
+
+/* ---- judging ---- */
 
 int stored_judge(struct exchange *exchange, const struct stored *s,
                  const struct verifier_policy *policy, const struct build_row *build,
@@ -88,7 +211,7 @@ int stored_judge(struct exchange *exchange, const struct stored *s,
                                     .build = build,
                                     .now_s = now_ms / 1000,
                                     .evidence_time_s = s->evidence_ms / 1000 };
-    struct collateral_wish wish = { s->evidence, { s->stapled, s->stapled_size }, NULL };
+    struct collateral_wish wish = { s->evidence, s->stapled, NULL };
     int rc = collateral_find(exchange, &wish, &collateral, err);
 
     if (rc < 0)

@@ -4,14 +4,18 @@
 
 #include "server/exchange/internal.h"
 
+#define STORED_LIST_MAX 64u
+
 struct stored {
     char id[ID_SIZE], org_id[ID_SIZE], app_id[ID_SIZE], build_id[ID_SIZE], node_id[ID_SIZE];
     char state[16], tcb_status[48];
     int64_t evidence_ms, valid_until_ms;
     struct cmw *cmw;
     struct verifier_bytes evidence; /* of cmw */
-    uint8_t *stapled;
-    size_t stapled_size;
+    bool has_stapled;
+    uint8_t stapled_sha256[32];    /* where the store has it */
+    struct verifier_bytes stapled; /* of `owned`, or of the list; size 0: none */
+    uint8_t *owned;
 };
 /* returns: 0; -ENOENT; -ENODATA it has none that can be read; -EIO. */
 MUST_CHECK int stored_read(struct store_tx *tx, const char *instance_id, struct stored *ret,
@@ -20,6 +24,23 @@ MUST_CHECK int stored_read(struct store_tx *tx, const char *instance_id, struct 
 MUST_CHECK int stored_evidence_decode(const struct store_rows *rows, unsigned column,
                                       struct stored *ret, struct err *err);
 void stored_done(struct stored *stored);
+
+/* Instances that run, in the order of their ids. What many of them stapled is there once. */
+struct stored_list {
+    unsigned count, stapled_count;
+    char last[ID_SIZE]; /* up to where it was read: `after` of the next list */
+    bool is_end;        /* there are no more */
+    struct stored items[STORED_LIST_MAX];
+    struct {
+        uint8_t sha256[32];
+        uint8_t *content;
+        size_t size;
+    } stapled[STORED_LIST_MAX];
+};
+/* Of the organisation ("": of all), those whose ids follow `after`; what cannot be read is left out. *ret is for stored_list_done, whatever it holds now is not freed. returns: 0; -ENOMEM; -EIO. */
+MUST_CHECK int stored_list_read(struct store_tx *tx, const char *org_id, const char *after,
+                                struct stored_list *ret, struct err *err);
+void stored_list_done(struct stored_list *list);
 /* As appraise; no transaction is needed, and the makers are not asked. */
 MUST_CHECK int stored_judge(struct exchange *exchange, const struct stored *stored,
                             const struct verifier_policy *policy, const struct build_row *build,

@@ -37,7 +37,7 @@ void watch_rollouts(struct fleet *fleet);
 void watch_clean(struct fleet *fleet);
 /* Signs the audit log's head, so that what was written a minute ago can no more be changed unseen. */
 void watch_checkpoint(struct fleet *fleet);
-/* reappraise.c: org_id "" all. */
+/* reappraise.c: org_id "" all. One round at a time. */
 void reappraise_all(struct fleet *fleet, const char *org_id);
 /* refresh.c: looks over what is held, and asks for it anew. returns: whether what is held is another than the last time. */
 bool refresh_collateral(struct fleet *fleet, bool may_ask);

@@ -14,6 +14,7 @@
 #include "verifier/ecdsa.h"
 #include "verifier/intel/evaluate.h"
 #include "verifier/intel/pck_cache.h"
+#include "verifier/intel/qe_key.h"
 #include "verifier/intel/quote.h"
 
 #define PCK_CHAIN_COUNT 3u /* PCK, Processor or Platform CA, root */
@@ -27,6 +28,7 @@ struct job {
     struct verifier_result *result;
     struct quote quote;
     struct pck *pck;
+    struct qe_key *qe_key;
 };
 
 /* ---- the chain of the PCK ---- */
@@ -118,16 +120,9 @@ static int verify_pck(struct job *j)
 
 static void verify_qe_report(struct job *j)
 {
-    const struct quote *q = &j->quote;
-    uint8_t digest[SHA256_SIZE];
-
-    if (!j->pck || !j->pck->key)
-        return;
-    sha256_digest(q->qe_report, QUOTE_SGX_REPORT_SIZE, digest);
-    check_that(
-        j->result, VERIFIER_CHECK_QE_REPORT_SIGNATURE,
-        ecdsa_verify(j->pck->key, q->qe_signature, q->qe_signature + 32, digest, sizeof digest),
-        "signature by the PCK");
+    if (j->pck && j->pck->key)
+        check_that(j->result, VERIFIER_CHECK_QE_REPORT_SIGNATURE, j->qe_key->is_signed,
+                   "signature by the PCK");
 }
 
 /* The report data are SHA-256 over key and authentication data, then zeros. */
@@ -145,24 +140,18 @@ static void verify_binding(struct job *j)
                 expected, j->result->intel.qe_report.report_data, sizeof expected);
 }
 
-static int verify_quote_signature(struct job *j)
+static void verify_quote_signature(struct job *j)
 {
     const struct quote *q = &j->quote;
     uint8_t digest[SHA256_SIZE];
-    EVP_PKEY *key;
-    int rc = ecdsa_p256_key_new(q->attestation_key, &key);
 
-    if (rc == -ENOMEM)
-        return rc;
-    if (!check_that(j->result, VERIFIER_CHECK_QUOTE_SIGNATURE, rc == 0,
+    if (!check_that(j->result, VERIFIER_CHECK_QUOTE_SIGNATURE, j->qe_key->key != NULL,
                     "the attestation key is no point of P-256"))
-        return 0;
+        return;
     sha256_digest(q->signed_part.data, q->signed_part.size, digest);
     check_that(j->result, VERIFIER_CHECK_QUOTE_SIGNATURE,
-               ecdsa_verify(key, q->signature, q->signature + 32, digest, sizeof digest),
+               ecdsa_verify(j->qe_key->key, q->signature, q->signature + 32, digest, sizeof digest),
                "signature by the attestation key");
-    EVP_PKEY_free(key);
-    return 0;
 }
 
 /* ---- collateral ---- */
@@ -333,13 +322,15 @@ int intel_verify(const struct verifier_request *request, const struct verifier_p
     check_pass(result, VERIFIER_CHECK_FORMAT);
     take_report(&j.quote, result);
     rc = verify_pck(&j);
+    if (rc == 0)
+        rc = qe_key_get(request->cache, j.pck, &j.quote, &j.qe_key);
     if (rc == 0) {
         verify_qe_report(&j);
         verify_binding(&j);
-        rc = verify_quote_signature(&j);
-    }
-    if (rc == 0)
+        verify_quote_signature(&j);
         verify_collateral(&j);
+    }
+    qe_key_unref(j.qe_key);
     pck_unref(j.pck);
     return rc;
 }
