@@ -128,8 +128,28 @@ static void print_report(const json_t *report)
         table_print(json_object_get(report, parts[i].member), parts[i].table.columns,
                     parts[i].table.count, parts[i].table.what, stdout);
     }
-    if (json_is_true(json_object_get(report, "cut")))
-        printf("\nThere is more than fits here: `cloche audit export` has everything.\n");
+}
+
+/* Parts of which the report has the first page alone are asked for whole. */
+static int complete_report(struct remote *r, const char *app, json_t *report)
+{
+    static const char *const parts[] = { "builds", "instances", "history", "releases" };
+    int rc = 0;
+
+    for (unsigned i = 0; rc == 0 && i < ARRAY_COUNT(parts); i++) {
+        char path[REMOTE_PATH_SIZE];
+        json_t *items = NULL;
+
+        if (!json_is_string(json_object_get(json_object_get(report, "next"), parts[i])))
+            continue;
+        remote_path(path, "/v1/audit/report/{}", parts[i]);
+        remote_query_add(path, "app", app);
+        rc = client_list(r->client, path, &items, &r->err);
+        if (rc == 0 && json_object_set_new(report, parts[i], items) < 0)
+            rc = -ENOMEM;
+    }
+    json_object_del(report, "next");
+    return rc;
 }
 
 static int report(struct cli_call *call)
@@ -142,6 +162,8 @@ static int report(struct cli_call *call)
     remote_query_add(path, "app", call->arguments[0]);
     if (rc == 0)
         rc = remote_call(&r, "GET", path, NULL, &answer);
+    if (rc == 0)
+        rc = complete_report(&r, call->arguments[0], answer);
     if (rc < 0)
         status = remote_fail(&r, rc);
     else if (call->is_json)

@@ -81,11 +81,12 @@ int audit_append(struct store_tx *tx, const struct audit_entry *entry, struct er
         rc = store_exec(
             tx,
             "INSERT INTO audit_entries (number, org_id, entry, leaf_hash, time_ms, action, object, "
-            "actor) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "actor, app_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             STORE_ARGS(store_int((int64_t)number), store_text(entry->org_id), store_text(text),
                        store_blob(leaf.bytes, TREE_HASH_SIZE), store_int(time_ms),
                        store_text(entry->action), store_text(entry->object),
-                       store_text(entry->actor)),
+                       store_text(entry->actor),
+                       store_text(json_string_value(json_object_get(entry->detail, "app")))),
             err);
     free(text);
     if (rc >= 0)

@@ -19,8 +19,9 @@ struct audit_entry {
     const char *object;             /* id, or NULL */
     const char *decision;           /* "done", "allowed", "refused" */
     const uint8_t *evidence_sha256; /* 32 bytes, or NULL */
-    json_t *detail;                 /* an object without secrets, or NULL; borrowed */
-    const char *request_id;         /* or NULL */
+    json_t *
+        detail; /* an object without secrets, or NULL; borrowed; its member "app" finds the entry again */
+    const char *request_id; /* or NULL */
 };
 /* returns: 0; -EIO. Serialises with other appenders until the transaction ends: append last. */
 MUST_CHECK int audit_append(struct store_tx *tx, const struct audit_entry *entry, struct err *err);

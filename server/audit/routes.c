@@ -299,5 +299,6 @@ const struct api_route audit_routes[] = {
     { "GET", "/v1/audit/export", export_lines, SEE, 0, 0 },
     { "GET", "/v1/audit/inclusion", inclusion, SEE, 0, 0 },
     { "GET", "/v1/audit/report", audit_report, SEE, 0, 0 },
+    { "GET", "/v1/audit/report/{part}", audit_report_part, SEE, 0, 0 },
 };
 const unsigned audit_route_count = ARRAY_COUNT(audit_routes);

@@ -7,5 +7,6 @@
 extern const struct api_route audit_routes[];
 extern const unsigned audit_route_count;
 
-/* GET /v1/audit/report; report.c. */
+/* GET /v1/audit/report and /v1/audit/report/{part}; report.c. */
 api_handler_fn audit_report;
+api_handler_fn audit_report_part;

@@ -8,12 +8,6 @@
 
 #include "server/model/row.h"
 
-struct reading {
-    struct list list;
-    const struct list_of *of;
-    json_t *items, *last, *next; /* last: where a next page begins, after the rows read so far */
-};
-
 struct store_value list_row_count(const struct list *l)
 {
     return store_int((int64_t)l->page.limit + 1);
@@ -30,65 +24,74 @@ int list_after_number(const struct list *l, int64_t otherwise, int64_t *ret)
     return 0;
 }
 
-static void set(json_t **member, json_t *value)
+static void json_freep(json_t **json)
 {
-    json_decref(*member);
-    *member = value;
+    json_decref(*json);
 }
 
-static int add(struct reading *r, struct store_tx *tx, const struct store_rows *rows,
-               struct err *err)
+/* Adds the current row, when there is something to tell of it; *last becomes where a page behind it begins. */
+static int add(struct list *l, struct store_tx *tx, const struct list_of *of,
+               const struct store_rows *rows, json_t *items, json_t **last, struct err *err)
 {
     json_t *item = NULL;
-    int rc = r->of->item(&r->list, tx, rows, &item, err);
+    int rc = of->item(l, tx, rows, &item, err);
 
     if (rc < 0)
         return rc;
-    if (!item) {
-        set(&r->last, json_string(store_column_text(rows, 0)));
-        return 0;
-    }
-    set(&r->last, json_incref(json_object_get(item, "id")));
-    return json_array_append_new(r->items, item) < 0 ? -ENOMEM : 0;
+    json_decref(*last);
+    *last =
+        item ? json_incref(json_object_get(item, "id")) : json_string(store_column_text(rows, 0));
+    return item && json_array_append_new(items, item) < 0 ? -ENOMEM : 0;
 }
 
-static int read_in(struct store_tx *tx, void *arg, struct err *err)
+int list_read(struct list *l, struct store_tx *tx, const struct list_of *of, json_t **ret,
+              struct err *err)
 {
-    struct reading *r = arg;
-    struct list *l = &r->list;
     CLEANUP(store_rows_freep)
     struct store_rows *rows = NULL;
-    int rc = r->of->sql ? store_query(tx, r->of->sql,
-                                      STORE_ARGS(store_text(l->rq->who.org_id),
-                                                 store_text(l->page.after), list_row_count(l)),
-                                      &rows, err)
-                        : r->of->query(l, tx, &rows, err);
+    CLEANUP(json_freep)
+    json_t *items = json_array();
+    CLEANUP(json_freep)
+    json_t *last = NULL;
+    int rc = of->sql ? store_query(tx, of->sql,
+                                   STORE_ARGS(store_text(l->rq->who.org_id),
+                                              store_text(l->page.after), list_row_count(l)),
+                                   &rows, err)
+                     : of->query(l, tx, &rows, err);
+    unsigned count = 0;
 
-    set(&r->items, json_array());
-    set(&r->last, NULL);
-    set(&r->next, NULL);
-    for (unsigned count = 0; rc >= 0 && rows && (rc = store_rows_next(rows, err)) > 0; count++) {
-        if (count == l->page.limit) {
-            r->next = json_incref(r->last);
-            return 0;
-        }
-        rc = add(r, tx, rows, err);
-    }
-    return MIN(rc, 0);
+    while (rc >= 0 && rows && (rc = store_rows_next(rows, err)) > 0 && count++ < l->page.limit)
+        rc = add(l, tx, of, rows, items, &last, err);
+    if (rc < 0)
+        return rc;
+    *ret = json_pack("{s:O, s:O?}", "items", items, "next", rc > 0 ? last : NULL);
+    return *ret ? 0 : -ENOMEM;
+}
+
+struct answering {
+    struct list list;
+    const struct list_of *of;
+    json_t *body;
+};
+
+static int answer_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct answering *a = arg;
+
+    json_decref(TAKE_PTR(a->body)); /* of a run before */
+    return list_read(&a->list, tx, a->of, &a->body, err);
 }
 
 int list_answer(struct api_request *rq, const struct list_of *of, void *arg,
                 struct api_response *ret)
 {
-    struct reading r = { .list = { .rq = rq, .arg = arg }, .of = of };
-    int rc = api_page_read(rq, &r.list.page);
+    struct answering a = { .list = { .rq = rq, .arg = arg }, .of = of };
+    int rc = api_page_read(rq, &a.list.page);
 
     if (rc == 0)
-        rc = row_read(rq, read_in, &r, of->what);
+        rc = row_read(rq, answer_in, &a, of->what);
     if (rc == 0)
-        rc = row_answer(ret, 200, 0, json_pack("{s:O, s:O?}", "items", r.items, "next", r.next));
-    set(&r.items, NULL);
-    set(&r.last, NULL);
-    set(&r.next, NULL);
+        return row_answer(ret, 200, 0, a.body);
+    json_decref(a.body);
     return rc;
 }

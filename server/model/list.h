@@ -45,6 +45,9 @@ struct store_value list_row_count(const struct list *l);
 /* Query "after" of a list that goes by numbers: what it says, or otherwise when it is absent. returns: 0; -EPROTO. */
 MUST_CHECK int list_after_number(const struct list *l, int64_t otherwise, int64_t *ret);
 
-/* The whole of a GET of a list: {"items": [...], "next": id or null}. returns: 0; -EPROTO; -ENOMEM. */
+/* One page within a transaction that does more; l->rq, page and arg are the caller's. *ret: {"items": [...], "next": id or null}. returns: 0; an errno. */
+MUST_CHECK int list_read(struct list *l, struct store_tx *tx, const struct list_of *of,
+                         json_t **ret, struct err *err);
+/* The whole of a GET of a list: {"items": [...], "next": id or null}. returns: 0; -EPROTO. */
 MUST_CHECK int list_answer(struct api_request *rq, const struct list_of *of, void *arg,
                            struct api_response *ret);

@@ -313,7 +313,9 @@ static void give_statement(struct statement *s)
     free(s);
 }
 
-static int bind_one(sqlite3_stmt *handle, int index, const struct store_value *v)
+/* lifetime: SQLITE_STATIC, the value stays until the statement is over; SQLITE_TRANSIENT, it is copied. */
+static int bind_one(sqlite3_stmt *handle, int index, const struct store_value *v,
+                    sqlite3_destructor_type lifetime)
 {
     const void *data = v->data ? v->data : "";
 
@@ -321,16 +323,16 @@ static int bind_one(sqlite3_stmt *handle, int index, const struct store_value *v
     case STORE_INT:
         return sqlite3_bind_int64(handle, index, v->number);
     case STORE_TEXT:
-        return sqlite3_bind_text64(handle, index, data, v->size, SQLITE_STATIC, SQLITE_UTF8);
+        return sqlite3_bind_text64(handle, index, data, v->size, lifetime, SQLITE_UTF8);
     case STORE_BLOB:
-        return sqlite3_bind_blob64(handle, index, data, v->size, SQLITE_STATIC);
+        return sqlite3_bind_blob64(handle, index, data, v->size, lifetime);
     default:
         return sqlite3_bind_null(handle, index);
     }
 }
 
 static int bind(struct sqlite_connection *c, struct statement *s, struct store_args args,
-                struct err *err)
+                sqlite3_destructor_type lifetime, struct err *err)
 {
     char name[16];
 
@@ -348,7 +350,7 @@ static int bind(struct sqlite_connection *c, struct statement *s, struct store_a
             c->base.state |= STORE_FAILED;
             return err_set(err, -EIO, "no parameter %s: %s", name, sqlite3_sql(s->handle));
         }
-        code = bind_one(s->handle, index, &args.values[i]);
+        code = bind_one(s->handle, index, &args.values[i], lifetime);
         if (code != SQLITE_OK)
             return fail(c, code, err);
     }
@@ -357,14 +359,14 @@ static int bind(struct sqlite_connection *c, struct statement *s, struct store_a
 
 /* Takes, binds and makes the first step. returns: SQLITE_ROW or SQLITE_DONE, then give_statement; a negative errno. */
 static int start(struct sqlite_connection *c, const char *sql, struct store_args args,
-                 struct statement **ret, struct err *err)
+                 sqlite3_destructor_type lifetime, struct statement **ret, struct err *err)
 {
     struct statement *s;
     int code, rc = take_statement(c, sql, &s, err);
 
     if (rc < 0)
         return rc;
-    rc = bind(c, s, args, err);
+    rc = bind(c, s, args, lifetime, err);
     if (rc >= 0) {
         code = sqlite3_step(s->handle);
         rc = code == SQLITE_ROW || code == SQLITE_DONE ? code : fail(c, code, err);
@@ -383,7 +385,7 @@ static int sqlite_exec(struct store_connection *connection, const char *sql, str
     struct sqlite_connection *c = of(connection);
     struct statement *s;
     bool is_change;
-    int rc = start(c, sql, args, &s, err);
+    int rc = start(c, sql, args, SQLITE_STATIC, &s, err);
 
     if (rc < 0)
         return rc;
@@ -405,7 +407,8 @@ static int sqlite_query(struct store_connection *connection, const char *sql,
 
     if (!rows)
         return err_set_errno(err, -ENOMEM, "store");
-    rc = start(of(connection), sql, args, &rows->statement, err);
+    /* Its steps come after this call, the values are borrowed for the call alone. */
+    rc = start(of(connection), sql, args, SQLITE_TRANSIENT, &rows->statement, err);
     if (rc < 0) {
         free(rows);
         return rc;

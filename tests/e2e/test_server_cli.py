@@ -114,6 +114,24 @@ def test_lists_have_all_pages(here):
     assert here.run('app', 'list').out == b'no apps\n'
 
 
+def test_a_report_has_all_pages_of_what_goes_on(here):
+    here.login()
+    first = {'app': 'app_1', 'time': '2026-01-01T00:00:00.000Z', 'builds': [], 'instances': [], 'history': [], 'releases': [{'id': '1', 'number': 1}],
+             'next': {'builds': None, 'instances': None, 'history': None, 'releases': '1'}}
+    here.control.on('GET', '/v1/audit/report', (200, first))
+    pages = {'': ([{'id': '1', 'number': 1}], '1'), '1': ([{'id': '7', 'number': 7}], None)}
+
+    def answer(request):
+        query = dict(p.split('=') for p in request['query'].split('&'))
+        assert query['app'] == 'hotel'
+        return 200, {'items': pages[query.get('after', '')][0], 'next': pages[query.get('after', '')][1]}
+    here.control.on('GET', '/v1/audit/report/releases', answer)
+    report = here.json('audit', 'report', 'hotel')
+    assert [release['number'] for release in report['releases']] == [1, 7] and 'next' not in report
+    table = here.run('audit', 'report', 'hotel').out.decode()
+    assert table.index('Builds') < table.index('no builds') < table.index('Which secrets were released')
+
+
 def test_usage_is_status_2_and_says_where_help_is(here):
     for words in (['app'], ['app', 'create'], ['app', 'create', 'a', '--lease', '3 weeks'], ['app', 'list', '--no'], ['nothing'],
                   ['app', 'create', 'a', 'b'], ['key', 'need', 'many'], ['rollout', 'start', 'hotel']):

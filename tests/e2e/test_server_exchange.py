@@ -97,6 +97,13 @@ def test_evidence_gives_certificate_lease_and_secrets(agent, owner):
     shown = owner.get('/v1/instances/' + agent.id).body
     assert shown['state'] == 'running' and shown['emulated'] and shown['tcb_status'] == 'UpToDate'
     assert shown['appraisal'] and shown['certificate']
+    report = owner.get('/v1/audit/report', query={'app': agent.app}).body
+    release = report['releases'][-1]
+    assert release['secret'] == 'password-of-start' and release['instance'] == agent.id and release['decision'] == 'allowed'
+    assert agent.id in [instance['id'] for instance in report['instances']]
+    assert release['evidence_sha256'] == [step for step in report['history'] if step['instance'] == agent.id][-1]['evidence_sha256']
+    for part in ('builds', 'instances', 'history', 'releases'):
+        assert owner.list(f'/v1/audit/report/{part}', app=agent.app, limit=1) == report[part], part
 
 
 def test_renewal_keeps_the_instance_and_sends_secrets_when_they_change(agent, owner):

@@ -299,9 +299,45 @@ def test_report(server):
     owner = server.owner
     app = make_app(owner, 'reported')
     report = owner.get('/v1/audit/report', query={'app': 'reported'})
-    assert report.status == 200 and report.body['app'] == app and report.body['cut'] is False
-    assert owner.get('/v1/audit/report', query={'app': 'none'}).status == 404
-    assert owner.get('/v1/audit/report').status == 400
+    parts = ('builds', 'instances', 'history', 'releases')
+    assert report.status == 200 and report.body['app'] == app
+    assert all(report.body[part] == [] and report.body['next'][part] is None for part in parts)
+    for part in ('', *(f'/{part}' for part in parts)):
+        assert owner.get(f'/v1/audit/report{part}', query={'app': 'none'}).status == 404
+        assert owner.get(f'/v1/audit/report{part}').status == 400
+    assert owner.get('/v1/audit/report/secrets', query={'app': 'reported'}).status == 404
+    for part, after in (('history', 'ins_1'), ('history', 'ins_1:'), ('history', 'ins_1:1x'), ('releases', 'x'), ('releases', '-1')):
+        assert owner.get(f'/v1/audit/report/{part}', query={'app': 'reported', 'after': after}).code == 'invalid-query', after
+
+
+def test_a_report_has_all_of_a_quiet_app_beside_a_busy_one():
+    with cloched.Cloched() as server:
+        owner = server.owner
+        quiet, busy = make_app(owner, 'quiet'), make_app(owner, 'busy')
+        org = owner.get('/v1/org').body['id']
+        server.stop()
+        with sqlite3.connect(server.options['store'][7:]) as db:
+            first = db.execute('SELECT max(number) FROM audit_entries').fetchone()[0] + 1
+            of = {first: quiet, first + 10000: quiet, first + 20002: quiet}
+            rows = []
+            for number in range(first, first + 20003):
+                app = of.get(number, busy)
+                entry = {'action': 'secret.release', 'decision': 'allowed', 'detail': {'app': app, 'secret': 's', 'version': 1}, 'number': number, 'org': org, 'time_ms': 1}
+                rows.append((number, org, json.dumps(entry, sort_keys=True, separators=(',', ':')), bytes(32), 1, 'secret.release', app))
+            db.executemany('INSERT INTO audit_entries (number, org_id, entry, leaf_hash, time_ms, action, app_id) VALUES (?, ?, ?, ?, ?, ?, ?)', rows)
+        server.start()
+        report = owner.get('/v1/audit/report', query={'app': 'quiet'}).body
+        assert [release['number'] for release in report['releases']] == list(of) and report['next']['releases'] is None
+        assert [release['number'] for release in owner.list('/v1/audit/report/releases', app='quiet', limit=1)] == list(of)
+        report = owner.get('/v1/audit/report', query={'app': 'busy'}).body
+        assert len(report['releases']) == 500 and report['next']['releases'] == str(report['releases'][-1]['number'])
+        whole = owner.list('/v1/audit/report/releases', app='busy', limit=500)
+        assert [release['number'] for release in whole] == [number for number in range(first, first + 20003) if number not in of]
+        server.stop()
+        with sqlite3.connect(server.options['store'][7:]) as db:  # an entry that is another app's does not come into this one's report
+            db.execute('UPDATE audit_entries SET app_id = ? WHERE number = ?', (quiet, first + 5))
+        server.start()
+        assert owner.get('/v1/audit/report', query={'app': 'quiet'}).code == 'record-forged'
 
 
 # ---- backup, restore, root keys ----

@@ -108,11 +108,12 @@ CREATE TABLE rollouts (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs
 CREATE INDEX rollouts_by_state ON rollouts (state, end_ms);
 
 -- ---- what happened ----
-CREATE TABLE audit_entries (number BIGINT PRIMARY KEY, org_id TEXT, entry TEXT NOT NULL, leaf_hash BLOB NOT NULL, time_ms BIGINT NOT NULL, action TEXT, object TEXT, actor TEXT);
-    -- action, object, actor: copies out of the entry, to search by
+CREATE TABLE audit_entries (number BIGINT PRIMARY KEY, org_id TEXT, entry TEXT NOT NULL, leaf_hash BLOB NOT NULL, time_ms BIGINT NOT NULL, action TEXT, object TEXT, actor TEXT, app_id TEXT);
+    -- action, object, actor, app_id (of its detail): copies out of the entry, to search by
 CREATE INDEX audit_by_org ON audit_entries (org_id, number);
 CREATE INDEX audit_by_action ON audit_entries (org_id, action, number);
 CREATE INDEX audit_by_object ON audit_entries (org_id, object, number);
+CREATE INDEX audit_by_app ON audit_entries (org_id, app_id, action, number) WHERE app_id IS NOT NULL;
 CREATE TABLE audit_nodes (level BIGINT NOT NULL, number BIGINT NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, number)); -- complete subtrees
 CREATE TABLE audit_checkpoints (size BIGINT PRIMARY KEY, root BLOB NOT NULL, time_ms BIGINT NOT NULL, signature BLOB NOT NULL);
 CREATE TABLE events (number BIGINT PRIMARY KEY, org_id TEXT NOT NULL, kind TEXT NOT NULL, object TEXT NOT NULL, data TEXT, time_ms BIGINT NOT NULL);

@@ -287,6 +287,39 @@ static int nested_in(struct store_tx *tx, void *arg, struct err *err)
     return 0;
 }
 
+/* The values of a query are borrowed for the call: the steps that come later see what it was asked with. */
+static int borrowed_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    char name[8] = "b-", value[8] = "value";
+    int count = 0;
+
+    for (char c = 'a'; c <= 'e'; c++) {
+        char each[4] = { 'b', '-', c, 0 };
+
+        assert_int_equal(put(tx, each, "value", 5, err), 1);
+    }
+    assert_int_equal(store_query(tx,
+                                 "SELECT name FROM settings WHERE name > $1 AND value = $2 "
+                                 "ORDER BY name",
+                                 STORE_ARGS(store_text(name), store_blob(value, 5)), &rows, err),
+                     0);
+    memset(name, 'x', sizeof name);
+    memset(value, 'x', sizeof value);
+    while (store_rows_next(rows, err) == 1)
+        count++;
+    assert_int_equal(count, 5);
+    return 0;
+}
+
+static void test_borrowed(void **state)
+{
+    struct err err = { "" };
+
+    assert_int_equal(store_write(g_store, borrowed_in, NULL, &err), 0);
+}
+
 static void test_nested(void **state)
 {
     struct err err = { "" };
@@ -430,6 +463,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nothing_remains, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_kind, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_view, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_borrowed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nested, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_writers, set_up, tear_down),
         cmocka_unit_test(test_open_again),
