@@ -91,7 +91,7 @@ static bool is_allowed(const struct server_config *config, int argc, char **argv
     return is_named;
 }
 
-static int serve(const struct server_config *config)
+static int serve(const struct server_config *config, const char *config_path)
 {
     struct server server;
     struct err err = { "" };
@@ -113,7 +113,7 @@ static int serve(const struct server_config *config)
         if (sigwait(&signals, &signal_number) != 0)
             break;
         if (signal_number == SIGHUP)
-            server_reload(&server);
+            server_reload(&server, config_path);
     }
     server_log(&server, "info", "ending", NULL);
     server_close(&server, GRACE_MS);
@@ -136,7 +136,7 @@ int main(int argc, char **argv)
     if (config_read(path, &config, &err) < 0)
         return cloched_fail(argc > 1 ? argv[1] : "--config", &err);
     if (argc == 1)
-        status = serve(config);
+        status = serve(config, path);
     if (argc > 1 && !is_allowed(config, argc, argv)) {
         err_set(&err, -EPERM, "%s does not allow it (`commands`)", path);
         config_free(config);

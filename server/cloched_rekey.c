@@ -45,8 +45,8 @@ int cloched_rekey(const struct server_config *config, int argc, char **argv)
     server_close(&server, 0);
     if (rc < 0)
         return cloched_fail("rekey", &err);
-    printf("the store is under the new root key; put in the configuration, and start the servers "
-           "again:\n%s: %s\n",
+    printf("the store is under the new root key; put in the configuration, and have the servers "
+           "that run read it (SIGHUP):\n%s: %s\n",
            member, source.location ? source.location : "true");
     return EXIT_SUCCESS;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A running server: its parts, started in the order in which they need each other, ended in the other. Relying party. */
+#include <errno.h>
 #include <string.h>
 
 #include "server/api/events.h"
@@ -7,6 +8,7 @@
 #include "server/api/metrics.h"
 #include "server/auth/auth.h"
 #include "server/ca/ca.h"
+#include "server/config.h"
 #include "server/exchange/exchange.h"
 #include "server/fleet/fleet.h"
 #include "server/model/model.h"
@@ -25,12 +27,36 @@ int server_open_store(struct server *ret, const struct server_config *config, st
     return rc;
 }
 
+static void reload_log(struct server *server, const char *what, int rc, const struct err *err)
+{
+    server_log(server, rc < 0 ? "error" : "info", rc < 0 ? "not reloaded" : "reloaded", "part",
+               what, "error", rc < 0 ? err->text : NULL, NULL);
+}
+
+static void root_key_refresh(struct server *server, const struct keys_source *source)
+{
+    struct err err = { "" };
+    int rc = keys_refresh(server->keys, source, &err);
+
+    if (rc != 0)
+        reload_log(server, "root key", rc, &err);
+}
+
+/* On each server, a moment after `cloched rekey`. */
+static void listen_rekeyed(void *arg, const struct event *event)
+{
+    if (strcmp(event->kind, KEYS_EVENT_REKEYED) == 0)
+        root_key_refresh(arg, NULL);
+}
+
 static int parts_open(struct server *server, struct err *err)
 {
     int rc = metrics_open(server, &server->metrics);
 
     if (rc == 0)
         rc = events_open(server, &server->events, err);
+    if (rc == 0)
+        rc = events_listener_add(server->events, listen_rekeyed, server);
     if (rc == 0)
         rc = auth_open(server, &server->auth, err);
     if (rc == 0)
@@ -77,16 +103,16 @@ void server_close(struct server *server, unsigned grace_ms)
     *server = (struct server){ .config = NULL };
 }
 
-static void reload_log(struct server *server, const char *what, int rc, const struct err *err)
+void server_reload(struct server *server, const char *config_path)
 {
-    server_log(server, rc < 0 ? "error" : "info", rc < 0 ? "not reloaded" : "reloaded", "part",
-               what, "error", rc < 0 ? err->text : NULL, NULL);
-}
-
-void server_reload(struct server *server)
-{
+    struct server_config *config = NULL;
     struct err err = { "" };
 
+    if (config_read(config_path, &config, &err) < 0)
+        reload_log(server, "configuration", -EINVAL, &err);
+    else
+        root_key_refresh(server, &config->root_key);
+    config_free(config);
     if (server->ca)
         reload_log(server, "ca", ca_reload(server->ca, &err), &err);
     reload_log(server, "oidc issuers", auth_reload(server->auth, &err), &err);

@@ -12,5 +12,5 @@ MUST_CHECK int server_open_store(struct server *ret, const struct server_config 
 MUST_CHECK int server_open(struct server *ret, const struct server_config *config, struct err *err);
 /* Answers what is in work (at most grace_ms), then ends everything. Also after server_open_store. */
 void server_close(struct server *server, unsigned grace_ms);
-/* Certificate, issuers, authorities: read anew; what fails stays as it was, and is logged. */
-void server_reload(struct server *server);
+/* Certificate, issuers, authorities, and where the configuration file has the root key: read anew; what fails stays as it was, and is logged. */
+void server_reload(struct server *server, const char *config_path);

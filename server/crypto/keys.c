@@ -16,24 +16,7 @@
 
 #include "lib/ct.h"
 #include "server/crypto/blob.h"
-#include "server/crypto/root.h"
-#include "server/store/id.h"
-
-#define BUCKETS 256u
-#define PURPOSE "master"
-
-struct org_key {
-    char org_id[ID_SIZE]; /* "": the server's */
-    uint8_t master[BLOB_KEY_SIZE], seal[BLOB_KEY_SIZE], mac[BLOB_KEY_SIZE];
-    struct org_key *next;
-};
-struct keys {
-    struct store *store;
-    uint8_t root[ROOT_KEY_SIZE], wrap[BLOB_KEY_SIZE]; /* wrap: derived, seals wrapped_keys */
-    char *record;                                     /* of the root key */
-    pthread_mutex_t lock;                             /* guards buckets; entries stay until close */
-    struct org_key *buckets[BUCKETS];
-};
+#include "server/crypto/keys_part.h"
 
 static void text_freep(char **text)
 {
@@ -56,10 +39,10 @@ static struct org_key **bucket(struct keys *keys, const char *org_id)
 
     for (; *org_id; org_id++)
         h = (h ^ (uint8_t)*org_id) * 16777619u;
-    return &keys->buckets[h % BUCKETS];
+    return &keys->buckets[h % KEYS_BUCKETS];
 }
 
-static const struct org_key *find(struct keys *keys, const char *org_id)
+const struct org_key *keys_find(struct keys *keys, const char *org_id)
 {
     struct org_key *key;
 
@@ -70,14 +53,14 @@ static const struct org_key *find(struct keys *keys, const char *org_id)
     return key;
 }
 
-static void key_free(struct org_key *key)
+void keys_key_free(struct org_key *key)
 {
     secret_free(key, sizeof *key);
 }
 
 /* Keeps the key, unless another thread was faster. returns: the one that is kept; NULL no memory. */
-static const struct org_key *keep(struct keys *keys, const char *org_id,
-                                  const uint8_t master[BLOB_KEY_SIZE])
+const struct org_key *keys_keep(struct keys *keys, const char *org_id,
+                                const uint8_t master[BLOB_KEY_SIZE])
 {
     struct org_key *key = calloc(1, sizeof *key), *other, **place;
 
@@ -88,7 +71,7 @@ static const struct org_key *keep(struct keys *keys, const char *org_id,
     memcpy(key->master, master, sizeof key->master);
     if (blob_derive(master, "cloche seal 1", key->seal) < 0 ||
         blob_derive(master, "cloche mac 1", key->mac) < 0) {
-        key_free(key);
+        keys_key_free(key);
         return NULL;
     }
     pthread_mutex_lock(&keys->lock);
@@ -101,100 +84,33 @@ static const struct org_key *keep(struct keys *keys, const char *org_id,
     }
     pthread_mutex_unlock(&keys->lock);
     if (other)
-        key_free(key);
+        keys_key_free(key);
     return other ? other : key;
 }
 
 /* ---- the store ---- */
 
-static int unwrap(const uint8_t wrap[BLOB_KEY_SIZE], const char *org_id, const void *sealed,
-                  size_t size, uint8_t ret[BLOB_KEY_SIZE])
+int keys_unwrap(const uint8_t wrap[BLOB_KEY_SIZE], const char *org_id, const void *sealed,
+                size_t size, uint8_t ret[BLOB_KEY_SIZE])
 {
     if (size != BLOB_KEY_SIZE + BLOB_OVERHEAD)
         return -EBADMSG;
-    return blob_open(wrap, (struct blob_context){ org_id, "wrapped-key/" PURPOSE }, sealed, size,
-                     ret);
+    return blob_open(wrap, (struct blob_context){ org_id, "wrapped-key/" KEYS_PURPOSE }, sealed,
+                     size, ret);
 }
 
-static int wrap_key(const uint8_t wrap[BLOB_KEY_SIZE], const char *org_id,
-                    const uint8_t master[BLOB_KEY_SIZE], uint8_t ret[BLOB_KEY_SIZE + BLOB_OVERHEAD],
-                    struct err *err)
+int keys_wrap(const uint8_t wrap[BLOB_KEY_SIZE], const char *org_id,
+              const uint8_t master[BLOB_KEY_SIZE], uint8_t ret[BLOB_KEY_SIZE + BLOB_OVERHEAD],
+              struct err *err)
 {
-    int rc = blob_seal(wrap, (struct blob_context){ org_id, "wrapped-key/" PURPOSE }, master,
+    int rc = blob_seal(wrap, (struct blob_context){ org_id, "wrapped-key/" KEYS_PURPOSE }, master,
                        BLOB_KEY_SIZE, ret);
 
     return rc < 0 ? err_set_errno(err, rc, "cannot wrap a key") : 0;
 }
 
-struct load {
-    struct keys *keys;
-    const char *org_id;
-    const struct org_key *ret;
-};
-
-static int load_in(struct store_tx *tx, void *arg, struct err *err)
-{
-    struct load *load = arg;
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    uint8_t master[BLOB_KEY_SIZE];
-    const void *sealed;
-    size_t size;
-    int rc = store_query(
-        tx, "SELECT sealed FROM wrapped_keys WHERE org_id = $1 AND purpose = '" PURPOSE "'",
-        STORE_ARGS(store_text(load->org_id)), &rows, err);
-
-    if (rc < 0)
-        return rc;
-    rc = store_rows_next(rows, err);
-    if (rc < 0)
-        return rc;
-    if (rc == 0)
-        return err_set(err, -ENOENT, "no key of organisation \"%s\"", load->org_id);
-    sealed = store_column_blob(rows, 0, &size);
-    rc = unwrap(load->keys->wrap, load->org_id, sealed, size, master);
-    if (rc < 0)
-        return err_set(err, rc, "the key of organisation \"%s\" was changed", load->org_id);
-    load->ret = keep(load->keys, load->org_id, master);
-    ct_wipe(master, sizeof master);
-    return load->ret ? 0 : err_set_errno(err, -ENOMEM, "keys");
-}
-
-static int get(struct keys *keys, const char *org_id, const struct org_key **ret, struct err *err)
-{
-    struct load load = { keys, org_id ? org_id : "", NULL };
-    int rc;
-
-    if (strlen(load.org_id) >= ID_SIZE)
-        return err_set(err, -ENOENT, "no such organisation");
-    *ret = find(keys, load.org_id);
-    if (*ret)
-        return 0;
-    rc = store_read(keys->store, load_in, &load, err);
-    if (rc == 0)
-        *ret = load.ret;
-    return rc;
-}
-
-static int insert_key(struct keys *keys, struct store_tx *tx, const char *org_id,
-                      const uint8_t master[BLOB_KEY_SIZE], struct err *err)
-{
-    uint8_t sealed[BLOB_KEY_SIZE + BLOB_OVERHEAD];
-    int rc = wrap_key(keys->wrap, org_id, master, sealed, err);
-
-    if (rc < 0)
-        return rc;
-    rc = store_exec(
-        tx,
-        "INSERT INTO wrapped_keys (org_id, purpose, sealed, created_ms) VALUES ($1, '" PURPOSE
-        "', $2, $3)",
-        STORE_ARGS(store_text(org_id), store_blob(sealed, sizeof sealed), store_int(now_ms())),
-        err);
-    return rc < 0 ? rc : 0;
-}
-
 /* The root key's record, or NULL when the store has no keys yet; for free(). */
-static int read_record(struct store_tx *tx, void *arg, struct err *err)
+int keys_record_read(struct store_tx *tx, void *arg, struct err *err)
 {
     CLEANUP(store_rows_freep)
     struct store_rows *rows = NULL;
@@ -216,238 +132,128 @@ static int read_record(struct store_tx *tx, void *arg, struct err *err)
     return *ret ? 0 : err_set_errno(err, -ENOMEM, "root key");
 }
 
-/* Another server may have changed the root key meanwhile: nothing may be wrapped under the old one. */
-static int check_record(struct keys *keys, struct store_tx *tx, struct err *err)
+void keys_wrap_copy(struct keys *keys, uint8_t ret[BLOB_KEY_SIZE])
+{
+    pthread_mutex_lock(&keys->lock);
+    memcpy(ret, keys->wrap, BLOB_KEY_SIZE);
+    pthread_mutex_unlock(&keys->lock);
+}
+
+/* returns: 0 the store is under the root key that is held; -ESTALE. */
+int keys_record_check(struct keys *keys, struct store_tx *tx, struct err *err)
 {
     CLEANUP(text_freep)
     char *record = NULL;
-    int rc = read_record(tx, &record, err);
+    int rc = keys_record_read(tx, &record, err);
+    bool is_same;
 
     if (rc < 0)
         return rc;
-    if (!record || strcmp(record, keys->record) != 0)
-        return err_set(err, -EACCES, "the root key was changed: start this server again");
-    return 0;
+    pthread_mutex_lock(&keys->lock);
+    is_same = record && strcmp(record, keys->record) == 0;
+    pthread_mutex_unlock(&keys->lock);
+    return is_same ? 0 : err_set(err, -ESTALE, KEYS_REKEYED_TEXT);
 }
 
-int keys_org_add(struct keys *keys, struct store_tx *tx, const char *org_id, struct err *err)
+struct load {
+    struct keys *keys;
+    const char *org_id;
+    const struct org_key *ret;
+};
+
+static int load_in(struct store_tx *tx, void *arg, struct err *err)
 {
-    const struct org_key *key = find(keys, org_id);
-    uint8_t master[BLOB_KEY_SIZE];
-    int rc = check_record(keys, tx, err);
+    struct load *load = arg;
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    uint8_t master[BLOB_KEY_SIZE], wrap[BLOB_KEY_SIZE];
+    const void *sealed;
+    size_t size;
+    int rc = keys_record_check(load->keys, tx, err);
+
+    if (rc == 0)
+        rc = store_query(
+            tx,
+            "SELECT sealed FROM wrapped_keys WHERE org_id = $1 AND purpose = '" KEYS_PURPOSE "'",
+            STORE_ARGS(store_text(load->org_id)), &rows, err);
 
     if (rc < 0)
         return rc;
+    rc = store_rows_next(rows, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
+        return err_set(err, -ENOENT, "no key of organisation \"%s\"", load->org_id);
+    sealed = store_column_blob(rows, 0, &size);
+    keys_wrap_copy(load->keys, wrap);
+    rc = keys_unwrap(wrap, load->org_id, sealed, size, master);
+    ct_wipe(wrap, sizeof wrap);
+    if (rc < 0)
+        return err_set(err, rc, "the key of organisation \"%s\" was changed", load->org_id);
+    load->ret = keys_keep(load->keys, load->org_id, master);
+    ct_wipe(master, sizeof master);
+    return load->ret ? 0 : err_set_errno(err, -ENOMEM, "keys");
+}
+
+int keys_get(struct keys *keys, const char *org_id, const struct org_key **ret, struct err *err)
+{
+    struct load load = { keys, org_id ? org_id : "", NULL };
+    struct err why;
+    int rc;
+
+    if (strlen(load.org_id) >= ID_SIZE)
+        return err_set(err, -ENOENT, "no such organisation");
+    *ret = keys_find(keys, load.org_id);
+    if (*ret)
+        return 0;
+    rc = store_read(keys->store, load_in, &load, err);
+    if (rc == -ESTALE && keys_refresh(keys, NULL, &why) >= 0)
+        rc = store_read(keys->store, load_in, &load, err);
+    if (rc == 0)
+        *ret = load.ret;
+    return rc == -ESTALE ? -EACCES : rc;
+}
+
+int keys_insert(struct keys *keys, struct store_tx *tx, const char *org_id,
+                const uint8_t master[BLOB_KEY_SIZE], struct err *err)
+{
+    uint8_t sealed[BLOB_KEY_SIZE + BLOB_OVERHEAD], wrap[BLOB_KEY_SIZE];
+    int rc;
+
+    keys_wrap_copy(keys, wrap);
+    rc = keys_wrap(wrap, org_id, master, sealed, err);
+    ct_wipe(wrap, sizeof wrap);
+    if (rc < 0)
+        return rc;
+    rc = store_exec(
+        tx,
+        "INSERT INTO wrapped_keys (org_id, purpose, sealed, created_ms) VALUES ($1, '" KEYS_PURPOSE
+        "', $2, $3)",
+        STORE_ARGS(store_text(org_id), store_blob(sealed, sizeof sealed), store_int(now_ms())),
+        err);
+    return rc < 0 ? rc : 0;
+}
+
+/* Another server may have changed the root key meanwhile: nothing is wrapped under the old one. */
+int keys_org_add(struct keys *keys, struct store_tx *tx, const char *org_id, struct err *err)
+{
+    const struct org_key *key = keys_find(keys, org_id);
+    uint8_t master[BLOB_KEY_SIZE];
+    int rc = keys_record_check(keys, tx, err);
+
+    if (rc < 0)
+        return rc == -ESTALE ? -EACCES : rc;
     if (strlen(org_id) >= ID_SIZE || !org_id[0])
         return err_set(err, -EINVAL, "organisation");
     if (!key) { /* else the transaction is run once more */
         if (RAND_bytes(master, sizeof master) != 1)
             return err_set(err, -EIO, "no random bytes");
-        key = keep(keys, org_id, master);
+        key = keys_keep(keys, org_id, master);
         ct_wipe(master, sizeof master);
     }
     if (!key)
         return err_set_errno(err, -ENOMEM, "keys");
-    return insert_key(keys, tx, org_id, key->master, err);
-}
-
-/* ---- opening ---- */
-
-static int found_in(struct store_tx *tx, void *arg, struct err *err)
-{
-    struct keys *keys = arg;
-    uint8_t master[BLOB_KEY_SIZE];
-    int rc = store_exec(tx, "INSERT INTO settings (name, value) VALUES ('root_key', $1)",
-                        STORE_ARGS(store_blob(keys->record, strlen(keys->record))), err);
-
-    if (rc < 0)
-        return rc;
-    if (RAND_bytes(master, sizeof master) != 1)
-        return err_set(err, -EIO, "no random bytes");
-    rc = insert_key(keys, tx, "", master, err);
-    ct_wipe(master, sizeof master);
-    return rc;
-}
-
-/* returns: 0; -EEXIST another server was faster. */
-static int found(struct keys *keys, const struct keys_source *source, struct err *err)
-{
-    int rc = root_make(source, &keys->record, keys->root, err);
-
-    if (rc == 0 && blob_derive(keys->root, "cloche wrap 1", keys->wrap) < 0)
-        rc = err_set(err, -EIO, "HMAC");
-    if (rc == 0)
-        rc = store_write(keys->store, found_in, keys, err);
-    if (rc == -EEXIST) {
-        free(keys->record);
-        keys->record = NULL;
-    }
-    return rc;
-}
-
-static int enter(struct keys *keys, const struct keys_source *source, struct err *err)
-{
-    const struct org_key *key;
-    int rc = root_get(source, keys->record, keys->root, err);
-
-    if (rc == 0 && blob_derive(keys->root, "cloche wrap 1", keys->wrap) < 0)
-        rc = err_set(err, -EIO, "HMAC");
-    if (rc < 0)
-        return rc;
-    rc = get(keys, NULL, &key, err);
-    if (rc == -EBADMSG)
-        return err_set(
-            err, -EACCES,
-            "this root key does not open this store (%s, or a store whose keys were changed)",
-            source->kind == KEYS_SEALED
-                ? "sealed: made by an enclave of another signer or product, or on another CPU"
-                : "another passphrase or token");
-    return rc;
-}
-
-int keys_open(struct store *store, const struct keys_source *source, struct keys **ret,
-              struct err *err)
-{
-    struct keys *keys = calloc(1, sizeof *keys);
-    int rc;
-
-    if (!keys)
-        return err_set_errno(err, -ENOMEM, "keys");
-    pthread_mutex_init(&keys->lock, NULL);
-    keys->store = store;
-    do {
-        rc = store_read(store, read_record, &keys->record, err);
-        if (rc == 0)
-            rc = keys->record ? enter(keys, source, err) : found(keys, source, err);
-    } while (rc == -EEXIST);
-    if (rc < 0) {
-        keys_close(keys);
-        return rc;
-    }
-    *ret = keys;
-    return 0;
-}
-
-void keys_close(struct keys *keys)
-{
-    if (!keys)
-        return;
-    for (unsigned i = 0; i < BUCKETS; i++)
-        while (keys->buckets[i]) {
-            struct org_key *next = keys->buckets[i]->next;
-
-            key_free(keys->buckets[i]);
-            keys->buckets[i] = next;
-        }
-    free(keys->record);
-    pthread_mutex_destroy(&keys->lock);
-    secret_free(keys, sizeof *keys);
-}
-
-/* ---- another root key ---- */
-
-struct rekey {
-    struct keys *keys;
-    const char *record;
-    uint8_t wrap[BLOB_KEY_SIZE];
-};
-
-static int rewrap_one(struct rekey *rekey, struct store_tx *tx, const char *org_id,
-                      const void *sealed, size_t size, struct err *err)
-{
-    uint8_t master[BLOB_KEY_SIZE], again[BLOB_KEY_SIZE + BLOB_OVERHEAD];
-    int rc = unwrap(rekey->keys->wrap, org_id, sealed, size, master);
-
-    if (rc < 0)
-        return err_set(err, rc, "the key of organisation \"%s\" was changed", org_id);
-    rc = wrap_key(rekey->wrap, org_id, master, again, err);
-    ct_wipe(master, sizeof master);
-    if (rc < 0)
-        return rc;
-    rc = store_exec(
-        tx, "UPDATE wrapped_keys SET sealed = $1 WHERE org_id = $2 AND purpose = '" PURPOSE "'",
-        STORE_ARGS(store_blob(again, sizeof again), store_text(org_id)), err);
-    return rc < 0 ? rc : 0;
-}
-
-/* The next organisation after `after`, in the order of ids. returns: 1; 0 there is none; -EIO. */
-static int rewrap_next(struct rekey *rekey, struct store_tx *tx, char after[ID_SIZE], bool is_first,
-                       struct err *err)
-{
-    CLEANUP(store_rows_freep)
-    struct store_rows *rows = NULL;
-    uint8_t sealed[BLOB_KEY_SIZE + BLOB_OVERHEAD];
-    const char *org_id;
-    const void *data;
-    size_t size;
-    int rc =
-        store_query(tx,
-                    is_first ? "SELECT org_id, sealed FROM wrapped_keys WHERE purpose = '" PURPOSE
-                               "' AND org_id >= $1 ORDER BY org_id LIMIT 1"
-                             : "SELECT org_id, sealed FROM wrapped_keys WHERE purpose = '" PURPOSE
-                               "' AND org_id > $1 ORDER BY org_id LIMIT 1",
-                    STORE_ARGS(store_text(after)), &rows, err);
-
-    if (rc < 0)
-        return rc;
-    rc = store_rows_next(rows, err);
-    if (rc <= 0)
-        return rc;
-    org_id = store_column_text(rows, 0);
-    data = store_column_blob(rows, 1, &size);
-    if (!org_id || strlen(org_id) >= ID_SIZE || size != sizeof sealed)
-        return err_set(err, -EBADMSG, "wrapped_keys was changed");
-    memcpy(sealed, data, size);
-    memset(after, 0, ID_SIZE);
-    memcpy(after, org_id, strlen(org_id));
-    store_rows_free(TAKE_PTR(rows));
-    rc = rewrap_one(rekey, tx, after, sealed, sizeof sealed, err);
-    return rc < 0 ? rc : 1;
-}
-
-static int rekey_in(struct store_tx *tx, void *arg, struct err *err)
-{
-    struct rekey *rekey = arg;
-    char org_id[ID_SIZE] = "";
-    int rc = check_record(rekey->keys, tx, err);
-    bool is_first = true;
-
-    if (rc < 0)
-        return rc;
-    do {
-        rc = rewrap_next(rekey, tx, org_id, is_first, err);
-        is_first = false;
-    } while (rc > 0);
-    if (rc < 0)
-        return rc;
-    rc = store_exec(tx, "UPDATE settings SET value = $1 WHERE name = 'root_key'",
-                    STORE_ARGS(store_blob(rekey->record, strlen(rekey->record))), err);
-    return rc < 0 ? rc : 0;
-}
-
-int keys_rekey(struct keys *keys, const struct keys_source *source, struct err *err)
-{
-    uint8_t root[ROOT_KEY_SIZE];
-    struct rekey rekey = { .keys = keys };
-    char *record = NULL;
-    int rc = root_make(source, &record, root, err);
-
-    if (rc < 0)
-        return rc;
-    rekey.record = record;
-    rc = blob_derive(root, "cloche wrap 1", rekey.wrap);
-    if (rc == 0)
-        rc = store_write(keys->store, rekey_in, &rekey, err);
-    if (rc == 0) {
-        memcpy(keys->root, root, sizeof root);
-        memcpy(keys->wrap, rekey.wrap, sizeof keys->wrap);
-        free(keys->record);
-        keys->record = TAKE_PTR(record);
-    }
-    ct_wipe(root, sizeof root);
-    ct_wipe(&rekey, sizeof rekey);
-    free(record);
-    return rc;
+    return keys_insert(keys, tx, org_id, key->master, err);
 }
 
 /* ---- sealing, authentication ---- */
@@ -457,7 +263,7 @@ int keys_seal(struct keys *keys, const char *org_id, const char *context, const 
 {
     const struct org_key *key;
     uint8_t *sealed;
-    int rc = get(keys, org_id, &key, err);
+    int rc = keys_get(keys, org_id, &key, err);
 
     if (rc < 0)
         return rc;
@@ -482,7 +288,7 @@ int keys_unseal(struct keys *keys, const char *org_id, const char *context, cons
     const struct org_key *key;
     uint8_t *data;
     size_t size;
-    int rc = get(keys, org_id, &key, err);
+    int rc = keys_get(keys, org_id, &key, err);
 
     if (rc < 0)
         return rc;
@@ -510,7 +316,7 @@ int keys_mac(struct keys *keys, const char *org_id, const char *context, const v
     const struct org_key *key;
     uint8_t own[BLOB_KEY_SIZE];
     unsigned mac_size = KEYS_MAC_SIZE;
-    int rc = get(keys, org_id, &key, err);
+    int rc = keys_get(keys, org_id, &key, err);
 
     if (rc < 0)
         return rc;
@@ -546,7 +352,7 @@ static int get_audit_key(struct keys *keys, EVP_PKEY **ret, struct err *err)
 {
     const struct org_key *key;
     uint8_t seed[BLOB_KEY_SIZE];
-    int rc = get(keys, NULL, &key, err);
+    int rc = keys_get(keys, NULL, &key, err);
 
     if (rc < 0)
         return rc;

@@ -25,8 +25,15 @@ struct keys;
 MUST_CHECK int keys_open(struct store *store, const struct keys_source *source, struct keys **ret,
                          struct err *err);
 void keys_close(struct keys *keys); /* NULL allowed; wipes */
-/* Wraps all keys under a new root key, in one transaction; the old one opens nothing afterwards. */
+/* Wraps all keys under a new root key, in one transaction; the old one opens nothing afterwards. Servers that run hear of it by the event KEYS_EVENT_REKEYED. */
 MUST_CHECK int keys_rekey(struct keys *keys, const struct keys_source *source, struct err *err);
+#define KEYS_EVENT_REKEYED "server.rekeyed" /* of no organisation */
+/*
+ * Whether somebody else has put the store under another root key; if so, gets that one from source (NULL: as keys_open was told, once for each new root key). Keys that were read stay good
+ * without it, all that the store had at keys_open among them; those of organisations that came since cannot be read, and none can be made.
+ * returns: 0 it is the one that is held; 1 it is held from now on; -EACCES the source has another one; -EBADMSG a root key, but not over this store's keys; errno.
+ */
+MUST_CHECK int keys_refresh(struct keys *keys, const struct keys_source *source, struct err *err);
 
 /*
  * Sealing: AES-256-GCM under a key of the organisation (org_id) or the server's (NULL). context: what it is and whose ("secret/sec_.../3"), authenticated, so a blob

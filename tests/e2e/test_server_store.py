@@ -447,6 +447,38 @@ def test_rekey_pkcs11(server):
         assert old.login().get('/v1/me').status == 200
 
 
+def test_rekey_while_a_server_runs():
+    """It goes on with what it has, says what is to be done, and takes the new root key from its configuration at SIGHUP."""
+    def wait_for_log(text):
+        for _ in range(600):
+            if text in own.log(begin):
+                return
+            threading.Event().wait(0.1)
+        raise TimeoutError(own.log(begin))
+
+    with cloched.Cloched() as own:
+        owner, begin = own.owner, len(own.log())
+        new = own.file('new-passphrase', 'quite another passphrase')
+        done = own.command('rekey', '--to', 'passphrase:' + new)
+        assert done.returncode == 0 and b'SIGHUP' in done.stdout and new.encode() in done.stdout, done
+        wait_for_log('"message":"not reloaded","part":"root key"')
+        assert 'send SIGHUP' in own.log(begin)
+        made = make_secret(owner, 'meanwhile')
+        assert made.status == 201 and owner.get('/v1/secrets/meanwhile').body == made.body
+        own.options['root_key_passphrase_file'] = new
+        own.write_config()
+        own.init('later', 'olga')  # by the new root key
+        refused = own.client().post('/v1/login', {'org': 'later', 'name': 'olga', 'password': cloched.PASSWORD})
+        assert refused.status == 500 and 'root key was changed' in own.log(begin), refused
+        begin = len(own.log())
+        own.reload()
+        wait_for_log('"message":"reloaded","part":"root key"')
+        assert own.login('olga', org='later').get('/v1/me').status == 200
+        assert own.stop() == 0
+        own.start()
+        assert owner.get('/v1/secrets/meanwhile').body == made.body
+
+
 def test_wrong_root_key(server):
     other = other_server(server, 'wrong', store=server.options['store'],
                          root_key_passphrase_file=server.file('wrong2', 'not the right passphrase'))

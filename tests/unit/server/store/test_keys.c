@@ -190,6 +190,9 @@ static void test_rekey(void **state)
         g_keys = other;
         assert_int_equal(store_write(g_store, add_org_in, "org_01hzzzzzzzzzzzzzzzzzzzzzzd", &err),
                          -EACCES);
+        assert_int_equal(keys_refresh(other, NULL, &err), 1); /* the file has the new one */
+        assert_int_equal(store_write(g_store, add_org_in, "org_01hzzzzzzzzzzzzzzzzzzzzzzd", &err),
+                         0);
         g_keys = mine;
         keys_close(other);
     }
@@ -205,6 +208,59 @@ static void test_rekey(void **state)
                      0);
     secret_free(data, data_size);
     free(sealed);
+}
+
+static int forge_key_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    return store_exec(tx, "UPDATE wrapped_keys SET sealed = $1 WHERE org_id = ''",
+                      STORE_ARGS(store_blob("forged", 6)), err);
+}
+
+/* A server that runs while another program changes the root key. */
+static void test_rekey_meanwhile(void **state)
+{
+    char org[] = "org_01hzzzzzzzzzzzzzzzzzzzzzzg";
+    struct keys_source old = { KEYS_PASSPHRASE_FILE, "" }, new, wrong;
+    char path[128];
+    struct err err = { "" };
+    struct keys *running;
+    uint8_t *sealed;
+    size_t size;
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/old", fixture_folder());
+    file = fopen(path, "w");
+    assert_true(file && fputs("correct horse battery\n", file) >= 0 && fclose(file) == 0);
+    old.location = wrong.location = path;
+    wrong.kind = KEYS_PASSPHRASE_FILE;
+    assert_int_equal(keys_open(g_store, &old, &running, &err), 0);
+    assert_int_equal(keys_refresh(running, NULL, &err), 0);
+    new = fixture_passphrase("another passphrase");
+    assert_int_equal(keys_rekey(g_keys, &new, &err), 0);
+    assert_int_equal(store_write(g_store, add_org_in, org, &err), 0);
+    /* What it had when it was opened goes on, though it was never asked for; what came since does not. */
+    assert_int_equal(keys_seal(running, ORG_B, "c", "a value", 7, &sealed, &size, &err), 0);
+    assert_int_equal(unseal(ORG_B, "c", sealed, size), 0);
+    free(sealed);
+    assert_int_equal(keys_seal(running, org, "c", "a value", 7, &sealed, &size, &err), -EACCES);
+    assert_non_null(strstr(err.text, "SIGHUP"));
+    assert_int_equal(keys_refresh(running, NULL, &err), -EACCES);
+    assert_int_equal(keys_refresh(running, &wrong, &err), -EACCES);
+    assert_int_equal(keys_refresh(running, &new, &err), 1);
+    assert_int_equal(keys_refresh(running, NULL, &err), 0);
+    assert_int_equal(keys_seal(running, org, "c", "a value", 7, &sealed, &size, &err), 0);
+    free(sealed);
+    /* It follows by itself where the source has the new one; but to no other key of the server. */
+    new = fixture_passphrase("a third passphrase");
+    assert_int_equal(keys_rekey(g_keys, &new, &err), 0);
+    assert_int_equal(keys_refresh(running, NULL, &err), 1);
+    new = fixture_passphrase("a fourth passphrase");
+    assert_int_equal(keys_rekey(g_keys, &new, &err), 0);
+    assert_int_equal(store_write(g_store, forge_key_in, NULL, &err), 1);
+    assert_true(keys_refresh(running, NULL, &err) < 0);
+    assert_int_equal(keys_seal(running, org, "c", "a value", 7, &sealed, &size, &err), 0);
+    free(sealed);
+    keys_close(running);
 }
 
 static int add_and_fail_in(struct store_tx *tx, void *arg, struct err *err)
@@ -234,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_moved_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_record, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rekey, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rekey_meanwhile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_org_add, set_up, tear_down),
     };
     int status = cmocka_run_group_tests_name("keys", tests, NULL, NULL);
