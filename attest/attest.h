@@ -96,3 +96,6 @@ const struct attest_peer *attest_peer_result(const SSL *ssl);
 /* Judges a certificate as a connection would. *ret is always written. returns: ret->rc; -ENOMEM. */
 MUST_CHECK int attest_judge(const struct attest_context *context, X509 *cert,
                             struct attest_peer *ret);
+/* The same of a certificate that an authority signed, whose chain is the caller's to check (attest/cert.h, cert_read_issued). */
+MUST_CHECK int attest_judge_issued(const struct attest_context *context, X509 *cert,
+                                   struct attest_peer *ret);

@@ -146,25 +146,35 @@ static int collateral_add(X509 *cert, const struct cmw *cmw)
     return rc == -ENOENT ? 0 : rc;
 }
 
-int cert_new(EVP_PKEY *key, const struct cert_binding *binding, const struct cmw *cmw,
-             int64_t not_before_s, int64_t not_after_s, X509 **ret, struct err *err)
+int cert_evidence_add(X509 *cert, const struct cert_binding *binding, const struct cmw *cmw,
+                      struct err *err)
 {
     const struct cmw_item *evidence = evidence_find(cmw);
-    X509 *cert;
     int rc;
 
     if (!evidence || (strcmp(evidence->type, CMW_TYPE_INTEL_QUOTE) != 0 &&
                       strcmp(evidence->type, CMW_TYPE_SNP_REPORT) != 0))
         return err_set(err, -EINVAL, "evidence of type %s cannot go into a certificate",
                        evidence ? evidence->type : "(none)");
-    cert = X509_new();
+    rc = evidence_add(cert, evidence, binding);
+    return rc < 0 ? rc : collateral_add(cert, cmw);
+}
+
+int cert_new(EVP_PKEY *key, const struct cert_binding *binding, const struct cmw *cmw,
+             int64_t not_before_s, int64_t not_after_s, X509 **ret, struct err *err)
+{
+    X509 *cert = X509_new();
+    int rc;
+
     if (!cert)
         return -ENOMEM;
     rc = frame_set(cert, key, not_before_s, not_after_s);
     if (rc == 0)
-        rc = evidence_add(cert, evidence, binding);
-    if (rc == 0)
-        rc = collateral_add(cert, cmw);
+        rc = cert_evidence_add(cert, binding, cmw, err);
+    if (rc == -EINVAL) {
+        X509_free(cert);
+        return rc;
+    }
     if (rc == 0 && X509_sign(cert, key, EVP_sha256()) <= 0)
         rc = -EIO;
     if (rc == 0 && i2d_X509(cert, NULL) > (int)CERT_SIZE_MAX)

@@ -39,6 +39,13 @@ MUST_CHECK int cert_binding_make(EVP_PKEY *key, struct cert_binding *ret);
 MUST_CHECK int cert_new(EVP_PKEY *key, const struct cert_binding *binding, const struct cmw *cmw,
                         int64_t not_before_s, int64_t not_after_s, X509 **ret, struct err *err);
 
+/*
+ * Puts evidence (and collateral) into a certificate that an authority is about to sign, as cert_new puts it into its own: `key` of the binding is the
+ * certificate's. returns: as cert_new.
+ */
+MUST_CHECK int cert_evidence_add(X509 *cert, const struct cert_binding *binding,
+                                 const struct cmw *cmw, struct err *err);
+
 struct cert_content {
     struct verifier_bytes evidence; /* borrowed from the certificate */
     uint8_t report_data[64];        /* that the evidence must have, to be about this key */
@@ -51,4 +58,9 @@ struct cert_content {
  * returns: 0; -ENOENT there is no evidence in it; -EINVAL malformed; -EBADMSG it is not what it says; -ENOMEM; err says which.
  */
 MUST_CHECK int cert_read(X509 *cert, struct cert_content *ret, struct err *err);
+/*
+ * The same of a certificate that an authority signed. Its signature is not looked at: that is the chain's affair. Whoever reached the holder of the key by TLS knows by the
+ * evidence what that is; when the evidence was made is the authority's word.
+ */
+MUST_CHECK int cert_read_issued(X509 *cert, struct cert_content *ret, struct err *err);
 void cert_content_done(struct cert_content *content);

@@ -12,12 +12,17 @@
 
 #define SECURITY_BITS_MIN 112 /* of the key and of the signature */
 
-static int key_verify(X509 *cert, EVP_PKEY *key, struct err *err)
+static int key_check(EVP_PKEY *key, struct err *err)
+{
+    if (!key || EVP_PKEY_get_security_bits(key) < SECURITY_BITS_MIN)
+        return err_set(err, -EBADMSG, "the certificate's key is of an unknown kind, or too weak");
+    return 0;
+}
+
+static int signature_verify(X509 *cert, EVP_PKEY *key, struct err *err)
 {
     int bits = 0;
 
-    if (!key || EVP_PKEY_get_security_bits(key) < SECURITY_BITS_MIN)
-        return err_set(err, -EBADMSG, "the certificate's key is of an unknown kind, or too weak");
     if (X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) != 0)
         return err_set(err, -EBADMSG,
                        "the certificate is not self-signed: issuer and subject differ");
@@ -26,6 +31,11 @@ static int key_verify(X509 *cert, EVP_PKEY *key, struct err *err)
                        "the certificate's signature is of an unknown kind, or too weak");
     if (X509_verify(cert, key) != 1)
         return err_set(err, -EBADMSG, "the certificate is not signed by its own key");
+    return 0;
+}
+
+static int flags_check(X509 *cert, struct err *err)
+{
     if (X509_get_extension_flags(cert) & (EXFLAG_CRITICAL | EXFLAG_INVALID))
         return err_set(
             err, -EBADMSG,
@@ -110,12 +120,16 @@ static int endorsements_read(X509 *cert, struct cert_content *ret, struct err *e
                : rc;
 }
 
-int cert_read(X509 *cert, struct cert_content *ret, struct err *err)
+static int content_read(X509 *cert, bool is_issued, struct cert_content *ret, struct err *err)
 {
     struct cert_content content = { 0 };
     EVP_PKEY *key = X509_get0_pubkey(cert);
-    int rc = key_verify(cert, key, err);
+    int rc = key_check(key, err);
 
+    if (rc == 0 && !is_issued)
+        rc = signature_verify(cert, key, err);
+    if (rc == 0)
+        rc = flags_check(cert, err);
     if (rc == 0)
         rc = evidence_read(cert, key, &content, err);
     if (rc == 0)
@@ -130,6 +144,16 @@ int cert_read(X509 *cert, struct cert_content *ret, struct err *err)
     }
     *ret = content;
     return 0;
+}
+
+int cert_read(X509 *cert, struct cert_content *ret, struct err *err)
+{
+    return content_read(cert, false, ret, err);
+}
+
+int cert_read_issued(X509 *cert, struct cert_content *ret, struct err *err)
+{
+    return content_read(cert, true, ret, err);
 }
 
 void cert_content_done(struct cert_content *content)

@@ -81,11 +81,12 @@ static int judge_evidence(const struct attest_context *context, const struct cer
     return verdict_of(&peer->result, err);
 }
 
-int attest_judge(const struct attest_context *context, X509 *cert, struct attest_peer *ret)
+static int judge(const struct attest_context *context, X509 *cert, bool is_issued,
+                 struct attest_peer *ret)
 {
     struct cert_content content;
     struct err err = { 0 };
-    int rc = cert_read(cert, &content, &err);
+    int rc = is_issued ? cert_read_issued(cert, &content, &err) : cert_read(cert, &content, &err);
 
     memset(ret, 0, sizeof *ret);
     ret->judged_s = attest_context_now(context);
@@ -102,4 +103,14 @@ int attest_judge(const struct attest_context *context, X509 *cert, struct attest
         err_set_errno(&err, rc, "the certificate could not be judged");
     memcpy(ret->reason, err.text, sizeof ret->reason);
     return rc;
+}
+
+int attest_judge(const struct attest_context *context, X509 *cert, struct attest_peer *ret)
+{
+    return judge(context, cert, false, ret);
+}
+
+int attest_judge_issued(const struct attest_context *context, X509 *cert, struct attest_peer *ret)
+{
+    return judge(context, cert, true, ret);
 }

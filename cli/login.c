@@ -8,6 +8,7 @@
 #include "cli/file.h"
 #include "cli/login.h"
 #include "client/contexts.h"
+#include "verifier/verifier.h"
 
 #define CA_SIZE_MAX (1u << 20)
 
@@ -19,6 +20,10 @@ static const struct cli_option g_login_options[] = {
     { "totp", "CODE", "the six digits, when the user has a second factor", false },
     { "token-file", "FILE", "instead: an API token (`cloche token create`)", false },
     { "ca", "FILE", "the server's CA, PEM; else the system's CAs", false },
+    { "policy", "FILE",
+      "the server must run in a TEE that satisfies this policy; checked before anything is sent, "
+      "now and at each later connection",
+      false },
     { "name", "NAME", "of the context; else the server's host", false },
 };
 
@@ -45,6 +50,49 @@ static int add_ca(json_t *context, const char *path, struct err *err)
         json_object_set_new(context, "ca", json_stringn((char *)file.data, file.size)) < 0)
         rc = err_set(err, -EBADMSG, "%s holds no certificate in PEM", path);
     file_bytes_done(&file);
+    return rc;
+}
+
+static int add_policy(json_t *context, const char *path, struct err *err)
+{
+    struct file_bytes file;
+    int rc = path ? file_bytes_read(path, VERIFIER_POLICY_SIZE_MAX, &file, err) : 0;
+
+    if (!path || rc < 0)
+        return rc;
+    if (json_object_set_new(context, "policy", json_stringn((char *)file.data, file.size)) < 0)
+        rc = err_set(err, -EBADMSG, "%s is no text", path);
+    file_bytes_done(&file);
+    return rc;
+}
+
+/*
+ * A first connection under a policy, before there is anything to lose. Without --ca the server's own CA is taken from it: the enclave whose evidence was accepted says
+ * what it is.
+ */
+static int meet(json_t *context, char *ret_evidence, struct err *err)
+{
+    struct client *client = NULL;
+    char *roots = NULL;
+    bool is_accepted = false;
+    size_t size;
+    int rc = client_new(context, &client, err);
+
+    if (rc == 0)
+        rc = client_text(client, "/v1/ca/roots", &roots, &size, err);
+    if (rc == 0) {
+        const char *text = client_evidence(client, &is_accepted);
+
+        snprintf(ret_evidence, ERR_TEXT_SIZE, "%s", text ? text : "");
+        if (!is_accepted)
+            rc = err_set(err, -EBADMSG, "the server's evidence was not judged");
+    }
+    if (rc == 0 && !json_object_get(context, "ca") &&
+        (!strstr(roots, "-----BEGIN CERTIFICATE-----") ||
+         json_object_set_new(context, "ca", json_stringn(roots, size)) < 0))
+        rc = err_set(err, -EBADMSG, "the server names no CA");
+    free(roots);
+    client_close(client);
     return rc;
 }
 
@@ -123,12 +171,16 @@ static int with_token(json_t *context, const char *file, struct err *err)
 static int login(struct cli_call *call)
 {
     const char *url = call->arguments[0], *token_file = command_option(call, "token-file");
-    char name[CONTEXTS_NAME_MAX + 1], who[2][64];
+    char name[CONTEXTS_NAME_MAX + 1], who[2][64], evidence[ERR_TEXT_SIZE] = "";
     json_t *context = json_pack("{s:s}", "url", url), *me = NULL;
     struct remote r = { .call = call };
     int rc = context ? add_ca(context, command_option(call, "ca"), &r.err)
                      : err_set(&r.err, -EINVAL, "the URL is no text");
 
+    if (rc == 0)
+        rc = add_policy(context, command_option(call, "policy"), &r.err);
+    if (rc == 0 && json_object_get(context, "policy"))
+        rc = meet(context, evidence, &r.err);
     if (rc == 0)
         rc = token_file ? with_token(context, token_file, &r.err)
                         : with_password(call, context, &r.err);
@@ -148,7 +200,9 @@ static int login(struct cli_call *call)
         return remote_fail(&r, rc);
     if (call->is_json)
         table_json_print(me, stdout);
-    else
+    else if (evidence[0])
+        printf("the server's evidence: %s\n", evidence);
+    if (!call->is_json)
         printf("logged in as %s of %s; the context is %s\n",
                table_text(table_member(me, "user/name"), who[0], 64),
                table_text(table_member(me, "org/name"), who[1], 64), name);

@@ -204,6 +204,8 @@ static void ask_server(const struct up *up, json_t *report)
     struct remote r;
     json_t *list, *item;
     size_t i, running = 0;
+    const char *evidence;
+    bool is_accepted;
 
     if (!call.context)
         call.context = json_string_value(json_object_get(up->state, "context"));
@@ -228,6 +230,10 @@ static void ask_server(const struct up *up, json_t *report)
     } else {
         json_object_set_new(report, "problem", json_string(r.err.text));
     }
+    evidence = client_evidence(r.client, &is_accepted);
+    if (evidence)
+        json_object_set_new(report, "evidence",
+                            json_pack("{s:b,s:s}", "accepted", is_accepted, "detail", evidence));
     remote_done(&r);
 }
 
@@ -266,6 +272,9 @@ static void print_status(const struct up *up, const json_t *report)
         "%-8s %s\n", name, json_is_null(value) ? "does not run" : table_text(value, text[0], 96));
     if (json_object_get(report, "problem"))
         printf("server   %s\n", json_string_value(json_object_get(report, "problem")));
+    value = json_object_get(json_object_get(report, "evidence"), "detail");
+    if (value)
+        printf("evidence %s\n", json_string_value(value));
     json_array_foreach(json_object_get(report, "nodes"), i, value) printf(
         "node     %s: %s, %s%s, seen %s ago\n",
         table_text(json_object_get(value, "name"), text[0], 96),

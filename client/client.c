@@ -96,6 +96,20 @@ static int set_url(struct client *c, const char *url, struct err *err)
     return 0;
 }
 
+static int set_evidence(struct client *c, const json_t *context, struct err *err)
+{
+    const char *policy = json_string_value(json_object_get(context, "policy"));
+    int rc;
+
+    if (json_object_get(context, "policy") && !policy)
+        return err_set(err, -EBADMSG, "the context's policy is no text");
+    if (policy && strncmp(c->base, "https://", 8) != 0)
+        return err_set(err, -EINVAL,
+                       "a policy asks the server for evidence, which only https:// carries");
+    rc = evidence_init(&c->evidence, policy, json_object_get(context, "ca") != NULL, err);
+    return rc < 0 ? rc : evidence_watch(&c->evidence, c->curl, err);
+}
+
 static void set_up(struct client *c, const char *ca)
 {
     struct curl_blob blob = { .data = (void *)ca,
@@ -141,6 +155,8 @@ int client_new(const json_t *context, struct client **ret, struct err *err)
         else if (asprintf(&c->authorization, "Authorization: Bearer %s", token) < 0)
             rc = -ENOMEM;
     }
+    if (rc == 0)
+        rc = set_evidence(c, context, err);
     if (rc < 0) {
         client_close(c);
         return rc;
@@ -173,7 +189,27 @@ void client_close(struct client *client)
         free(client->authorization);
     }
     json_decref(client->problem);
+    evidence_done(&client->evidence);
     free(client);
+}
+
+const char *client_evidence(const struct client *client, bool *ret_is_accepted)
+{
+    const struct evidence *e = &client->evidence;
+
+    *ret_is_accepted = e->state == EVIDENCE_ACCEPTED;
+    switch (e->state) {
+    case EVIDENCE_ABSENT:
+        return "none: this server runs outside of any TEE, and who operates it can read what it "
+               "holds";
+    case EVIDENCE_SHOWN:
+        return "shown, not judged: `cloche login --policy FILE` says which is good";
+    case EVIDENCE_ACCEPTED:
+    case EVIDENCE_REFUSED:
+        return e->reason;
+    default:
+        return NULL;
+    }
 }
 
 /* ---- problems ---- */

@@ -17,7 +17,7 @@ struct client;
 /* name: of a context; NULL: the current one. returns: 0; -ENOENT there is none: err says to log in; -EBADMSG the file is malformed; errno. */
 MUST_CHECK int client_open(const char *name, struct client **ret, struct err *err);
 /*
- * context: {"url", "ca" (PEM; absent: the system's), "token"}, as in the file of contexts; borrowed for the call. url: https://HOST[:PORT], http:// for a
+ * context: {"url", "ca" (PEM; absent: the system's), "token", "policy" (text; absent: the server's evidence is not asked for)}, as in the file of contexts; borrowed for the call. url: https://HOST[:PORT], http:// for a
  * loopback host alone (a token must not cross a network in the clear), unix:/path/of/socket. returns: 0; -EINVAL url; -ENOMEM.
  */
 MUST_CHECK int client_new(const json_t *context, struct client **ret, struct err *err);
@@ -32,7 +32,7 @@ void client_answer_done(struct client_answer *answer);
 /*
  * One request; body NULL: none, borrowed. Writes carry an Idempotency-Key and are repeated with back-off when no answer came (connection, 503, 429 with Retry-After).
  * if_match: ETag or NULL. returns: 0 with a 2xx answer; -EPROTO a problem document: err has its title, detail, what was expected, the fix; -EACCES not logged in or not allowed;
- * -EIO no server; -EBADMSG what came is not JSON of the API.
+ * -EIO no server; -EBADMSG the server's evidence was refused, before anything was sent; or what came is not JSON of the API.
  */
 MUST_CHECK int client_call(struct client *client, const char *method, const char *path,
                            const json_t *body, const char *if_match, struct client_answer *ret,
@@ -41,6 +41,11 @@ MUST_CHECK int client_call(struct client *client, const char *method, const char
 const json_t *client_problem(const struct client *client);
 /* All pages of a list, as one array; *ret for json_decref. */
 MUST_CHECK int client_list(struct client *client, const char *path, json_t **ret, struct err *err);
+/*
+ * What the server's certificate said of its TEE in the last handshake, for people; NULL: there was no connection by TLS. *ret_is_accepted: it satisfies the
+ * context's policy. The client's.
+ */
+const char *client_evidence(const struct client *client, bool *ret_is_accepted);
 /* An answer that is no JSON of the API (JSON lines, PEM), whole; *ret for free(), with a NUL behind size. Errors as client_call. */
 MUST_CHECK int client_text(struct client *client, const char *path, char **ret, size_t *ret_size,
                            struct err *err);

@@ -3,7 +3,7 @@
  * Contexts: the servers that this user is logged in to. Relying party. ~/.config/cloche/contexts.json (mode 0600, replaced atomically; CLOCHE_CONFIG names another file;
  * XDG_CONFIG_HOME is honoured):
  *
- *     {"current": NAME, "contexts": {NAME: {"url", "ca": PEM, "organisation", "user", "token"}}}
+ *     {"current": NAME, "contexts": {NAME: {"url", "ca": PEM, "organisation", "user", "token", "policy"}}}
  */
 #pragma once
 

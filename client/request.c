@@ -182,6 +182,9 @@ static int explain(const struct client *client, CURLcode code, const struct gath
                        CLIENT_ANSWER_SIZE_MAX);
     if (g->rc < 0 || code == CURLE_OUT_OF_MEMORY)
         return err_set_errno(err, -ENOMEM, "cannot hold the answer");
+    if (client->evidence.state == EVIDENCE_REFUSED && is_tls_error(code))
+        return err_set(err, -EBADMSG, "%s: the server's evidence: %s", client->base,
+                       client->evidence.reason);
     if (is_tls_error(code))
         return err_set(err, -EACCES,
                        "%s: TLS: %s; `cloche login URL --ca FILE` names the server's CA",

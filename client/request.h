@@ -5,12 +5,14 @@
 #include <curl/curl.h>
 
 #include "client/client.h"
+#include "client/evidence.h"
 
 struct client {
     CURL *curl;
     char base[1024];     /* "https://host:8443"; of a UNIX socket "http://localhost" */
     char *authorization; /* "Authorization: Bearer ..." or NULL */
     json_t *problem;
+    struct evidence evidence;
     char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -35,7 +37,7 @@ struct reply {
 void reply_done(struct reply *reply);
 
 /*
- * returns: 0 there is an answer, of any status; -EIO no connection, a time-out, the answer was cut; -EACCES the server is not who it must be (TLS);
+ * returns: 0 there is an answer, of any status; -EIO no connection, a time-out, the answer was cut; -EACCES the server is not who it must be (TLS); -EBADMSG nor where (evidence);
  * -E2BIG; -ENOMEM. err says it.
  */
 MUST_CHECK int request_perform(struct client *client, const struct request *request,

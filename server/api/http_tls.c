@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "attest/attest.h"
+#include "attest/cert.h"
 #include "lib/ct.h"
 #include "server/api/request.h"
 #include "server/ca/ca.h"
@@ -23,11 +26,15 @@
 
 struct http_tls {
     struct server *server;
+    pthread_mutex_t
+        making; /* one certificate is made at a time; before lock; guards evidence_problem and until_s */
     pthread_mutex_t lock; /* guards all below */
     gnutls_x509_crt_t chain[CHAIN_MAX];
     unsigned chain_count;
     gnutls_x509_privkey_t key;
-    int64_t renew_s; /* 0: never, it is of files */
+    int64_t renew_s;                      /* 0: never, it is of files */
+    int64_t until_s;                      /* of one that carries evidence; 0: it carries none */
+    char evidence_problem[ERR_TEXT_SIZE]; /* why there was none last time */
 };
 
 /* libmicrohttpd's callback has no argument: a process serves one HTTP server. Set before its threads, cleared after them. */
@@ -115,13 +122,71 @@ static int files_use(struct http_tls *tls, struct err *err)
     return rc;
 }
 
-static int issued_use(struct http_tls *tls, struct err *err)
+/* What is in the evidence's place goes into the log once, not at each try. */
+static void evidence_fail(struct http_tls *tls, const struct err *err)
+{
+    if (strcmp(tls->evidence_problem, err->text) != 0)
+        server_log(tls->server, "warning", "the TLS certificate carries no evidence", "error",
+                   err->text, NULL);
+    memcpy(tls->evidence_problem, err->text, sizeof tls->evidence_problem);
+}
+
+/*
+ * Evidence about the key, where this server runs in a TEE. A quoting service that is away for a while costs nothing as long as the present certificate is valid; after
+ * that the server goes on without evidence, and clients with a policy refuse it. returns: 0, *ret NULL: none; -EAGAIN keep the present one.
+ */
+static int evidence_get(struct http_tls *tls, EVP_PKEY *key, struct cert_binding *ret_binding,
+                        struct cmw **ret, struct err *err)
+{
+    struct attest_source source = attest_source_tsm(ATTEST_TSM_FOLDER);
+    struct err problem = { "" };
+    int rc;
+
+    *ret = NULL;
+    if (access(ATTEST_TSM_FOLDER, F_OK) < 0)
+        return 0;
+    rc = cert_binding_make(key, ret_binding);
+    if (rc == 0)
+        rc = source.get(source.arg, ret_binding->report_data, ret, &problem);
+    if (rc == 0) {
+        tls->evidence_problem[0] = 0;
+        return 0;
+    }
+    if (!problem.text[0])
+        err_set_errno(&problem, rc, "evidence");
+    if (tls->until_s > server_now_s(tls->server) + 2 * RETRY_S)
+        return err_set(err, -EAGAIN, "%s", problem.text);
+    evidence_fail(tls, &problem);
+    return 0;
+}
+
+static int issue(struct http_tls *tls, EVP_PKEY *key, struct ca_issued *ret, bool *ret_is_attested,
+                 struct err *err)
 {
     const struct server *server = tls->server;
+    struct cert_binding binding;
+    struct cmw *evidence = NULL;
+    struct ca_server_request request = { .public_key = key,
+                                         .names = server->config->names,
+                                         .name_count = server->config->name_count,
+                                         .binding = &binding };
+    int rc = evidence_get(tls, key, &binding, &evidence, err);
+
+    request.evidence = evidence;
+    if (rc == 0)
+        rc = ca_issue_server(server->ca, &request, ret, err);
+    *ret_is_attested = evidence != NULL;
+    cmw_free(evidence);
+    return rc;
+}
+
+static int issued_use(struct http_tls *tls, struct err *err)
+{
     EVP_PKEY *key = EVP_EC_gen("P-256");
     BIO *bio = BIO_new(BIO_s_secmem());
     struct ca_issued issued = { NULL };
-    int64_t now_s = server_now_s(server);
+    int64_t now_s = server_now_s(tls->server);
+    bool is_attested = false;
     char *pem;
     long pem_size;
     int rc = key && bio && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1
@@ -129,14 +194,17 @@ static int issued_use(struct http_tls *tls, struct err *err)
                  : err_set(err, -ENOMEM, "cannot make a key");
 
     if (rc == 0)
-        rc = ca_issue_server(server->ca, key, server->config->names, server->config->name_count,
-                             &issued, err);
+        rc = issue(tls, key, &issued, &is_attested, err);
     if (rc == 0) {
         pem_size = BIO_get_mem_data(bio, &pem);
         rc = pem_use(tls, issued.chain_pem, strlen(issued.chain_pem), pem, (size_t)pem_size, err);
     }
-    if (rc == 0)
+    if (rc == 0) {
         tls->renew_s = now_s + (issued.until_s - now_s) * 2 / 3;
+        tls->until_s = is_attested ? issued.until_s : 0;
+        if (tls->evidence_problem[0]) /* it may be had soon */
+            tls->renew_s = now_s + RETRY_S;
+    }
     free(issued.chain_pem);
     EVP_PKEY_free(key);
     BIO_free(bio);
@@ -145,8 +213,11 @@ static int issued_use(struct http_tls *tls, struct err *err)
 
 int http_tls_reload(struct http_tls *tls, struct err *err)
 {
-    int rc = tls->server->config->tls_certificate ? files_use(tls, err) : issued_use(tls, err);
+    int rc;
 
+    pthread_mutex_lock(&tls->making);
+    rc = tls->server->config->tls_certificate ? files_use(tls, err) : issued_use(tls, err);
+    pthread_mutex_unlock(&tls->making);
     return rc < 0 ? err_wrap(err, rc, "TLS certificate") : 0;
 }
 
@@ -213,6 +284,7 @@ int http_tls_new(struct server *server, struct http_tls **ret, struct err *err)
     if (!tls)
         return -ENOMEM;
     tls->server = server;
+    pthread_mutex_init(&tls->making, NULL);
     pthread_mutex_init(&tls->lock, NULL);
     rc = http_tls_reload(tls, err);
     if (rc < 0) {
@@ -233,5 +305,6 @@ void http_tls_free(struct http_tls *tls)
     chain_free(tls->chain, tls->chain_count);
     gnutls_x509_privkey_deinit(tls->key);
     pthread_mutex_destroy(&tls->lock);
+    pthread_mutex_destroy(&tls->making);
     free(tls);
 }

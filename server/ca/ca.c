@@ -315,21 +315,24 @@ int ca_issue(struct ca *ca, const struct ca_request *request, struct ca_issued *
     return rc;
 }
 
-int ca_issue_server(struct ca *ca, EVP_PKEY *public_key, const char *const *names,
-                    unsigned name_count, struct ca_issued *ret, struct err *err)
+int ca_issue_server(struct ca *ca, const struct ca_server_request *request, struct ca_issued *ret,
+                    struct err *err)
 {
     int64_t now_s = server_now_s(ca->server);
-    struct certificate_request request = { .use = CERTIFICATE_SERVER,
-                                           .common_name = "cloched",
-                                           .public_key = public_key,
-                                           .names = names,
-                                           .name_count = name_count,
-                                           .not_before_s = now_s - CERTIFICATE_BACKDATE_S,
-                                           .not_after_s = now_s + CA_SERVER_LIFETIME_S };
+    int64_t lifetime_s = request->evidence ? CA_SERVER_ATTESTED_LIFETIME_S : CA_SERVER_LIFETIME_S;
+    struct certificate_request certificate = { .use = CERTIFICATE_SERVER,
+                                               .common_name = "cloched",
+                                               .public_key = request->public_key,
+                                               .names = request->names,
+                                               .name_count = request->name_count,
+                                               .evidence = request->evidence,
+                                               .binding = request->binding,
+                                               .not_before_s = now_s - CERTIFICATE_BACKDATE_S,
+                                               .not_after_s = now_s + lifetime_s };
     int rc;
 
     pthread_rwlock_rdlock(&ca->lock);
-    rc = issue_below(ca, ca->intermediate, true, &request, ret, err);
+    rc = issue_below(ca, ca->intermediate, true, &certificate, ret, err);
     pthread_rwlock_unlock(&ca->lock);
     return rc;
 }

@@ -23,6 +23,8 @@ void ca_close(struct ca *ca); /* NULL allowed */
 /* Reads the authorities anew, after a rotation (of any server). */
 MUST_CHECK int ca_reload(struct ca *ca, struct err *err);
 
+struct cert_binding;
+struct cmw;
 struct ca_request {
     const char *org_id;
     EVP_PKEY *public_key;
@@ -40,9 +42,17 @@ struct ca_issued {
 /* Issues a certificate for an instance: client and server authentication. returns: 0; -EINVAL lifetime or names; -EIO. */
 MUST_CHECK int ca_issue(struct ca *ca, const struct ca_request *request, struct ca_issued *ret,
                         struct err *err);
-/* The server's own TLS certificate for these host names or addresses. key: made by the caller. */
-MUST_CHECK int ca_issue_server(struct ca *ca, EVP_PKEY *public_key, const char *const *names,
-                               unsigned name_count, struct ca_issued *ret, struct err *err);
+#define CA_SERVER_ATTESTED_LIFETIME_S 3600u /* when it carries evidence */
+/* The server's own TLS certificate. key: made by the caller. evidence: about the key, with its binding (attest/cert.h), or NULL. */
+struct ca_server_request {
+    EVP_PKEY *public_key;
+    const char *const *names; /* host names or addresses */
+    unsigned name_count;
+    const struct cmw *evidence;
+    const struct cert_binding *binding;
+};
+MUST_CHECK int ca_issue_server(struct ca *ca, const struct ca_server_request *request,
+                               struct ca_issued *ret, struct err *err);
 /* Roots as PEM, current first, then next and old ones; for free(). NULL: no memory. */
 char *ca_roots_pem(struct ca *ca);
 /* The same, and before them the root that the organisation brought, when it did. */

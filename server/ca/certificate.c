@@ -138,7 +138,10 @@ static int add_extensions(X509 *cert, const struct certificate_request *request,
     if (rc == 0 && request->crl_url &&
         snprintf(url, sizeof url, "URI:%s", request->crl_url) < (int)sizeof url)
         rc = add_extension(cert, &ctx, NID_crl_distribution_points, url);
-    return rc < 0 ? failed(err) : add_names(cert, request, err);
+    if (rc < 0)
+        return failed(err);
+    rc = request->evidence ? cert_evidence_add(cert, request->binding, request->evidence, err) : 0;
+    return rc < 0 ? err_wrap(err, rc, "evidence") : add_names(cert, request, err);
 }
 
 static int set_subject(X509 *cert, const struct certificate_request *request)

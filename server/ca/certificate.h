@@ -5,6 +5,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "attest/cert.h"
 #include "lib/defs.h"
 #include "lib/err.h"
 
@@ -27,8 +28,10 @@ struct certificate_request {
     const char *uri;          /* URI name, or NULL */
     const char *const *names; /* DNS names, and addresses as text */
     unsigned name_count;
-    const char *crl_url;               /* or NULL */
-    int64_t not_before_s, not_after_s; /* the end is never after the issuer's */
+    const char *crl_url;                /* or NULL */
+    const struct cmw *evidence;         /* about the key, or NULL */
+    const struct cert_binding *binding; /* of the key, with evidence */
+    int64_t not_before_s, not_after_s;  /* the end is never after the issuer's */
 };
 /* *ret for X509_free. returns: 0; -EINVAL names or key; -EIO. */
 MUST_CHECK int certificate_make(const struct certificate_request *request, X509 **ret,

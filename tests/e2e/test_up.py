@@ -82,7 +82,9 @@ def test_all_runs_and_only_its_owner_may_read_it(here):
     assert os.stat(here.folder).st_mode & 0o777 == 0o700
     for name in 'passphrase', 'owner-password', 'cloched.yaml', 'cloche.db', 'node/node.json':
         assert os.stat(os.path.join(here.folder, name)).st_mode & 0o77 == 0, name
+    assert not status['evidence']['accepted']
     text = here.run('status').out
+    assert b'evidence none: this server runs outside of any TEE' in text
     assert (b'EMULATED' in text) == status['setup']['emulated'] and b'ready' in text
 
 

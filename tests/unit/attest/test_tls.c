@@ -365,7 +365,7 @@ static X509 *cert_make(EVP_PKEY *key, EVP_PKEY *bound_key, EVP_PKEY *signing_key
     return cert;
 }
 
-static void assert_judged(X509 *cert, int want, const char *word)
+static void assert_judged_so(X509 *cert, bool is_issued, int want, const char *word)
 {
     struct verifier_policy *policy = policy_new("");
     struct attest_context *context;
@@ -375,12 +375,49 @@ static void assert_judged(X509 *cert, int want, const char *word)
         attest_context_new(&(struct attest_options){ .policy = policy, .now_s = now_s }, &context,
                            NULL),
         0);
-    assert_int_equal(attest_judge(context, cert, peer), want);
+    assert_int_equal(is_issued ? attest_judge_issued(context, cert, peer)
+                               : attest_judge(context, cert, peer),
+                     want);
     if (!strstr(peer->reason, word))
         fail_msg("\"%s\" is not in: %s", word, peer->reason);
     free(peer);
     attest_context_free(context);
     verifier_policy_free(policy);
+}
+
+static void assert_judged(X509 *cert, int want, const char *word)
+{
+    assert_judged_so(cert, false, want, word);
+}
+
+/* Signed by an authority: its signature is not looked at here, all else is. */
+static void certificates_of_an_authority(void **state)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256");
+    X509 *cert = cert_make(key, key, other);
+    uint8_t *der = NULL, *at;
+    const uint8_t *in;
+    int size = i2d_X509(cert, &der);
+
+    assert_judged_so(cert, true, 0, "affirming sgx");
+    assert_judged(cert, -EBADMSG, "not signed by its own key");
+    g_now_s += 101;
+    assert_judged_so(cert, true, -EBADMSG, "was valid until");
+    g_now_s -= 101;
+    X509_free(cert);
+    at = memmem(der, (size_t)size, "\x11\x11\x11\x11\x11\x11\x11\x11", 8);
+    assert_non_null(at);
+    at[0] ^= 1;
+    in = der;
+    cert = d2i_X509(NULL, &in, size);
+    assert_judged_so(cert, true, -EBADMSG, "QUOTE_SIGNATURE");
+    X509_free(cert);
+    OPENSSL_free(der);
+    cert = cert_make(key, other, other); /* somebody else's evidence */
+    assert_judged_so(cert, true, -EBADMSG, "another key");
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(other);
 }
 
 static void certificates_that_are_refused(void **state)
@@ -520,6 +557,7 @@ int main(void)
         cmocka_unit_test_setup(both_ends, setup),
         cmocka_unit_test_setup(options_are_checked, setup),
         cmocka_unit_test_setup(older_tls_is_refused, setup),
+        cmocka_unit_test_setup(certificates_of_an_authority, setup),
         cmocka_unit_test_setup(certificates_that_are_refused, setup),
         cmocka_unit_test_setup(claims_as_others_make_them, setup),
         cmocka_unit_test_setup(claims_that_are_refused, setup),

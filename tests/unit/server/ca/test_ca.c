@@ -253,8 +253,12 @@ static void check_all(const char *root_pem)
     char *jws;
 
     assert_true(verifies(issued.chain_pem, root_pem));
-    assert_int_equal(ca_issue_server(g_server.ca, key, (const char *[]){ "127.0.0.1", "localhost" },
-                                     2, &server, &err),
+    assert_int_equal(ca_issue_server(g_server.ca,
+                                     &(struct ca_server_request){
+                                         .public_key = key,
+                                         .names = (const char *[]){ "127.0.0.1", "localhost" },
+                                         .name_count = 2 },
+                                     &server, &err),
                      0);
     assert_true(verifies(server.chain_pem, root_pem));
     assert_int_equal(ca_sign(g_server.ca, "cloche-answer+jwt", "{\"time\":1}", &jws, &err), 0);
