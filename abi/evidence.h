@@ -85,3 +85,17 @@ _Static_assert(sizeof(struct evidence_key_request) == 160, "evidence_key_request
 #define CLOCHE_IOC_REPORT_VERIFY _IOW(EVIDENCE_IOC, 3, struct sgx_report)
 /* EINVAL: the request is malformed, or an SVN is newer than the enclave's or the CPU's. */
 #define CLOCHE_IOC_KEY _IOWR(EVIDENCE_IOC, 4, struct evidence_key_request)
+
+/*
+ * CLOCHE_IOC_TIME: bounds the enclave's wall clock: when CLOCK_MONOTONIC showed monotonic_ns, it was between earliest_ns and latest_ns since 1970. Only
+ * process 1 may, the agent, which has it from the server's signed time (docs/agent.md). From then on the host's wall clock counts for nothing. Out: step_ns.
+ */
+struct evidence_time_bound {
+    uint64_t monotonic_ns;
+    uint64_t earliest_ns;
+    uint64_t latest_ns;
+    int64_t step_ns; /* out: by how much the clock was set; 0: it kept within the bound. In: 0 */
+};
+_Static_assert(sizeof(struct evidence_time_bound) == 32, "evidence_time_bound");
+/* EPERM: not process 1. EINVAL: the bound is in the future, or malformed. ESTALE: it is older than one that was accepted before. */
+#define CLOCHE_IOC_TIME _IOWR(EVIDENCE_IOC, 5, struct evidence_time_bound)

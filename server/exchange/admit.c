@@ -242,12 +242,12 @@ int admission_answer(struct admission *a, struct api_response *ret, struct err *
         secrets = secrets_encrypt(a, err);
     result = result_sign(a, spiffe_id, err);
     if (roots && result && (secrets || !has_secrets))
-        payload = json_pack("{s:s,s:s,s:I,s:s,s:o,s:o,s:s,s:{s:I,s:I},s:I,s:I,s:s?,s:s,s:o}",
+        payload = json_pack("{s:s,s:s,s:I,s:I,s:s,s:o,s:o,s:s,s:{s:I,s:I},s:I,s:I,s:s?,s:s,s:o}",
                             "nonce", a->request->nonce_text, "instance", a->instance_id, "time",
-                            (json_int_t)now_s, "result", result, "certificates",
-                            pem_list(a->issued.chain_pem), "roots", pem_list(roots), "spiffe_id",
-                            spiffe_id, "lease", "until", (json_int_t)until_s, "renew_after",
-                            (json_int_t)(now_s + (until_s - now_s) / 2), "grace_s",
+                            (json_int_t)now_s, "time_ms", (json_int_t)a->now_ms, "result", result,
+                            "certificates", pem_list(a->issued.chain_pem), "roots", pem_list(roots),
+                            "spiffe_id", spiffe_id, "lease", "until", (json_int_t)until_s,
+                            "renew_after", (json_int_t)(now_s + (until_s - now_s) / 2), "grace_s",
                             grace_of(&a->app), "fence", (json_int_t)a->fence, "secrets", secrets,
                             "secrets_version", a->secrets_tag, "servers", servers_list(config));
     if (payload)

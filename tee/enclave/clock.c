@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Time: the host's clocks, carried on by the TSC for at most a second. Monotonic time has a floor, so a
- * host that turns its clock back only makes it stand still. Trusted.
+ * host that turns its clock back only makes it stand still. The wall clock is monotonic time and a difference, which the host says until it is
+ * bound. Trusted.
  */
 #include "tee/enclave/clock.h"
+
+#include <asm/errno.h>
 
 #include "tee/enclave/lock.h"
 #include "tee/enclave/runtime.h"
@@ -30,8 +33,9 @@ struct reading {
     uint64_t mono, real_off, boot_off; /* ns */
 };
 
-static struct spin g_lock;  /* writers */
-static uint64_t g_floor_ns; /* atomic: latest monotonic time shown while asking the host */
+static struct spin g_lock;         /* writers */
+static struct clock_bound g_bound; /* guarded by g_lock; all zero: none yet */
+static uint64_t g_floor_ns;        /* atomic: latest monotonic time shown while asking the host */
 static uint64_t g_last_tsc, g_last_ns;
 static bool g_has_tsc;
 
@@ -83,13 +87,25 @@ static uint64_t shown_at(uint64_t tsc)
 }
 
 /*
+ * How far CLOCK_BOOTTIME is ahead of a monotonic clock that now shows `shown`. A host that takes time of suspension back does not turn it back: only as much of
+ * the difference goes as the monotonic clock jumps forwards.
+ */
+static uint64_t boot_off(uint64_t host_boot_ns, uint64_t shown, uint64_t shown_before)
+{
+    uint64_t jump = MIN(shown - shown_before, g_page.data.boot_off_ns);
+    uint64_t off = host_boot_ns > shown ? host_boot_ns - shown : 0;
+
+    return MAX(off, g_page.data.boot_off_ns - jump);
+}
+
+/*
  * Shows the host's answer, which held at `tsc`, from now on. Now is read while seq is odd: no reader whose tick is
  * later goes by the old rate, so a slower one never takes back what was shown.
  */
 static void publish(uint64_t tsc, const struct ocall_time *host, uint64_t mult)
 {
     struct clock_data *d = &g_page.data;
-    uint64_t now = tsc, passed = 0, host_ns, shown;
+    uint64_t now = tsc, passed = 0, host_ns, shown, shown_before;
 
     __atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -98,7 +114,8 @@ static void publish(uint64_t tsc, const struct ocall_time *host, uint64_t mult)
     if (mult != 0 && now > tsc)
         passed = scale(now - tsc, mult);
     host_ns = host->monotonic + passed;
-    shown = floor_raise(MAX(shown_at(now), host_ns));
+    shown_before = shown_at(now);
+    shown = floor_raise(MAX(shown_before, host_ns));
     /* Ahead of the host: lose it over the next period. */
     if (mult != 0 && shown > host_ns)
         mult -= mult / (RESYNC_NS / 1000) * (MIN(shown - host_ns, RESYNC_NS / 2) / 1000);
@@ -106,8 +123,9 @@ static void publish(uint64_t tsc, const struct ocall_time *host, uint64_t mult)
     d->tsc_base = now;
     d->mult = mult;
     d->mono_base_ns = shown;
-    d->real_off_ns = host->realtime + passed - shown;
-    d->boot_off_ns = host->boottime + passed > shown ? host->boottime + passed - shown : 0;
+    if (g_bound.latest_ns == 0)
+        d->real_off_ns = host->realtime + passed - shown;
+    d->boot_off_ns = boot_off(host->boottime + passed, shown, shown_before);
     d->valid_until_tsc = mult == 0 ? 0 : now + (RESYNC_NS << SHIFT) / mult;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     __atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELEASE);
@@ -193,6 +211,59 @@ uint64_t clock_boottime_ns(void)
     struct reading r = read_clock();
 
     return r.mono + r.boot_off;
+}
+
+static int bound_check(const struct clock_bound *b, uint64_t now)
+{
+    if (b->earliest_ns == 0 || b->earliest_ns > b->latest_ns || b->latest_ns > HOST_NS_MAX ||
+        b->latest_ns - b->earliest_ns > CLOCK_BOUND_WIDTH_MAX_NS || b->monotonic_ns > now)
+        return -EINVAL;
+    if (b->earliest_ns < g_bound.earliest_ns || b->monotonic_ns < g_bound.monotonic_ns)
+        return -ESTALE;
+    return 0;
+}
+
+/* Both may be "negative": they are differences modulo 2^64. */
+static void real_off_set(uint64_t off)
+{
+    struct clock_data *d = &g_page.data;
+
+    __atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    d->real_off_ns = off;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELEASE);
+}
+
+int clock_realtime_bind(const struct clock_bound *bound, int64_t *ret_step_ns)
+{
+    uint64_t now = clock_monotonic_ns(), shown, set;
+    int rc;
+
+    spin_lock(&g_lock);
+    rc = bound_check(bound, now);
+    if (rc == 0) {
+        shown = set = bound->monotonic_ns + g_page.data.real_off_ns;
+        if (shown < bound->earliest_ns || shown > bound->latest_ns)
+            set = bound->earliest_ns + (bound->latest_ns - bound->earliest_ns) / 2;
+        g_bound = *bound;
+        if (set != shown)
+            real_off_set(set - bound->monotonic_ns);
+        *ret_step_ns = (int64_t)(set - shown);
+    }
+    spin_unlock(&g_lock);
+    return rc;
+}
+
+bool clock_realtime_bound(struct clock_bound *ret)
+{
+    bool is_bound;
+
+    spin_lock(&g_lock);
+    *ret = g_bound;
+    is_bound = g_bound.latest_ns != 0;
+    spin_unlock(&g_lock);
+    return is_bound;
 }
 
 void clock_init(uint64_t tsc_hz_hint, bool has_tsc)

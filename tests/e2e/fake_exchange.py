@@ -107,7 +107,11 @@ class FakeExchange:
         self.log, self.ends = [], []
         self.orders, self.changed = [], threading.Condition()
         self.instance_count = 0
+        self.ahead_s = 0        # of this machine's clock
         self.start()
+
+    def now(self):
+        return int(time.time()) + self.ahead_s
 
     # ---- life ----
 
@@ -224,7 +228,7 @@ class FakeExchange:
 
     def refuse(self, nonce, problem):
         refused = {name: problem.get(name, '') for name in ('code', 'step', 'detail')}
-        answer = self.sign(self.hook('refused', {'nonce': nonce, 'time': int(time.time()), 'refused': refused, 'final': self.final}))
+        answer = self.sign(self.hook('refused', {'nonce': nonce, 'time': self.now(), 'refused': refused, 'final': self.final}))
         return 403, {'type': 'about:blank', 'title': 'Refused', 'status': 403, **problem, 'answer': answer}
 
     def judge(self, body):
@@ -252,7 +256,7 @@ class FakeExchange:
             self.instance_count += 1
         instance = body.get('instance') or f'ins_{self.instance_count}'
         self.keys[instance] = key
-        now = int(time.time())
+        now = self.now()
         name = f'spiffe://{DOMAIN}/org/acme/app/hotel'
         leaf = self.pki.leaf('hotel', key, [x509.UniformResourceIdentifier(name), x509.DNSName('hotel.example')])
         plain = json.dumps(self.hook('plain', {'nonce': body['nonce'], 'secrets': self.secrets})).encode()
@@ -264,7 +268,7 @@ class FakeExchange:
         return 200, {'answer': self.sign(self.hook('payload', payload))}
 
     def authorized(self, handler, audience):
-        """(instance, jti) of the request's token."""
+        """(instance, jti) of the request's token; None where its time is not now."""
         scheme, token = handler.headers['Authorization'].split(' ')
         text, signature = token.rsplit('.', 1)
         header, claims = [json.loads(un_b64u(part)) for part in text.split('.')]
@@ -272,12 +276,19 @@ class FakeExchange:
         self.keys[claims['iss']].verify(utils.encode_dss_signature(int.from_bytes(raw[:32], 'big'), int.from_bytes(raw[32:], 'big')), text.encode(),
                                         ec.ECDSA(hashes.SHA256()))
         assert scheme == 'Cloche-Instance' and header['alg'] == 'ES256' and claims['aud'] == audience, (header, claims)
-        assert abs(claims['iat'] - time.time()) < 60 and claims['jti'] not in self.jtis, claims
+        assert claims['jti'] not in self.jtis, claims
+        if abs(claims['iat'] - self.now()) >= 60:
+            return None, None
         self.jtis.add(claims['jti'])
         return claims['iss'], claims['jti']
 
+    def unauthorized(self):
+        return 401, {'type': 'about:blank', 'title': 'Not authenticated', 'status': 401, 'code': 'not-authenticated', 'detail': "the token's time is not the server's"}
+
     def do_orders(self, handler, body):
         instance, jti = self.authorized(handler, 'cloche-orders')
+        if not instance:
+            return self.unauthorized()
         query = dict(part.split('=') for part in handler.path.split('?')[1].split('&'))
         after, until = int(query['after']), time.monotonic() + min(int(query['wait_s']), 60)
         assert query['instance'] == instance
@@ -285,12 +296,14 @@ class FakeExchange:
             while self.is_up and len(self.orders) <= after and time.monotonic() < until:
                 self.changed.wait(until - time.monotonic())
             orders = self.orders[after:]
-        payload = {'instance': instance, 'time': int(time.time()), 'after': after, 'number': len(self.orders), 'orders': orders,
+        payload = {'instance': instance, 'time': self.now(), 'after': after, 'number': len(self.orders), 'orders': orders,
                    'wait': jti}
         return 200, {'answer': self.sign(self.hook('orders', payload))}
 
     def do_end(self, handler, body):
         instance, _ = self.authorized(handler, 'cloche-end')
+        if not instance:
+            return self.unauthorized()
         assert body['instance'] == instance
         self.ends.append(body)
         return 204, None

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import json
 import os
+import queue
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,7 @@ def secret(name, value, deliver, version='1'):
 
 class World:
     """The quoting service, and images for servers."""
+    config = CONFIG
 
     def __init__(self, folder):
         self.folder, self.count = folder, 0
@@ -57,7 +59,7 @@ class World:
         self.count += 1
         config, image = os.path.join(self.folder, f'{self.count}.yaml'), os.path.join(self.folder, f'image{self.count}')
         with open(config, 'w') as file:
-            file.write(CONFIG.replace('URLS', json.dumps(urls)).replace('PIN', pin).replace('LIMIT', str(limit)))
+            file.write(self.config.replace('URLS', json.dumps(urls)).replace('PIN', pin).replace('LIMIT', str(limit)))
         built = finish([CLOCHE, 'build', '--json', '-f', config, self.root, '-o', image], env={**os.environ, 'HOME': self.folder, 'XDG_CONFIG_HOME': self.folder})
         assert built.status == 0, built.err.decode()
         return image, json.loads(built.out)
@@ -80,9 +82,10 @@ class Workload:
 
     def __init__(self, world, image, *options):
         self.child = subprocess.Popen(world.command(image, *options), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-        self.said = b''
-        self.reader = threading.Thread(target=self.read_said, daemon=True)
-        self.reader.start()
+        self.said, self.lines = b'', queue.Queue()
+        self.readers = [threading.Thread(target=target, daemon=True) for target in (self.read_said, self.read_lines)]
+        for reader in self.readers:
+            reader.start()
         line = self.line()
         assert line == 'ready', (line, self.end(kill=True), self.said)
 
@@ -93,8 +96,17 @@ class Workload:
                 return
             self.said += chunk
 
-    def line(self):
-        return self.child.stdout.readline().decode().rstrip('\n')
+    def read_lines(self):
+        for line in self.child.stdout:
+            self.lines.put(line.decode().rstrip('\n'))
+        self.lines.put('')  # its end
+
+    def line(self, seconds=60):
+        """The next one, '' at the end; a workload that says nothing for so long fails the test, with what its agent said."""
+        try:
+            return self.lines.get(timeout=seconds)
+        except queue.Empty:
+            raise AssertionError(f'nothing within {seconds} s: {self.said.decode(errors="replace")}') from None
 
     def ask(self, command):
         self.child.stdin.write(command.encode() + b'\n')
@@ -118,7 +130,8 @@ class Workload:
         finally:
             self.child.kill()
             self.child.wait()
-            self.reader.join(10)
+            for reader in self.readers:
+                reader.join(10)
             for pipe in self.child.stdin, self.child.stdout, self.child.stderr:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()

@@ -221,6 +221,20 @@ static int lease_take_terms(const json_t *payload, struct answer *a)
     return 0;
 }
 
+/* "time" in seconds, and maybe the same in milliseconds. The seconds were checked to be positive. */
+static int time_take(const json_t *payload, struct answer *a)
+{
+    const json_t *time_ms = json_object_get(payload, "time_ms");
+    int64_t time_s = a->terms.time_s;
+
+    if (time_s > INT64_MAX / 1000000 || (time_ms && !json_is_integer(time_ms)) ||
+        (time_ms && json_integer_value(time_ms) / 1000 != time_s))
+        return -EINVAL;
+    a->time_ms = time_ms ? json_integer_value(time_ms) : time_s * 1000;
+    a->time_width_ms = time_ms ? 1 : 1000;
+    return 0;
+}
+
 static int payload_take(const struct answer_question *q, const json_t *payload, struct answer *a,
                         struct err *err)
 {
@@ -234,7 +248,7 @@ static int payload_take(const struct answer_question *q, const json_t *payload, 
                                         "0123456789-_.")] ||
         text_take(payload, "spiffe_id", a->spiffe_id, sizeof a->spiffe_id) < 0 || !result ||
         strlen(result) > RESULT_SIZE_MAX || lease_take_terms(payload, a) < 0 ||
-        servers_take(json_object_get(payload, "servers"), a) < 0)
+        time_take(payload, a) < 0 || servers_take(json_object_get(payload, "servers"), a) < 0)
         return err_set(err, -EINVAL, "the answer lacks a member, or one is malformed");
     if (q->instance[0] && strcmp(a->instance, q->instance) != 0)
         return err_set(err, -EBADMSG, "the answer is for another instance");

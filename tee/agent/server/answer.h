@@ -21,6 +21,8 @@ struct answer {
     char instance[ANSWER_ID_SIZE];
     char spiffe_id[ANSWER_SPIFFE_SIZE];
     struct lease_terms terms;
+    int64_t time_ms;        /* the signed time: not before ... */
+    uint32_t time_width_ms; /* ... and so much after that at most */
     uint64_t fence;
     char *certificates; /* PEM, leaf first */
     char *roots;        /* PEM */

@@ -23,7 +23,7 @@ int config_signal(const char *name)
     name += 3;
     if (strncmp(name, "RTMIN", 5) == 0) {
         off = strtol(name + 5, &end, 10);
-        return *end || off < 0 || SIGRTMIN + off > SIGRTMAX ? -EINVAL : (int)(SIGRTMIN + off);
+        return *end || off < 0 || off > SIGRTMAX - SIGRTMIN ? -EINVAL : (int)(SIGRTMIN + off);
     }
     for (int signo = 1; signo < 32; signo++) {
         const char *known = sigabbrev_np(signo);

@@ -32,7 +32,9 @@ struct round {
     const char *purpose;
     bool is_running;
     struct nonce nonce;
+    /* Before there was evidence over this nonce: what answers it was made later. */
     uint64_t asked_ms;
+    uint64_t asked_ns; /* of the monotonic clock */
 };
 
 static void json_freep(json_t **json)
@@ -278,11 +280,13 @@ static int answer_take(struct round *r, const struct http_answer *a, struct answ
 
     if (rc < 0)
         return rc == -EINVAL || rc == -E2BIG ? -EBADMSG : rc;
-    rc = lease_take(&x->lease, &ret->terms, r->asked_ms, lease_clock_ms());
+    rc = wall_bound_make(ret->time_ms, ret->time_width_ms, r->asked_ns, wall_clock_ns(), &x->wall);
+    if (rc == 0)
+        rc = lease_take(&x->lease, &ret->terms, r->asked_ms, lease_clock_ms());
     if (rc == -ESTALE)
         rc = err_set(err, -EBADMSG, "the answer is an old one: its time has passed");
     else if (rc < 0)
-        rc = err_set(err, -EBADMSG, "the lease makes no sense");
+        rc = err_set(err, -EBADMSG, "its time or lease makes no sense");
     if (rc == 0 && pin_replace_roots(&x->pins, ret->roots) < 0)
         rc = err_set(err, -EBADMSG, "the roots are malformed");
     if (rc < 0) {
@@ -303,6 +307,8 @@ static int round_run(struct round *r, struct answer *ret, struct answer_refusal 
     struct http_answer a = { 0 };
     int rc = nonce_get(r, err);
 
+    r->asked_ms = lease_clock_ms();
+    r->asked_ns = wall_clock_ns();
     if (rc == 0)
         rc = evidence_make(r, &cmw, err);
     if (rc < 0)
@@ -310,7 +316,6 @@ static int round_run(struct round *r, struct answer *ret, struct answer_refusal 
     body = request_make(r, cmw);
     if (!body)
         return -ENOMEM;
-    r->asked_ms = lease_clock_ms();
     rc = post(r, "/v1/exchange/evidence", body, NULL, &a, err);
     if (rc == 0 && a.status == 200)
         rc = answer_take(r, &a, ret, err);
@@ -420,7 +425,10 @@ int exchange_orders(struct exchange *x, unsigned wait_s, struct answer_orders *r
     rc = http_perform(&x->http, &request, &a, err);
     if (rc == 0 && a.status != 200) {
         rc = status_fail(&r, &a, &refusal, err);
-        rc = rc == -EACCES ? -EREMOTEIO : rc; /* not a refusal of the evidence */
+        if (a.status == 401)
+            rc = -EKEYEXPIRED;
+        else if (rc == -EACCES) /* not a refusal of the evidence */
+            rc = -EREMOTEIO;
     } else if (rc == 0) {
         rc = answer_orders_parse(&q, jti, a.body, a.size, ret, err);
         if (rc == 0 && lease_time_check(&x->lease, ret->time_s, r.asked_ms) < 0)

@@ -10,6 +10,7 @@
 #include "tee/agent/server/http.h"
 #include "tee/agent/server/jose.h"
 #include "tee/agent/server/lease.h"
+#include "tee/agent/server/wall.h"
 
 #define EXCHANGE_REQUEST_MS 30000u
 #define EXCHANGE_EVIDENCE_MS 20000u
@@ -33,6 +34,7 @@ struct exchange {
     struct jose_key key;
     struct http http;
     struct lease lease;
+    struct wall_bound wall;        /* by the last answer's signed time */
     char instance[ANSWER_ID_SIZE]; /* "": not known yet */
     char secrets_version[ANSWER_TAG_SIZE];
     uint64_t orders_after;
@@ -49,14 +51,17 @@ MUST_CHECK int exchange_new(const struct exchange_config *config, int cancel_fd,
 void exchange_done(struct exchange *x);
 
 /*
- * Proves what runs here, to one server after the other until one answers. The lease, the roots and the list of servers are taken over. purpose: EXCHANGE_PURPOSE_*.
+ * Proves what runs here, to one server after the other until one answers. The lease, the signed time, the roots and the list of servers are taken over. purpose: EXCHANGE_PURPOSE_*.
  * returns: 0, *ret for answer_done; -EACCES refused, and *ret_refusal says why; -EBADMSG none answered but such as are not the pinned server; -ENODEV no evidence is to be had
  * here; -ECANCELED; other errors: none answered, or not now. err says more.
  */
 MUST_CHECK int exchange_attest(struct exchange *x, const char *purpose, bool is_running,
                                struct answer *ret, struct answer_refusal *ret_refusal,
                                struct err *err);
-/* Waits for orders, wait_s at most, at the server that answered last. returns: 0, maybe with none; -ECANCELED; others as exchange_attest. */
+/*
+ * Waits for orders, wait_s at most, at the server that answered last. returns: 0, maybe with none; -ECANCELED; -EKEYEXPIRED the server does not take the token: its time may be
+ * wrong, which a renewal mends; others as exchange_attest.
+ */
 MUST_CHECK int exchange_orders(struct exchange *x, unsigned wait_s, struct answer_orders *ret,
                                struct err *err);
 /* Reports the end within EXCHANGE_END_MS, and is not cancelled. returns: 0; -errno. */

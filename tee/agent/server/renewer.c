@@ -26,7 +26,9 @@ struct state {
     unsigned breaks;     /* questions for orders in a row that failed */
     uint64_t renew_ms;   /* not before */
     bool is_renewal_due; /* ordered */
-    bool is_over;        /* stopped or revoked: only the end is left */
+    bool
+        is_mending; /* a renewal was made due because the server did not take the token; until orders are heard again */
+    bool is_over; /* stopped or revoked: only the end is left */
 };
 
 static uint32_t random_number(void)
@@ -59,10 +61,20 @@ static void send_kind(struct renewer *r, enum renewer_kind kind, const char *rea
 
 /* ---- renewal ---- */
 
+/* A time before one that was signed already (servers' clocks differ) leaves the clock as it is: bound by the earlier one. */
+static void clock_set(const struct wall_bound *bound)
+{
+    int rc = wall_set(WALL_DEVICE, bound);
+
+    if (rc < 0 && rc != -ESTALE)
+        say("the clock cannot be set by the server's signed time: ", strerror(-rc), NULL);
+}
+
 static void take_grant(struct state *s, struct answer *answer)
 {
     struct renewer_message message = { .kind = RENEWER_GRANT, .lease = s->r->exchange->lease };
 
+    clock_set(&s->r->exchange->wall);
     message.answer = malloc(sizeof *message.answer);
     if (!message.answer) {
         answer_done(answer);
@@ -138,7 +150,12 @@ static int ask_orders(struct state *s, uint64_t until_ms)
 
     if (rc == 0) {
         s->breaks = 0;
+        s->is_mending = false;
         take_orders(s, orders);
+    } else if (rc == -EKEYEXPIRED && !s->is_mending) {
+        /* The clock of a machine that slept, or whose host lies: the signed time of a renewal sets it. */
+        s->is_mending = s->is_renewal_due = true;
+        rc = 0;
     } else if (rc != -ECANCELED) {
         uint64_t pause_ms;
 

@@ -146,6 +146,17 @@ static void stock_set(struct server *s)
     desk_stock_set(&s->desk, &stock);
 }
 
+/* The signed time, before anything is delivered whose dates count. */
+static int clock_set(struct server *s)
+{
+    int rc = wall_set(WALL_DEVICE, &s->exchange.wall);
+
+    if (rc == 0)
+        return 0;
+    say("cannot start: the clock cannot be set by the server's signed time: ", strerror(-rc), NULL);
+    return AGENT_STATUS_SETUP;
+}
+
 /* The first delivery: all of it, or the workload does not start. */
 static int deliver(struct server *s)
 {
@@ -185,6 +196,8 @@ static int prepare(struct server *s)
     }
     status = attest(s, fd);
     close(fd);
+    if (status == 0)
+        status = clock_set(s);
     if (status == 0)
         status = deliver(s);
     if (status == 0 && renewer_init(&s->renewer) < 0) {

@@ -103,6 +103,11 @@ int clock_read(int32_t clock_id, uint64_t *ret_ns)
     }
 }
 
+bool clock_is_wall(int32_t clock_id)
+{
+    return clock_id == CLOCK_REALTIME || clock_id == CLOCK_REALTIME_ALARM || clock_id == CLOCK_TAI;
+}
+
 int clock_deadline(int32_t clock_id, uint64_t absolute_ns, uint64_t *ret_deadline_ns)
 {
     uint64_t now_ns;

@@ -15,6 +15,8 @@ struct __kernel_timespec timespec_from_ns(uint64_t ns);
 /* Deadlines on the monotonic clock. */
 uint64_t deadline_after_ns(uint64_t duration_ns);
 uint64_t deadline_of_realtime_ns(uint64_t realtime_ns);
+/* The clocks that the agent can set. */
+bool clock_is_wall(int32_t clock_id);
 /* Any clock id that programs know. returns: 0; -EINVAL. */
 MUST_CHECK int clock_read(int32_t clock_id, uint64_t *ret_ns);
 /* The monotonic deadline of an absolute time on clock_id, for clocks that can be slept on. returns: 0; -EINVAL; -EOPNOTSUPP. */

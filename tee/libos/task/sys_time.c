@@ -8,6 +8,7 @@
 #include "tee/libos/mm/user.h"
 #include "tee/libos/signal/signal.h"
 #include "tee/libos/syscall/syscall.h"
+#include "tee/libos/task/clock_set.h"
 #include "tee/libos/task/clocks.h"
 #include "tee/libos/task/task.h"
 
@@ -138,6 +139,22 @@ SYSCALL_DEFINE(nanosleep)
     return rc < 0 ? rc : sleep_relative(deadline_after_ns(ns), b);
 }
 
+/* Until the wall clock shows that time, also when it is set meanwhile. returns: 0; -ERESTARTSYS. */
+static int sleep_until_wall(uint64_t wall_ns)
+{
+    int rc = 0;
+
+    while (rc == 0 && clock_realtime_ns() < wall_ns) {
+        uint32_t count = clock_set_count();
+        uint64_t deadline_ns = deadline_of_realtime_ns(wall_ns);
+
+        WAIT_UNTIL(rc, clock_set_queue(), clock_set_count() != count, deadline_ns);
+        if (rc == -ETIMEDOUT)
+            rc = 0;
+    }
+    return rc;
+}
+
 SYSCALL_DEFINE(clock_nanosleep)
 {
     uint64_t ns, deadline_ns;
@@ -150,6 +167,8 @@ SYSCALL_DEFINE(clock_nanosleep)
         return rc;
     if (!(b & TIMER_ABSTIME))
         return sleep_relative(deadline_after_ns(ns), d);
+    if (clock_is_wall((int32_t)a))
+        return sleep_until_wall(ns) < 0 ? -ERESTARTNOHAND : 0;
     rc = clock_deadline((int32_t)a, ns, &deadline_ns);
     if (rc < 0)
         return rc;

@@ -13,6 +13,7 @@
 #include "tee/libos/mm/user.h"
 #include "tee/libos/signal/queue.h"
 #include "tee/libos/syscall/syscall.h"
+#include "tee/libos/task/clock_set.h"
 #include "tee/libos/task/clocks.h"
 #include "tee/libos/task/posix_timer.h"
 #include "tee/libos/task/task.h"
@@ -25,6 +26,7 @@
 
 struct posix_timer {
     struct timer timer;
+    struct clock_watch watch;
     struct process *process;   /* outlives its timers */
     struct thread *target;     /* SIGEV_THREAD_ID; a reference, else NULL */
     struct thread *cpu_thread; /* whose CPU time it counts; a reference, NULL: the process's */
@@ -34,6 +36,8 @@ struct posix_timer {
     struct spin lock; /* guards what follows */
     uint64_t next_ns; /* on the timer's clock; 0: disarmed */
     uint64_t interval_ns;
+    uint64_t
+        wall_ns; /* the same as next_ns on the wall clock, where an absolute time of that was asked for; else 0 */
     uint64_t overrun, overrun_sent;
     bool is_queued; /* its signal has been sent and not been taken yet */
 };
@@ -100,6 +104,8 @@ static uint64_t advance(struct posix_timer *pt, uint64_t now_ns)
     }
     missed = (now_ns - pt->next_ns) / pt->interval_ns;
     pt->overrun += missed;
+    if (pt->wall_ns)
+        pt->wall_ns += (missed + 1) * pt->interval_ns;
     pt->next_ns += (missed + 1) * pt->interval_ns;
     return clock_monotonic_ns() + (pt->next_ns - now_ns);
 }
@@ -133,6 +139,20 @@ static void expire(struct timer *timer, void *arg)
 
 /* ---- arming ---- */
 
+/* The wall clock was set: a timer on an absolute time of it has another way to go. */
+static void on_clock_set(void *arg)
+{
+    struct posix_timer *pt = arg;
+    uint64_t mono_ns = clock_monotonic_ns(), wall_ns = clock_realtime_ns(), next_ns = 0;
+
+    spin_lock(&pt->lock);
+    if (pt->wall_ns && pt->next_ns)
+        next_ns = pt->next_ns = mono_ns + (pt->wall_ns > wall_ns ? pt->wall_ns - wall_ns : 0);
+    spin_unlock(&pt->lock);
+    if (next_ns && timer_add(&pt->timer, next_ns) < 0)
+        pt->next_ns = 0; /* cannot be: the service runs */
+}
+
 /* Of a timer that is set again or deleted no signal is left from before (Linux since 6.13). */
 static void take_back(struct posix_timer *pt)
 {
@@ -149,8 +169,8 @@ static void take_back(struct posix_timer *pt)
     pt->is_queued = false;
 }
 
-/* value_ns 0: disarms. value_ns counts from now. */
-static int arm(struct posix_timer *pt, uint64_t value_ns, uint64_t interval_ns)
+/* value_ns 0: disarms. value_ns counts from now; wall_ns: the time of the wall clock that it comes from, or 0. */
+static int arm(struct posix_timer *pt, uint64_t value_ns, uint64_t interval_ns, uint64_t wall_ns)
 {
     (void)timer_cancel(&pt->timer);
     /* The callback may have armed it again before it returned. */
@@ -161,6 +181,7 @@ static int arm(struct posix_timer *pt, uint64_t value_ns, uint64_t interval_ns)
     spin_lock(&pt->lock);
     pt->interval_ns = interval_ns;
     pt->next_ns = value_ns ? now_ns + value_ns : 0;
+    pt->wall_ns = value_ns ? wall_ns : 0;
     pt->overrun = 0;
     spin_unlock(&pt->lock);
     return value_ns ? timer_add(&pt->timer, deadline_after_ns(value_ns)) : 0;
@@ -180,7 +201,8 @@ static void posix_timer_free(struct posix_timer *pt)
 {
     if (!pt)
         return;
-    (void)arm(pt, 0, 0);
+    clock_watch_remove(&pt->watch);
+    (void)arm(pt, 0, 0, 0);
     thread_unref(pt->target);
     thread_unref(pt->cpu_thread);
     mem_free(pt);
@@ -254,7 +276,7 @@ static int exchange_itimer(unsigned which, const uint64_t *value_ns, const uint6
     if (pt) {
         read_state(pt, ret_left_ns, ret_interval_ns);
         if (value_ns)
-            rc = arm(pt, *value_ns, *interval_ns);
+            rc = arm(pt, *value_ns, *interval_ns, 0);
     }
     mutex_unlock(&set->lock);
     return pt ? rc : -ENOMEM;
@@ -417,6 +439,8 @@ SYSCALL_DEFINE(timer_create)
     pt->on_cpu_time = on_cpu_time;
     pt->cpu_thread = on_cpu_time ? cpu_thread_of(pt->clock_id) : NULL;
     rc = fill_timer(pt, &event);
+    if (clock_is_wall(pt->clock_id))
+        clock_watch_add(&pt->watch, on_clock_set, pt);
     if (rc == 0)
         rc = add_timer(set, pt);
     if (rc < 0) {
@@ -493,6 +517,20 @@ static uint64_t until_absolute_ns(const struct posix_timer *pt, uint64_t absolut
     return deadline_ns > now_ns ? deadline_ns - now_ns : 1;
 }
 
+/* Arms at a time of the timer's clock; anew when the wall clock is set meanwhile. */
+static int arm_absolute(struct posix_timer *pt, uint64_t absolute_ns, uint64_t interval_ns)
+{
+    bool is_wall = clock_is_wall(pt->clock_id);
+    uint32_t count;
+    int rc;
+
+    do {
+        count = clock_set_count();
+        rc = arm(pt, until_absolute_ns(pt, absolute_ns), interval_ns, is_wall ? absolute_ns : 0);
+    } while (rc == 0 && is_wall && count != clock_set_count());
+    return rc;
+}
+
 SYSCALL_DEFINE(timer_settime)
 {
     struct itimerspec_linux in, old;
@@ -513,9 +551,8 @@ SYSCALL_DEFINE(timer_settime)
     old = timer_state(pt);
     value_ns = timespec_to_ns(&in.value);
     interval_ns = timespec_to_ns(&in.interval);
-    if (value_ns && (b & TIMER_ABSTIME))
-        value_ns = until_absolute_ns(pt, value_ns);
-    rc = arm(pt, value_ns, interval_ns);
+    rc = value_ns && (b & TIMER_ABSTIME) ? arm_absolute(pt, value_ns, interval_ns)
+                                         : arm(pt, value_ns, interval_ns, 0);
     put_timer();
     return rc == 0 && d && USER_PUT(d, &old) < 0 ? -EFAULT : rc;
 }

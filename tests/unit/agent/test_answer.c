@@ -156,6 +156,28 @@ static void test_certificate_of_another_key(void **state)
     free(pem);
 }
 
+/* Milliseconds where the server gives them, and then of the same second. */
+static void test_time_ms(void **state)
+{
+    json_t *payload = payload_make();
+    struct answer a;
+
+    assert_int_equal(parse(payload, &a), 0);
+    assert_int_equal(a.time_ms, TIME * 1000ll);
+    assert_int_equal(a.time_width_ms, 1000);
+    answer_done(&a);
+    payload = payload_make();
+    json_object_set_new(payload, "time_ms", json_integer(TIME * 1000ll + 999));
+    assert_int_equal(parse(payload, &a), 0);
+    assert_int_equal(a.time_ms, TIME * 1000ll + 999);
+    assert_int_equal(a.time_width_ms, 1);
+    answer_done(&a);
+    refuse_member("time_ms", json_integer(TIME * 1000ll + 1000));
+    refuse_member("time_ms", json_integer(TIME * 1000ll - 1));
+    refuse_member("time_ms", json_string("0"));
+    refuse_member("time_ms", json_integer(INT64_MAX));
+}
+
 /* The certificate's validity is that of the signed time. */
 static void test_time(void **state)
 {
@@ -411,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_members),
         cmocka_unit_test(test_certificate_of_another_key),
+        cmocka_unit_test(test_time_ms),
         cmocka_unit_test(test_time),
         cmocka_unit_test(test_signatures),
         cmocka_unit_test(test_secrets),

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <errno.h>
+
 #include <cmocka.h>
 
 #include "tee/enclave/clock.h"
@@ -112,13 +114,141 @@ static void test_absurd_host(void **state UNUSED)
     assert_true(clock_monotonic_ns() >= a);
 }
 
+/* A host that takes time of suspension back makes CLOCK_BOOTTIME wait, not turn back. */
+static void test_boottime_keeps(void **state UNUSED)
+{
+    uint64_t a, b;
+
+    pass(2 * GHZ, 2 * GHZ);
+    g_host.boottime = g_host.monotonic + 1000 * GHZ;
+    (void)clock_monotonic_ns();
+    pass(2 * GHZ, 2 * GHZ);
+    g_host.boottime = g_host.monotonic + 1000 * GHZ;
+    a = clock_boottime_ns();
+    assert_in_range(a - clock_monotonic_ns(), 999 * GHZ, 1001 * GHZ);
+    g_host.boottime = 0;
+    pass(2 * GHZ, 2 * GHZ);
+    b = clock_boottime_ns();
+    assert_true(b >= a);
+    g_host.monotonic +=
+        400 * GHZ; /* the monotonic clock jumps: the difference shrinks, the sum does not */
+    pass(2 * GHZ, 2 * GHZ);
+    assert_true(clock_boottime_ns() >= b);
+    assert_true(clock_boottime_ns() - clock_monotonic_ns() < 700 * GHZ);
+    g_host.monotonic += 2000 * GHZ;
+    pass(2 * GHZ, 2 * GHZ);
+    assert_in_range(clock_boottime_ns() - clock_monotonic_ns(), 0, 1000);
+}
+
+/* ---- the wall clock, bound; in this order, since it stays bound ---- */
+
+static struct clock_bound bound_now(uint64_t earliest, uint64_t width)
+{
+    return (struct clock_bound){ clock_monotonic_ns(), earliest, earliest + width };
+}
+
+static void refuse(struct clock_bound b, int rc)
+{
+    struct clock_bound before, after;
+    uint64_t off = clock_data()->real_off_ns;
+    bool was = clock_realtime_bound(&before);
+    int64_t step = 77;
+
+    assert_int_equal(clock_realtime_bind(&b, &step), rc);
+    assert_int_equal(step, 77);
+    assert_int_equal(clock_realtime_bound(&after), was);
+    assert_memory_equal(&before, &after, sizeof before);
+    assert_int_equal(clock_data()->real_off_ns, off);
+}
+
+static void test_bounds_that_make_no_sense(void **state UNUSED)
+{
+    struct clock_bound b;
+
+    refuse((b = bound_now(0, GHZ)), -EINVAL);
+    refuse((b = bound_now(1800 * GHZ, 0), b.latest_ns--, b), -EINVAL);
+    refuse((b = bound_now(1800 * GHZ, CLOCK_BOUND_WIDTH_MAX_NS + 1)), -EINVAL);
+    refuse((b = bound_now(1800 * GHZ, GHZ), b.monotonic_ns += 60 * GHZ, b), -EINVAL);
+    refuse((b = bound_now(UINT64_MAX - GHZ, GHZ)), -EINVAL);
+    refuse((b = bound_now((1ull << 62) - GHZ, GHZ + 1)), -EINVAL);
+    assert_false(clock_realtime_bound(&b));
+}
+
+static void test_host_within_the_bound(void **state UNUSED)
+{
+    struct clock_bound b = bound_now(clock_realtime_ns() - GHZ, 2 * GHZ);
+    uint64_t off = clock_data()->real_off_ns;
+    int64_t step = 1;
+
+    assert_int_equal(clock_realtime_bind(&b, &step), 0);
+    assert_int_equal(step, 0);
+    assert_int_equal(clock_data()->real_off_ns, off);
+    assert_true(clock_realtime_bound(&b));
+}
+
+/* From now on its wall clock counts for nothing; the monotonic one carries time on. */
+static void test_host_that_changes_its_wall_clock(void **state UNUSED)
+{
+    uint64_t real = clock_realtime_ns(), off = clock_data()->real_off_ns;
+
+    for (int years = -40; years <= 80; years += 60) {
+        g_host.realtime += (uint64_t)((int64_t)years * 31536000 * (int64_t)GHZ);
+        pass(2 * GHZ, 2 * GHZ);
+        (void)clock_realtime_ns();
+        assert_int_equal(clock_data()->real_off_ns, off);
+    }
+    assert_true(clock_realtime_ns() - real < 20 * GHZ);
+}
+
+/* Out of the bound: set to its middle, forwards and backwards, and never to before a time that was signed. */
+static void test_steps(void **state UNUSED)
+{
+    struct clock_bound b = bound_now(4000 * GHZ, 2 * GHZ);
+    int64_t step;
+
+    assert_int_equal(clock_realtime_bind(&b, &step), 0);
+    assert_true(step > 0);
+    assert_in_range(clock_realtime_ns(), 4001 * GHZ, 4001 * GHZ + 1000);
+    /* The host's monotonic clock runs away by 900 s; the next signed time takes it back. */
+    pass(10 * GHZ, 910 * GHZ);
+    assert_true(clock_realtime_ns() > 4900 * GHZ);
+    b = bound_now(4011 * GHZ, GHZ);
+    assert_int_equal(clock_realtime_bind(&b, &step), 0);
+    assert_true(step < -800 * (int64_t)GHZ);
+    assert_in_range(clock_realtime_ns(), 4011 * GHZ, 4012 * GHZ + 1000);
+    /* It stood still for 100 s. */
+    pass(GHZ / 4, 0);
+    b = bound_now(4111 * GHZ, GHZ);
+    assert_int_equal(clock_realtime_bind(&b, &step), 0);
+    assert_in_range(clock_realtime_ns(), 4111 * GHZ, 4112 * GHZ);
+}
+
+static void test_old_times(void **state UNUSED)
+{
+    struct clock_bound b, last;
+    int64_t step;
+
+    assert_true(clock_realtime_bound(&last));
+    refuse((b = bound_now(last.earliest_ns - 1, 2 * GHZ)), -ESTALE);
+    refuse((b = last, b.monotonic_ns--, b), -ESTALE);
+    b = last;
+    assert_int_equal(clock_realtime_bind(&b, &step), 0); /* the very same says nothing new */
+    assert_int_equal(step, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_runs, setup),
         cmocka_unit_test_setup(test_slower_rate, setup),
         cmocka_unit_test_setup(test_old_answer, setup),
-        cmocka_unit_test_setup(test_absurd_host, setup),
+        cmocka_unit_test_setup(test_boottime_keeps, setup),
+        cmocka_unit_test_setup(test_bounds_that_make_no_sense, setup),
+        cmocka_unit_test_setup(test_host_within_the_bound, setup),
+        cmocka_unit_test_setup(test_host_that_changes_its_wall_clock, setup),
+        cmocka_unit_test_setup(test_steps, setup),
+        cmocka_unit_test_setup(test_old_times, setup),
+        cmocka_unit_test_setup(test_absurd_host, setup), /* its monotonic time stays: the last */
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

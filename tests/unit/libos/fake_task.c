@@ -280,9 +280,20 @@ uint64_t clock_monotonic_ns(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+static int64_t g_wall_step_ns; /* atomic */
+
 uint64_t clock_realtime_ns(void)
 {
-    return read_clock(CLOCK_REALTIME);
+    return read_clock(CLOCK_REALTIME) +
+           (uint64_t)__atomic_load_n(&g_wall_step_ns, __ATOMIC_SEQ_CST);
+}
+
+/* A step to earliest_ns; the checks are those of tests/unit/enclave/test_clock.c. */
+int clock_realtime_bind(const struct clock_bound *bound, int64_t *ret_step_ns)
+{
+    *ret_step_ns = (int64_t)(bound->earliest_ns - clock_realtime_ns());
+    __atomic_add_fetch(&g_wall_step_ns, *ret_step_ns, __ATOMIC_SEQ_CST);
+    return 0;
 }
 
 uint64_t clock_boottime_ns(void)

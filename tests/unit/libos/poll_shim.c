@@ -62,6 +62,10 @@ static bool is_ours(int fd)
 SHIM(int, pipe, (int fds[2]), CALL3(pipe, fds, 0, 0))
 SHIM(int, pipe2, (int fds[2], int flags), CALL3(pipe2, fds, flags, 0))
 SHIM(int, eventfd, (unsigned value, int flags), CALL3(eventfd2, value, flags, 0))
+SHIM(int, timerfd_create, (int clock, int flags), CALL3(timerfd_create, clock, flags, 0))
+SHIM(int, timerfd_settime, (int fd, int flags, const struct itimerspec *at, struct itimerspec *old),
+     CALL4(timerfd_settime, fd, flags, at, old))
+SHIM(int, timerfd_gettime, (int fd, struct itimerspec *left), CALL3(timerfd_gettime, fd, left, 0))
 SHIM(int, epoll_create1, (int flags), CALL3(epoll_create1, flags, 0, 0))
 SHIM(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *ev),
      CALL4(epoll_ctl, ep, op, fd, ev))

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/socket.h>
@@ -22,6 +23,9 @@
 int shim_pipe(int fds[2]);
 int shim_pipe2(int fds[2], int flags);
 int shim_eventfd(unsigned value, int flags);
+int shim_timerfd_create(int clock, int flags);
+int shim_timerfd_settime(int fd, int flags, const struct itimerspec *at, struct itimerspec *old);
+int shim_timerfd_gettime(int fd, struct itimerspec *left);
 int shim_epoll_create1(int flags);
 int shim_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
 int shim_epoll_wait(int ep, struct epoll_event *ev, int n, int ms);
@@ -71,6 +75,9 @@ int shim_open(const char *path, int flags, ...);
 #define epoll_ctl(...) shim_epoll_ctl(__VA_ARGS__)
 #define epoll_wait(...) shim_epoll_wait(__VA_ARGS__)
 #define eventfd(...) shim_eventfd(__VA_ARGS__)
+#define timerfd_create(...) shim_timerfd_create(__VA_ARGS__)
+#define timerfd_settime(...) shim_timerfd_settime(__VA_ARGS__)
+#define timerfd_gettime(...) shim_timerfd_gettime(__VA_ARGS__)
 #define fcntl(...) shim_fcntl(__VA_ARGS__)
 #define fstat(...) shim_fstat(__VA_ARGS__)
 #define getpeername(...) shim_getpeername(__VA_ARGS__)

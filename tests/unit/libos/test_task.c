@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/time.h>
 #include <linux/time_types.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "tee/enclave/clock.h"
 #include "tee/enclave/ocall.h"
 #include "tee/libos/syscall/report.h"
+#include "tee/libos/task/clock_set.h"
 #include "tee/libos/task/futex_private.h"
 #include "tee/libos/task/timer.h"
 #include "tests/unit/libos/fake_task.h"
@@ -30,7 +32,7 @@
               (uint64_t)(word2), (uint64_t)(value3))
 
 syscall_fn sys_futex, sys_nanosleep, sys_set_robust_list, sys_setitimer, sys_timer_create,
-    sys_timer_settime, sys_timer_delete, sys_timer_gettime, sys_clock_gettime;
+    sys_timer_settime, sys_timer_delete, sys_timer_gettime, sys_clock_gettime, sys_clock_nanosleep;
 
 /* ---- locks ---- */
 
@@ -406,6 +408,69 @@ static void test_posix_timer_sends_signals(void **state)
     current()->sig_mask = 0;
 }
 
+static void clock_step(int64_t by_ns)
+{
+    struct clock_bound b = { .earliest_ns = clock_realtime_ns() + (uint64_t)by_ns };
+    int64_t step;
+
+    assert_int_equal(clock_set_bind(&b, &step), 0);
+}
+
+/* A timer on a time of the wall clock comes when the clock is set to after that; a relative one keeps its way. */
+static void test_posix_timers_and_the_wall_clock(void **state)
+{
+    struct {
+        struct __kernel_timespec interval, value;
+    } at = { 0 }, in = { { 0, 0 }, { 1000, 0 } };
+    struct {
+        uint64_t value;
+        int32_t signo, notify, pad[12];
+    } event = { 78, 41, 0, { 0 } }, none = { 0, 0, 1 /* SIGEV_NONE */, { 0 } };
+    struct siginfo_linux info = { 0 };
+    int32_t wall, relative;
+
+    current()->sig_mask = SIGNAL_BIT(41);
+    at.value.tv_sec = (int64_t)(clock_realtime_ns() / 1000000000) + 1000;
+    assert_int_equal(SYS(timer_create, CLOCK_REALTIME, &event, &wall), 0);
+    assert_int_equal(SYS(timer_create, CLOCK_REALTIME, &none, &relative), 0);
+    assert_int_equal(SYS(timer_settime, wall, 1 /* TIMER_ABSTIME */, &at, 0), 0);
+    assert_int_equal(SYS(timer_settime, relative, 0, &in, 0), 0);
+    clock_step(-2000000000000);
+    assert_int_equal(SYS(timer_gettime, wall, &at), 0);
+    assert_in_range(at.value.tv_sec, 2900, 3000);
+    clock_step(4000000000000);
+    while (signal_take(SIGNAL_BIT(41), &info) == 0)
+        usleep(1000);
+    assert_int_equal(((uint64_t *)info.fields)[1], 78);
+    assert_int_equal(SYS(timer_gettime, relative, &in), 0);
+    assert_in_range(in.value.tv_sec, 900, 1000);
+    clock_step(-2000000000000);
+    assert_int_equal(SYS(timer_delete, wall), 0);
+    assert_int_equal(SYS(timer_delete, relative), 0);
+    current()->sig_mask = 0;
+}
+
+static void sleep_until_the_wall_clock_shows(void *arg)
+{
+    struct __kernel_timespec at = { *(int64_t *)arg, 0 };
+
+    assert_int_equal(SYS(clock_nanosleep, CLOCK_REALTIME, 1 /* TIMER_ABSTIME */, &at, 0), 0);
+    assert_true(clock_realtime_ns() / 1000000000 >= (uint64_t)at.tv_sec);
+}
+
+static void test_sleep_until_the_wall_clock_shows(void **state)
+{
+    int64_t at_s = (int64_t)(clock_realtime_ns() / 1000000000) + 1000;
+    struct fake_thread *f = fake_thread_start(sleep_until_the_wall_clock_shows, &at_s);
+
+    fake_wait_parked(fake_thread_of(f));
+    clock_step(-500000000000);
+    fake_wait_parked(fake_thread_of(f));
+    clock_step(2000000000000);
+    fake_thread_join(f);
+    clock_step(-1500000000000);
+}
+
 static void test_timers_are_bounded(void **state)
 {
     struct {
@@ -544,6 +609,8 @@ int main(void)
         cmocka_unit_test(test_sleeping_threads_use_no_cpu),
         cmocka_unit_test(test_reports_are_bounded),
         cmocka_unit_test(test_nanosleep),
+        cmocka_unit_test(test_posix_timers_and_the_wall_clock),
+        cmocka_unit_test(test_sleep_until_the_wall_clock_shows),
         cmocka_unit_test(test_last_threads_leave_together),
     };
 

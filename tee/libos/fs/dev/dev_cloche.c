@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /dev/cloche: reports by EREPORT, their verification, and sealing keys by EGETKEY, as abi/evidence.h and
+ * /dev/cloche: reports by EREPORT, their verification, sealing keys by EGETKEY, and the agent's word on the time, as abi/evidence.h and
  * docs/evidence.md describe them. Requests come from programs and may be hostile. Trusted.
  */
 #include <linux/errno.h>
@@ -11,6 +11,8 @@
 #include "tee/enclave/sgx.h"
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/dev/dev.h"
+#include "tee/libos/task/clock_set.h"
+#include "tee/libos/task/task.h"
 
 /*
  * Which attributes a sealing key depends on: DEBUG, always (an enclave that can be looked into has other keys); not
@@ -129,6 +131,22 @@ static int64_t ioctl_key(uintptr_t arg)
     return rc;
 }
 
+/* The agent is process 1 and trusted; nobody else may say what time it is. */
+static int64_t ioctl_time(uintptr_t arg)
+{
+    struct evidence_time_bound request;
+    struct clock_bound bound;
+    int rc = process_current()->pid == 1 ? USER_GET(&request, arg) : -EPERM;
+
+    if (rc == 0 && request.step_ns != 0)
+        rc = -EINVAL;
+    if (rc < 0)
+        return rc;
+    bound = (struct clock_bound){ request.monotonic_ns, request.earliest_ns, request.latest_ns };
+    rc = clock_set_bind(&bound, &request.step_ns);
+    return rc < 0 ? rc : USER_PUT(arg, &request);
+}
+
 static int64_t cloche_ioctl(struct file *f UNUSED, uint32_t request, uintptr_t arg)
 {
     switch (request) {
@@ -140,6 +158,8 @@ static int64_t cloche_ioctl(struct file *f UNUSED, uint32_t request, uintptr_t a
         return ioctl_report_verify(arg);
     case CLOCHE_IOC_KEY:
         return ioctl_key(arg);
+    case CLOCHE_IOC_TIME:
+        return ioctl_time(arg);
     default:
         return -ENOTTY;
     }

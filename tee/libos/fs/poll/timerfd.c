@@ -12,6 +12,7 @@
 #include "tee/enclave/string.h"
 #include "tee/libos/fs/poll/poll.h"
 #include "tee/libos/syscall/syscall.h"
+#include "tee/libos/task/clock_set.h"
 #include "tee/libos/task/timer.h"
 
 #define TFD_TIMER_ABSTIME 1
@@ -25,7 +26,11 @@ struct timerfd {
     uint64_t ticks;        /* not yet read */
     uint64_t expires_ns;   /* monotonic; 0: disarmed */
     uint64_t interval_ns;  /* 0: once */
+    uint64_t wall_ns;      /* as expires_ns, of the wall clock, where that was asked for; else 0 */
+    bool is_cancel_on_set; /* a step of the wall clock is to be told */
+    bool is_cancelled;     /* one is to be told */
     struct timer timer;
+    struct clock_watch watch;
     struct waitq wait;
     int clock;
 };
@@ -43,6 +48,8 @@ static void on_time(struct timer *timer, void *arg)
 
         t->ticks += late;
         next = t->expires_ns += (late + 1) * t->interval_ns;
+        if (t->wall_ns)
+            t->wall_ns += (late + 1) * t->interval_ns;
     } else {
         t->expires_ns = 0;
     }
@@ -53,35 +60,56 @@ static void on_time(struct timer *timer, void *arg)
     }
 }
 
-static uint64_t take_ticks(struct timerfd *t)
+/* The wall clock was set. */
+static void on_clock_set(void *arg)
 {
-    uint64_t ticks;
+    struct timerfd *t = arg;
+    uint64_t mono = clock_monotonic_ns(), wall = clock_realtime_ns(), next = 0;
 
     spin_lock(&t->lock);
-    ticks = t->ticks;
-    t->ticks = 0;
+    if (t->is_cancel_on_set) {
+        t->is_cancelled = true;
+        t->ticks++;
+    }
+    if (t->wall_ns && t->expires_ns)
+        next = t->expires_ns = MAX(mono + (t->wall_ns > wall ? t->wall_ns - wall : 0), 1u);
     spin_unlock(&t->lock);
-    return ticks;
+    wait_wake(&t->wait, WAKE_ALL, POLLIN | POLLRDNORM);
+    if (next) {
+        int rc UNUSED = timer_add(&t->timer, next);
+    }
+}
+
+/* returns: whether there were any. With *ret_cancelled they are none that a reader gets: the wall clock was set. */
+static bool take_ticks(struct timerfd *t, uint64_t *ret, bool *ret_cancelled)
+{
+    spin_lock(&t->lock);
+    *ret = t->ticks;
+    *ret_cancelled = t->is_cancelled;
+    t->ticks = 0;
+    t->is_cancelled = false;
+    spin_unlock(&t->lock);
+    return *ret != 0;
 }
 
 static int64_t timerfd_read(struct file *f, struct uio *u, uint64_t *pos UNUSED)
 {
     struct timerfd *t = f->private_data;
+    bool is_cancelled;
     uint64_t ticks;
 
     if (u->left < sizeof ticks)
         return -EINVAL;
-    ticks = take_ticks(t);
-    if (!ticks) {
+    if (!take_ticks(t, &ticks, &is_cancelled)) {
         int rc;
 
         if (f->flags & O_NONBLOCK)
             return -EAGAIN;
-        WAIT_UNTIL(rc, &t->wait, (ticks = take_ticks(t)) != 0, WAIT_FOREVER);
+        WAIT_UNTIL(rc, &t->wait, take_ticks(t, &ticks, &is_cancelled), WAIT_FOREVER);
         if (!ticks)
             return rc;
     }
-    return uio_put(u, &ticks, sizeof ticks);
+    return is_cancelled ? -ECANCELED : uio_put(u, &ticks, sizeof ticks);
 }
 
 static uint32_t timerfd_poll(struct file *f, struct poll_table *pt)
@@ -117,6 +145,7 @@ static void timerfd_release(struct file *f)
 {
     struct timerfd *t = f->private_data;
 
+    clock_watch_remove(&t->watch);
     timer_cancel(&t->timer);
     mem_free(t);
 }
@@ -144,8 +173,11 @@ SYSCALL_DEFINE(timerfd_create)
         return -ENOMEM;
     t->clock = clock;
     timer_init(&t->timer, on_time, t);
+    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM)
+        clock_watch_add(&t->watch, on_clock_set, t);
     int rc = file_new(&timerfd_ops, O_RDWR | (flags & O_NONBLOCK), t, &file);
     if (rc < 0) {
+        clock_watch_remove(&t->watch);
         mem_free(t);
         return rc;
     }
@@ -221,24 +253,47 @@ static int timerfd_get(int fd, struct file **ret)
     return 0;
 }
 
-static int set(struct timerfd *t, uint64_t value, uint64_t interval, bool absolute,
-               struct __kernel_itimerspec *ret_old)
+/* What timerfd_settime asks for, checked. */
+struct setting {
+    uint64_t value, interval;
+    bool is_absolute, is_cancel_on_set;
+};
+
+static int arm(struct timerfd *t, const struct setting *s)
 {
-    uint64_t deadline = value ? to_deadline(t, value, absolute) : 0;
-    int rc = 0;
+    uint64_t deadline = s->value ? to_deadline(t, s->value, s->is_absolute) : 0;
+
+    spin_lock(&t->lock);
+    t->expires_ns = deadline;
+    t->interval_ns = deadline ? s->interval : 0;
+    t->wall_ns = deadline && s->is_absolute && t->watch.fn ? s->value : 0;
+    spin_unlock(&t->lock);
+    return deadline ? timer_add(&t->timer, deadline) : 0;
+}
+
+/* returns: 0; -ECANCELED armed, but the wall clock was set and that had not been read. */
+static int set(struct timerfd *t, const struct setting *s, struct __kernel_itimerspec *ret_old)
+{
+    bool was_cancelled;
+    uint32_t count;
+    int rc;
 
     mutex_lock(&t->set_lock);
     timer_cancel(&t->timer);
     get_setting(t, ret_old);
     spin_lock(&t->lock);
     t->ticks = 0;
-    t->expires_ns = deadline;
-    t->interval_ns = deadline ? interval : 0;
+    t->expires_ns = 0;
+    t->is_cancel_on_set = s->is_cancel_on_set;
+    was_cancelled = t->is_cancelled && s->is_cancel_on_set && s->value;
+    t->is_cancelled = false;
     spin_unlock(&t->lock);
-    if (deadline)
-        rc = timer_add(&t->timer, deadline);
+    do {
+        count = clock_set_count();
+        rc = arm(t, s);
+    } while (rc == 0 && t->wall_ns && count != clock_set_count());
     mutex_unlock(&t->set_lock);
-    return rc;
+    return rc == 0 && was_cancelled ? -ECANCELED : rc;
 }
 
 SYSCALL_DEFINE(timerfd_settime)
@@ -246,22 +301,24 @@ SYSCALL_DEFINE(timerfd_settime)
     CLEANUP(file_unrefp)
     struct file *file = NULL;
     struct __kernel_itimerspec setting, old;
-    uint64_t value, interval;
+    struct setting s = { 0 };
 
     if ((uint32_t)b & ~(uint32_t)(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET))
         return -EINVAL;
     int rc = USER_GET(&setting, c);
     if (rc == 0)
-        rc = to_ns(&setting.it_value, &value);
+        rc = to_ns(&setting.it_value, &s.value);
     if (rc == 0)
-        rc = to_ns(&setting.it_interval, &interval);
+        rc = to_ns(&setting.it_interval, &s.interval);
     if (rc == 0)
         rc = timerfd_get((int)a, &file);
-    if (rc == 0)
-        rc = set(file->private_data, value, interval, (b & TFD_TIMER_ABSTIME) != 0, &old);
-    if (rc == 0 && d)
-        rc = USER_PUT(d, &old);
-    return rc;
+    if (rc < 0)
+        return rc;
+    s.is_absolute = (b & TFD_TIMER_ABSTIME) != 0;
+    s.is_cancel_on_set = s.is_absolute && (b & TFD_TIMER_CANCEL_ON_SET) != 0 &&
+                         ((struct timerfd *)file->private_data)->watch.fn;
+    rc = set(file->private_data, &s, &old);
+    return rc == 0 && d ? USER_PUT(d, &old) : rc;
 }
 
 SYSCALL_DEFINE(timerfd_gettime)

@@ -11,8 +11,10 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/timerfd.h>
 
 #include "tee/libos/fs/pipe/ring.h"
+#include "tee/libos/task/clock_set.h"
 #include "tests/unit/libos/poll_fake.h"
 #include "tests/unit/libos/poll_shim.h"
 
@@ -439,6 +441,87 @@ static void lying_readiness_is_only_spurious(void **state)
     assert_int_equal(errno, EAGAIN);
 }
 
+/* ---- timerfd and the wall clock ---- */
+
+#define STEP_NS 2000000000000ll
+
+static void clock_step(int64_t by_ns)
+{
+    struct clock_bound b = { .earliest_ns = clock_realtime_ns() + (uint64_t)by_ns };
+    int64_t step;
+
+    assert_int_equal(clock_set_bind(&b, &step), 0);
+}
+
+/* At `after_s` of the wall clock from now. */
+static int timer_at(int clock, int flags, int64_t after_s)
+{
+    struct timespec now;
+    struct itimerspec at = { 0 };
+    int fd = timerfd_create(clock, TFD_NONBLOCK);
+
+    assert_true(fd >= 0);
+    now.tv_sec = (time_t)((clock == CLOCK_MONOTONIC ? clock_monotonic_ns() : clock_realtime_ns()) /
+                          1000000000u);
+    at.it_value.tv_sec = now.tv_sec + after_s;
+    assert_int_equal(timerfd_settime(fd, flags, &at, NULL), 0);
+    return fd;
+}
+
+/* Of a time of the wall clock comes when the clock is set to after that, and not before; others keep to what passes. */
+static void timerfd_follows_the_wall_clock(void **state)
+{
+    int wall = timer_at(CLOCK_REALTIME, TFD_TIMER_ABSTIME, 1000);
+    int mono = timer_at(CLOCK_MONOTONIC, TFD_TIMER_ABSTIME, 1000);
+    struct pollfd p = { .fd = wall, .events = POLLIN };
+    struct itimerspec left;
+    uint64_t ticks;
+
+    (void)state;
+    clock_step(-STEP_NS);
+    assert_int_equal(timerfd_gettime(wall, &left), 0);
+    assert_true(left.it_value.tv_sec > 2900 && left.it_value.tv_sec <= 3000);
+    assert_int_equal(poll(&p, 1, 0), 0);
+    clock_step(2 * STEP_NS);
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(read(wall, &ticks, sizeof ticks), sizeof ticks);
+    assert_int_equal(ticks, 1);
+    assert_int_equal(timerfd_gettime(mono, &left), 0);
+    assert_true(left.it_value.tv_sec > 900 && left.it_value.tv_sec <= 1000);
+    clock_step(-STEP_NS);
+    close(wall);
+    close(mono);
+}
+
+/* TFD_TIMER_CANCEL_ON_SET: a step is told once, to the reader or to who sets the timer anew. */
+static void timerfd_tells_of_steps(void **state)
+{
+    int fd = timer_at(CLOCK_REALTIME, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, 100000);
+    struct itimerspec at = { .it_value.tv_sec = 1ll << 33 };
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    uint64_t ticks;
+
+    (void)state;
+    assert_int_equal(poll(&p, 1, 0), 0);
+    clock_step(STEP_NS);
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(read(fd, &ticks, sizeof ticks), -1);
+    assert_int_equal(errno, ECANCELED);
+    assert_int_equal(read(fd, &ticks, sizeof ticks), -1);
+    assert_int_equal(errno, EAGAIN);
+    clock_step(-STEP_NS);
+    assert_int_equal(timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, NULL),
+                     -1);
+    assert_int_equal(errno, ECANCELED);
+    assert_int_equal(timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, NULL),
+                     0);
+    assert_int_equal(timerfd_settime(fd, TFD_TIMER_ABSTIME, &at, NULL), 0);
+    clock_step(1000000000);
+    assert_int_equal(poll(&p, 1, 0), 0);
+    clock_step(-1000000000);
+    close(fd);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -452,6 +535,8 @@ int main(void)
         CASE(unix_stream_keeps_bytes),
         CASE(tcp_inside_never_reaches_the_host),
         CASE(tcp_serves_the_host_too),
+        CASE(timerfd_follows_the_wall_clock),
+        CASE(timerfd_tells_of_steps),
         CASE(lying_name_is_an_error),
         CASE(lying_error_is_an_error),
         CASE(lying_readiness_is_only_spurious),
