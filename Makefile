@@ -1,7 +1,7 @@
 # A thin front to Meson. `make help` lists the goals.
 BUILD ?= build
 PYTHON = /usr/bin/python3
-.PHONY: all deps demo test conformance vectors bench lint fuzz clean help
+.PHONY: all deps demo test conformance vectors bench bench-server lint fuzz clean help
 ## all           build everything; the programs are in build/bin (the default)
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -24,9 +24,13 @@ conformance: all
 ## vectors       a set of attestation vectors against the verifier; DIR=FOLDER: another set in this format
 vectors: all
 	@$(PYTHON) tests/vectors/run.py --build $(BUILD) $(or $(DIR),tests/vectors/public)
-## bench         the benchmarks, native and in the enclave side by side
+## bench         the benchmarks: native and in the enclave side by side, then the control plane with 20,000 instances
 bench: all
 	@$(PYTHON) bench/run.py --build $(BUILD)
+	@CLOCHE_BUILD=$(BUILD) $(PYTHON) bench/exchange.py --listeners 5000 --fleet 20000
+## bench-server  the control plane alone, with 100,000 instances; about 10 minutes
+bench-server: all
+	@CLOCHE_BUILD=$(BUILD) $(PYTHON) bench/exchange.py --listeners 5000 --fleet 100000
 ## lint          layers, headers, format, banned functions, enclave binary
 lint: all
 	@$(PYTHON) tools/run_tests.py --build $(BUILD) --suite lint

@@ -97,8 +97,8 @@ static int forecast_query(struct list *l, struct store_tx *tx, struct store_rows
     return store_query(tx,
                        "SELECT id, app_id, state, tcb_status, valid_until_ms FROM instances "
                        "WHERE org_id = $1 AND state IN ('running', 'unreachable') "
-                       "AND valid_until_ms <= $2 AND (valid_until_ms > $3 OR (valid_until_ms = "
-                       "$3 AND id > $4)) ORDER BY valid_until_ms, id LIMIT $5",
+                       "AND valid_until_ms <= $2 AND (valid_until_ms, id) > ($3, $4) ORDER BY "
+                       "valid_until_ms, id LIMIT $5",
                        STORE_ARGS(store_text(l->rq->who.org_id), store_int(*until_ms),
                                   store_int(after_ms), store_text(after_id), list_row_count(l)),
                        ret, err);

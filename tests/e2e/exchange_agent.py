@@ -32,10 +32,11 @@ def unb64(text):
 class Platform:
     """A folder of `cloche emu pki`, and quotes of enclaves that do not exist under it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, is_new=True):
         self.folder = str(folder)
-        self.pki('init')
-        self.pki('qe', '--mrsigner', '5a' * 32, '--isv-prod-id', '1', '--isv-svn', '2')
+        if is_new:
+            self.pki('init')
+            self.pki('qe', '--mrsigner', '5a' * 32, '--isv-prod-id', '1', '--isv-svn', '2')
         self.root = os.path.join(self.folder, 'certs', 'root.pem')
         self.child = subprocess.Popen([QUOTE_STREAM, self.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 

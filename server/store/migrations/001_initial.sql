@@ -72,6 +72,7 @@ CREATE INDEX instances_by_app_state ON instances (app_id, state, id);
 CREATE INDEX instances_by_build ON instances (build_id, id);
 CREATE INDEX instances_by_platform ON instances (org_id, platform_id, id);
 CREATE INDEX instances_by_node ON instances (node_id, id);
+CREATE INDEX instances_by_validity ON instances (org_id, valid_until_ms, id) WHERE state IN ('running', 'unreachable');
 CREATE INDEX instances_by_lease ON instances (state, lease_until_ms);
 CREATE TABLE instance_history (instance_id TEXT NOT NULL REFERENCES instances(id), number BIGINT NOT NULL, time_ms BIGINT NOT NULL, state TEXT NOT NULL, reason TEXT, evidence_sha256 BLOB,
     PRIMARY KEY (instance_id, number));
