@@ -67,10 +67,21 @@ struct store_migration {
 };
 extern const struct store_migration store_migrations[];
 extern const unsigned store_migration_count;
-/* All tables, in the order of their making, which foreign keys allow; up to NULL. */
-extern const char *const store_tables[];
+/* All tables that there are or were, in the order of their making, which foreign keys allow; up to the name NULL. */
+struct store_table {
+    const char *name;
+    int64_t since,
+        until; /* made and dropped by these versions of the schema; until 0: it is there */
+};
+extern const struct store_table store_tables[];
+bool store_table_is_in(const struct store_table *table, int64_t version);
 /* Brings the schema up to date through a writer's connection. returns: 0; -EPROTONOSUPPORT; -EIO. */
 MUST_CHECK int store_migrate(struct store_connection *connection, struct err *err);
+/* The same within a transaction. */
+MUST_CHECK int store_schema_upgrade(struct store_connection *connection, struct err *err);
+/* Within a transaction on a store of the newest version: drops all tables, with what is in them, and makes those of a version as a new store of then had them. version: 1 to the newest. */
+MUST_CHECK int store_schema_make(struct store_connection *connection, int64_t version,
+                                 struct err *err);
 
 /* The queue of writers; see writer.c. */
 struct store_writer;

@@ -18,9 +18,10 @@ struct dump {
     int64_t rows;
 };
 
-bool dump_has_table(const char *name)
+bool dump_has_table(const struct store_table *table, int64_t version)
 {
-    return strcmp(name, "nonces") != 0 && strcmp(name, "idempotency") != 0;
+    return strcmp(table->name, "nonces") != 0 && strcmp(table->name, "idempotency") != 0 &&
+           store_table_is_in(table, version);
 }
 
 /* Takes the line over. */
@@ -113,9 +114,9 @@ static int dump_in(struct store_tx *tx, void *arg, struct err *err)
     d->rows = 0;
     rc = write_line(d, json_pack("{s:s, s:I}", "format", DUMP_FORMAT, "schema",
                                  (json_int_t)store_migration_count));
-    for (unsigned i = 0; store_tables[i] && rc == 0; i++)
-        if (dump_has_table(store_tables[i]))
-            rc = dump_table(d, tx, store_tables[i], err);
+    for (unsigned i = 0; store_tables[i].name && rc == 0; i++)
+        if (dump_has_table(&store_tables[i], store_migration_count))
+            rc = dump_table(d, tx, store_tables[i].name, err);
     if (rc == 0)
         rc = write_line(d, json_pack("{s:b, s:I}", "end", 1, "rows", (json_int_t)d->rows));
     return rc;

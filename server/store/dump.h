@@ -19,10 +19,11 @@
 MUST_CHECK int store_dump(struct store *store, FILE *out, int64_t *ret_rows, uint8_t ret_sha256[32],
                           struct err *err);
 /*
- * Reads such lines from the file's beginning into a store that has no rows, in one transaction. file: hostile; may be anything. *ret_end: the offset behind the last line read.
- * returns: 0; -EBADMSG not such a file; -EPROTONOSUPPORT another version of the schema; -EEXIST the store is not empty; -EIO.
+ * Reads such lines from the file's beginning into a store that has no rows, in one transaction: into the schema that they name, which is then brought up to date as an older store is. file: hostile; may be anything.
+ * *ret_end: the offset behind the last line read.
+ * returns: 0; -EBADMSG not such a file; -EPROTONOSUPPORT a newer version of the schema; -EEXIST the store is not empty; -EIO.
  */
 MUST_CHECK int store_load(struct store *store, FILE *file, int64_t *ret_rows,
                           uint8_t ret_sha256[32], long *ret_end, struct err *err);
-/* Removes all rows: what store_load wrote and should not stay. */
+/* Makes it a new store again: what store_load wrote does not stay. */
 MUST_CHECK int store_clear(struct store *store, struct err *err);

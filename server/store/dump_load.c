@@ -20,7 +20,8 @@ struct load {
     int64_t rows, number; /* number: of the line, for people */
     char sql[SQL_SIZE];   /* of the present table; "" before the first */
     unsigned columns;
-    unsigned table; /* the next one's index in store_tables */
+    int64_t version; /* of the schema */
+    unsigned table;  /* the next one's index in store_tables */
     bool is_ended;
 };
 
@@ -122,6 +123,13 @@ static void make_insert(struct load *l, const char *table, const struct store_ro
         l->sql[0] = 0;
 }
 
+/* To the next one that a dump of this version has, or to the end. */
+static void skip_tables(struct load *l)
+{
+    while (store_tables[l->table].name && !dump_has_table(&store_tables[l->table], l->version))
+        l->table++;
+}
+
 static int load_table(struct load *l, struct store_tx *tx, const json_t *line, struct err *err)
 {
     CLEANUP(store_rows_freep)
@@ -132,9 +140,8 @@ static int load_table(struct load *l, struct store_tx *tx, const json_t *line, s
     char sql[128];
     int rc;
 
-    while (store_tables[l->table] && !dump_has_table(store_tables[l->table]))
-        l->table++;
-    table = store_tables[l->table];
+    skip_tables(l);
+    table = store_tables[l->table].name;
     if (!table || !name || strcmp(name, table) != 0)
         return bad(l, err, "a table that does not come next");
     l->table++;
@@ -152,25 +159,48 @@ static int load_table(struct load *l, struct store_tx *tx, const json_t *line, s
                                                   : bad(l, err, "a table with too many columns");
 }
 
-static int load_head(struct load *l, const json_t *line, struct err *err)
+/* All rows of tables that a dump may have: those that migrations made. */
+static int clear(struct load *l, struct store_tx *tx, struct err *err)
+{
+    unsigned count = 0;
+    char sql[128];
+    int rc = 0;
+
+    while (store_tables[count].name)
+        count++;
+    while (count-- > 0 && rc >= 0) { /* what refers before what is referred to */
+        if (!store_table_is_in(&store_tables[count], l->version))
+            continue;
+        snprintf(sql, sizeof sql, "DELETE FROM %s", store_tables[count].name);
+        rc = store_exec(tx, sql, STORE_NO_ARGS, err);
+    }
+    return MIN(rc, 0);
+}
+
+static int load_head(struct load *l, struct store_tx *tx, const json_t *line, struct err *err)
 {
     const char *format = json_string_value(json_object_get(line, "format"));
     json_int_t schema = json_integer_value(json_object_get(line, "schema"));
+    int rc;
 
     if (!format || strcmp(format, DUMP_FORMAT) != 0)
         return bad(l, err, "not a backup of cloched");
-    if (schema != store_migration_count)
+    if (schema < 1)
+        return bad(l, err, "no version of the schema");
+    if (schema > store_migration_count)
         return err_set(err, -EPROTONOSUPPORT,
-                       "the backup has schema version %lld, this program %u: restore with the "
-                       "program that made it, then upgrade",
+                       "the backup has schema version %lld, this program knows up to %u: restore "
+                       "with the newer program",
                        (long long)schema, store_migration_count);
-    return 0;
+    l->version = schema;
+    rc = store_schema_make(tx->connection, schema, err);
+    return rc < 0 ? rc : clear(l, tx, err);
 }
 
 static int load_line(struct load *l, struct store_tx *tx, const json_t *line, struct err *err)
 {
     if (l->number == 1)
-        return load_head(l, line, err);
+        return load_head(l, tx, line, err);
     if (json_is_array(line))
         return load_row(l, tx, line, err);
     if (json_object_get(line, "table"))
@@ -221,21 +251,6 @@ static int read_line(struct load *l, json_t **ret, struct err *err)
     return *ret ? 0 : bad(l, err, "not JSON");
 }
 
-static int clear_in(struct store_tx *tx, void *arg, struct err *err)
-{
-    unsigned count = 0;
-    char sql[128];
-    int rc = 0;
-
-    while (store_tables[count])
-        count++;
-    while (count-- > 0 && rc >= 0) { /* what refers before what is referred to */
-        snprintf(sql, sizeof sql, "DELETE FROM %s", store_tables[count]);
-        rc = store_exec(tx, sql, STORE_NO_ARGS, err);
-    }
-    return MIN(rc, 0);
-}
-
 static int check_empty(struct store_tx *tx, struct err *err)
 {
     int64_t count;
@@ -254,11 +269,10 @@ static int load_in(struct store_tx *tx, void *arg, struct err *err)
     struct load *l = arg;
     int rc = check_empty(tx, err);
 
-    if (rc == 0)
-        rc = clear_in(tx, NULL, err); /* rows that migrations made */
     rewind(l->file);
     l->rows = l->number = 0;
     l->table = 0;
+    l->version = store_migration_count;
     l->sql[0] = 0;
     l->is_ended = false;
     if (rc == 0 && EVP_DigestInit_ex(l->digest, EVP_sha256(), NULL) != 1)
@@ -271,11 +285,10 @@ static int load_in(struct store_tx *tx, void *arg, struct err *err)
         if (rc == 0)
             rc = load_line(l, tx, line, err);
     }
-    while (store_tables[l->table] && !dump_has_table(store_tables[l->table]))
-        l->table++;
-    if (rc == 0 && store_tables[l->table])
+    skip_tables(l);
+    if (rc == 0 && store_tables[l->table].name)
         rc = bad(l, err, "tables are missing");
-    return rc;
+    return rc == 0 ? store_schema_upgrade(tx->connection, err) : rc;
 }
 
 int store_load(struct store *store, FILE *file, int64_t *ret_rows, uint8_t ret_sha256[32],
@@ -293,6 +306,11 @@ int store_load(struct store *store, FILE *file, int64_t *ret_rows, uint8_t ret_s
     *ret_rows = l.rows;
     *ret_end = ftell(file);
     return 0;
+}
+
+static int clear_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    return store_schema_make(tx->connection, store_migration_count, err);
 }
 
 int store_clear(struct store *store, struct err *err)

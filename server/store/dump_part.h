@@ -4,11 +4,11 @@
 
 #include <jansson.h>
 
-#include "server/store/store.h"
+#include "server/store/backend.h"
 
 #define DUMP_FORMAT "cloche-backup-1"
 
-/* Whether a dump has this table. */
-bool dump_has_table(const char *name);
+/* Whether a dump of this version of the schema has this table. */
+bool dump_has_table(const struct store_table *table, int64_t version);
 /* The columns' names. */
 json_t *dump_columns(const struct store_rows *rows);

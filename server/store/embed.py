@@ -25,15 +25,21 @@ def main():
             sys.exit(f'{name}: expected the name {number:03}_....sql')
         with open(name, encoding='ascii') as file:
             lines = text(file.read())
-        tables += re.findall(r'^CREATE TABLE (\w+)', '\n'.join(lines), re.M)
+        for verb, table in re.findall(r'^(CREATE TABLE|DROP TABLE|ALTER TABLE \w+ RENAME TO) (\w+)', '\n'.join(lines), re.M):
+            if verb == 'CREATE TABLE':
+                tables.append([table, number, 0])
+            elif verb == 'DROP TABLE':
+                next(row for row in tables if row[0] == table and not row[2])[2] = number
+            else:
+                sys.exit(f'{name}: a table keeps its name: make the new one, copy, drop the old')
         postgres = [re.sub(r'\bBLOB\b', 'BYTEA', line) for line in lines]
         rows.append(f'    {{ {number}, "{match[2]}",\n{literal(lines)},\n{literal(postgres)} }},')
     with open(output, 'w', encoding='ascii') as file:
         file.write('/* Made by server/store/embed.py. */\n#include "server/store/backend.h"\n\n'
                    'const struct store_migration store_migrations[] = {\n' + '\n'.join(rows) +
                    '\n};\nconst unsigned store_migration_count = ' + str(len(rows)) + ';\n' +
-                   'const char *const store_tables[] = {\n' +
-                   ''.join(f'    "{name}",\n' for name in tables) + '    NULL\n};\n')
+                   'const struct store_table store_tables[] = {\n' +
+                   ''.join(f'    {{ "{name}", {since}, {until} }},\n' for name, since, until in tables) + '    { 0 }\n};\n')
 
 
 if __name__ == '__main__':

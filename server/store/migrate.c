@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The schema's versions: what the store has, what this program knows, the way between. Relying party. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "server/store/backend.h"
 
@@ -29,7 +30,7 @@ static int apply(struct store_connection *connection, const struct store_migrati
     return rc < 0 ? rc : 0;
 }
 
-static int migrate_in(struct store_connection *connection, struct err *err)
+int store_schema_upgrade(struct store_connection *connection, struct err *err)
 {
     int64_t version;
     int rc = connection->ops->script(connection, g_version_table, err);
@@ -49,13 +50,40 @@ static int migrate_in(struct store_connection *connection, struct err *err)
     return rc;
 }
 
+bool store_table_is_in(const struct store_table *table, int64_t version)
+{
+    return table->since <= version && (table->until == 0 || table->until > version);
+}
+
+int store_schema_make(struct store_connection *connection, int64_t version, struct err *err)
+{
+    struct store_tx tx = { NULL, connection };
+    unsigned count = 0;
+    char sql[128];
+    int rc = 0;
+
+    while (store_tables[count].name)
+        count++;
+    while (count-- > 0 && rc >= 0) { /* what refers before what is referred to */
+        if (!store_table_is_in(&store_tables[count], store_migration_count))
+            continue;
+        snprintf(sql, sizeof sql, "DROP TABLE %s", store_tables[count].name);
+        rc = connection->ops->script(connection, sql, err);
+    }
+    if (rc >= 0)
+        rc = store_exec(&tx, "DELETE FROM schema_version", STORE_NO_ARGS, err);
+    for (int64_t i = 0; i < version && rc >= 0; i++)
+        rc = apply(connection, &store_migrations[i], err);
+    return MIN(rc, 0);
+}
+
 int store_migrate(struct store_connection *connection, struct err *err)
 {
     int rc = connection->ops->begin(connection, err);
 
     if (rc < 0)
         return rc;
-    rc = migrate_in(connection, err);
+    rc = store_schema_upgrade(connection, err);
     if (rc < 0) {
         connection->ops->rollback(connection);
         return rc;

@@ -401,6 +401,7 @@ def test_restore_refused(server, change):
     with sqlite3.connect(f'{server.folder}/bad-{change}.db') as db:
         assert db.execute('SELECT count(*) FROM orgs').fetchone() == (0,)
         assert db.execute('SELECT count(*) FROM settings').fetchone() == (0,)
+    other.init('afterwards', 'alice')  # a new store, as any other
 
 
 def test_rekey_pkcs11(server):
