@@ -157,7 +157,8 @@ int token_revoke_all(struct server *server, struct store_tx *tx, const char *org
 
         rc = store_query(tx,
                          "SELECT id FROM tokens WHERE org_id = $1 AND owner_id = $2 AND id <> $3 "
-                         "AND revoked_ms IS NULL AND expires_ms > $4 LIMIT 64",
+                         "AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms = 0 OR "
+                         "expires_ms > $4) LIMIT 64",
                          STORE_ARGS(store_text(org_id), store_text(owner_id),
                                     store_text(except ? except : ""),
                                     store_int(server_now_ms(server))),
