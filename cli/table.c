@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "client/client.h"
 
@@ -187,6 +188,8 @@ void table_object_print(const json_t *object, FILE *out)
 
 void table_json_print(const json_t *value, FILE *out)
 {
-    json_dumpf(value, out, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    /* What a terminal would obey is escaped there; programs get the text. */
+    json_dumpf(value, out,
+               JSON_INDENT(2) | JSON_ENCODE_ANY | (isatty(fileno(out)) ? JSON_ENSURE_ASCII : 0));
     fputc('\n', out);
 }

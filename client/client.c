@@ -22,14 +22,26 @@
 
 /* ---- text ---- */
 
+/* What turns the order of characters round, or takes no place: U+200B to U+200F, U+2028 to U+202E, U+2060 to U+206F, U+FEFF. In UTF-8. */
+static bool is_unseen(const unsigned char *c)
+{
+    if (c[0] == 0xef)
+        return c[1] == 0xbb && c[2] == 0xbf;
+    if (c[0] != 0xe2 || (c[1] != 0x80 && c[1] != 0x81))
+        return false;
+    return c[1] == 0x81 ? c[2] >= 0xa0 && c[2] <= 0xaf
+                        : (c[2] >= 0x8b && c[2] <= 0x8f) || (c[2] >= 0xa8 && c[2] <= 0xae);
+}
+
 void client_text_clean(char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = ' ';
-        else if ((unsigned char)text[0] == 0xc2 && (unsigned char)text[1] >= 0x80 &&
-                 (unsigned char)text[1] < 0xa0) /* C1 controls, in UTF-8 */
-            text[0] = text[1] = '?';
+    for (unsigned char *c = (unsigned char *)text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+        else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) /* C1 controls, in UTF-8 */
+            c[0] = c[1] = '?';
+        else if (is_unseen(c))
+            c[0] = c[1] = c[2] = '?';
 }
 
 const char *client_escape(const char *text, char *ret, size_t ret_size)

@@ -41,7 +41,7 @@ void server_log(const struct server *server, const char *level, const char *what
         json_object_set_new(line, key, value ? json_string(value) : json_null());
     }
     va_end(args);
-    text = json_dumps(line, JSON_COMPACT);
+    text = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII); /* logs are read on terminals */
     json_decref(line);
     if (text) {
         size_t size = strlen(text);

@@ -10,9 +10,12 @@
 #include "server/server.h"
 #include "server/store/store.h"
 
+#define EVENTS_DATA_SIZE_MAX 4096u /* bytes of an event's data */
+
 /*
  * In the transaction of what it tells about. kind: "instance.started", "build.revoked": object type, '.', what happened, in the past tense (docs/api.md lists them).
- * data: small object without secrets, or NULL; borrowed. Listeners hear of it after the commit.
+ * data: object without secrets, or NULL; borrowed. Listeners hear of it after the commit.
+ * returns: 0; -E2BIG data is larger than EVENTS_DATA_SIZE_MAX; -EIO.
  */
 MUST_CHECK int event_append(struct store_tx *tx, const char *org_id, const char *kind,
                             const char *object, json_t *data, struct err *err);

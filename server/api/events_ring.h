@@ -7,9 +7,8 @@
 #include "server/api/events.h"
 #include "server/store/id.h"
 
-#define EVENTS_RING 1024u          /* events that a slow reader may be behind */
-#define EVENTS_DATA_SIZE_MAX 4096u /* bytes of an event's data */
-#define EVENTS_REPLAY_MAX 1000u    /* events that a stream begins with */
+#define EVENTS_RING 1024u       /* events that a slow reader may be behind */
+#define EVENTS_REPLAY_MAX 1000u /* events that a stream begins with */
 #define EVENTS_BEAT_MS 15000
 #define EVENTS_LISTENERS_MAX 8u
 #define EVENTS_KIND_SIZE 64u

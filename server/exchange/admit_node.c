@@ -285,8 +285,8 @@ static int node_write_in(struct store_tx *tx, void *arg, struct err *err)
         return -ECANCELED;
     }
     if (rc == 0 && !before.code)
-        rc = revocation_find(n->rq->server, tx, n->who.org_id, "", "", "", n->who.id, n->appraisal->platform_id,
-                             &n->refusal, err);
+        rc = revocation_find(n->rq->server, tx, n->who.org_id, "", "", "", n->who.id,
+                             n->appraisal->platform_id, &n->refusal, err);
     if (rc >= 0 && n->is_about_node)
         rc = claims_write(tx, n, err);
     if (rc >= 0)

@@ -332,8 +332,11 @@ static int post_nonce(struct api_request *rq, struct api_response *ret)
     char nonce[EXCHANGE_NONCE_TEXT_SIZE];
     int64_t now_s = server_now_s(rq->server);
     struct err err = { "" };
-    int rc = nonce_make(rq->server, now_s, nonce, &err);
+    int rc = api_body_read(rq, NULL, 0);
 
+    if (rc < 0)
+        return rc;
+    rc = nonce_make(rq->server, now_s, nonce, &err);
     if (rc < 0)
         return api_problem_errno(rq, rc, "nonce", &err);
     ret->status = 200;

@@ -57,25 +57,36 @@ int node_self(struct api_request *rq, struct api_response *ret)
 
 /* ---- heartbeat ---- */
 
+static bool is_capacity(const char *name, const json_t *value)
+{
+    static const struct {
+        const char *name;
+        json_int_t max;
+    } members[] = { { "instances", 100000 },
+                    { "memory_size", (json_int_t)1 << 53 },
+                    { "cpus", 100000 } };
+    json_int_t number = json_integer_value(value);
+
+    for (unsigned i = 0; json_is_integer(value) && i < ARRAY_COUNT(members); i++)
+        if (strcmp(name, members[i].name) == 0)
+            return number >= 0 && number <= members[i].max;
+    return false;
+}
+
 static int check_capacity(struct api_request *rq, json_t *capacity)
 {
     const char *name;
     json_t *value;
 
-    json_object_foreach(capacity, name, value)
+    json_object_foreach(capacity, name, value) if (!is_capacity(name, value))
     {
-        bool is_known = strcmp(name, "instances") == 0 || strcmp(name, "memory_size") == 0 ||
-                        strcmp(name, "cpus") == 0;
+        int rc = api_problem(
+            rq, 400, "invalid-member",
+            "capacity: %.64s is not instances, memory_size or cpus with a number that can be",
+            name);
 
-        if (!is_known || !json_is_integer(value) || json_integer_value(value) < 0 ||
-            json_integer_value(value) > (json_int_t)1 << 53) {
-            int rc = api_problem(
-                rq, 400, "invalid-member",
-                "capacity: %.64s is not instances, memory_size or cpus with a number", name);
-
-            api_problem_set(rq, "member", json_sprintf("/capacity/%.64s", name));
-            return rc;
-        }
+        api_problem_set(rq, "member", json_sprintf("/capacity/%.64s", name));
+        return rc;
     }
     return 0;
 }

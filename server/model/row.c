@@ -13,6 +13,10 @@
 #include "server/audit/audit.h"
 #include "server/store/id.h"
 
+/* Of what is left of a large detail in an event. */
+#define SHORT_LEN_MAX 64u /* bytes; as JSON at most six times as many */
+#define SHORT_COUNT_MAX 8u
+
 int row_digest(struct store_args fields, uint8_t ret[32])
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -147,6 +151,26 @@ int row_unhex(const char *text, uint8_t *ret, size_t size)
     return 0;
 }
 
+/* What an event tells of a detail: all of it, or, when it is too large for an event, its numbers and short texts; the audit entry has the rest. */
+static json_t *event_data(json_t *detail)
+{
+    json_t *small, *value;
+    const char *name;
+
+    if (!detail || json_dumpb(detail, NULL, 0, JSON_COMPACT) <= EVENTS_DATA_SIZE_MAX)
+        return json_incref(detail);
+    small = json_object();
+    json_object_foreach(detail, name, value)
+    {
+        bool is_short = json_is_string(value) ? json_string_length(value) <= SHORT_LEN_MAX
+                                              : !json_is_object(value) && !json_is_array(value);
+
+        if (is_short && json_object_size(small) < SHORT_COUNT_MAX)
+            json_object_set(small, name, value);
+    }
+    return small;
+}
+
 int row_tell(struct api_request *rq, struct store_tx *tx, const char *action,
              const char *event_kind, const char *object, json_t *detail, struct err *err)
 {
@@ -161,8 +185,12 @@ int row_tell(struct api_request *rq, struct store_tx *tx, const char *action,
     };
     int rc = 0;
 
-    if (event_kind)
-        rc = event_append(tx, rq->who.org_id, event_kind, object, detail, err);
+    if (event_kind) {
+        json_t *data = event_data(detail);
+
+        rc = event_append(tx, rq->who.org_id, event_kind, object, data, err);
+        json_decref(data);
+    }
     if (rc >= 0)
         rc = audit_append(tx, &entry, err);
     json_decref(detail);

@@ -362,6 +362,22 @@ STRICT = {'version': 1, 'name': 'strict', 'tee': ['sgx'], 'intel': {'tcb_status'
 LOOSE = {'version': 1, 'name': 'loose', 'tee': ['sgx', 'snp'], 'intel': {'tcb_status': ['UpToDate', 'SWHardeningNeeded']}}
 
 
+def test_revocations_taken_out_of_the_database(server, owner):
+    platform = {'kind': 'platform', 'object': 'ab' * 16, 'reason': 'stolen'}
+    node = Node(server, 'attic')
+    for body in platform, {'kind': 'node', 'object': node.id, 'reason': 'sold'}:
+        assert owner.post('/v1/revocations', body).status == 201
+    assert node.client.get('/v1/node').status == 401
+    assert owner.get('/v1/integrity').body['forged'] == []
+    assert 'not written by this server' not in server.log()
+    change_database(server, "DELETE FROM revocations WHERE kind = 'platform'")
+    [forged] = owner.get('/v1/integrity').body['forged']
+    assert forged['table'] == 'revocations' and 'changed by somebody else' in forged['what'], forged
+    answer = owner.post('/v1/revocations', {**platform, 'object': 'cd' * 16})
+    assert answer.status in (201, 500), answer
+    assert len(owner.get('/v1/integrity').body['forged']) == 1
+
+
 def test_policies(server, owner):
     made = owner.post('/v1/policies', {'name': 'production', 'policy': STRICT})
     assert made.status == 201 and made.body['version'] is None and made.body['newest'] == 1
@@ -386,6 +402,24 @@ def test_policies(server, owner):
     assert owner.patch('/v1/apps/hotel', {'policy': None}).body['policy'] is None
     assert owner.patch('/v1/policies/production', {'default': False}).body['default'] is False
     assert len(owner.list('/v1/policies')) == 1
+
+
+def test_large_objects_have_small_events(server, owner):
+    names = [f'{i}.' + '.'.join(['a' * 60] * 4) for i in range(16)]
+    app = owner.post('/v1/apps', {'name': 'hotel', 'dns_names': names})
+    assert app.status == 201 and app.body['dns_names'] == names
+    policy = {'version': 1, 'name': 'large', 'tee': ['sgx'], 'intel': {'tcb_status': ['UpToDate'], 'advisories_allowed': [f'INTEL-SA-{i:05}' for i in range(400)]}}
+    made = owner.post('/v1/policies', {'name': 'large', 'policy': policy})
+    if made.status == 400:
+        policy['intel'] = {'tcb_status': ['UpToDate', 'SWHardeningNeeded'] * 400}
+        made = owner.post('/v1/policies', {'name': 'large', 'policy': policy})
+    assert made.status == 201, made
+    with sqlite3.connect(os.path.join(server.folder, 'cloche.db')) as db:
+        data = {kind: json.loads(text) for kind, text in db.execute("SELECT kind, data FROM events WHERE kind LIKE '%.created' AND data IS NOT NULL")}
+    assert data['app.created']['name'] == 'hotel' and 'dns_names' not in data['app.created']
+    assert data['policy.created'] == {'name': 'large'}
+    [entry] = owner.get('/v1/audit', query={'action': 'policy.create'}).body['items']
+    assert entry['entry']['detail']['policy'] == policy
 
 
 def test_policy_errors_say_where(shared):

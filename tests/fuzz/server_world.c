@@ -59,8 +59,8 @@ static const char *const thing_names[THINGS] = { "org",    "user",    "app",    
                                                  "change", "rollout", "authority" };
 
 static struct {
-    char folder[64], store_url[96], passphrase[96], collateral[96];
-    struct server_config config;
+    char folder[64], passphrase[96];
+    struct server_config *config;
     struct server server;
     struct http http;
     struct auth_who owner;
@@ -420,7 +420,7 @@ static void parts_open(void)
 {
     struct server *server = &g_world.server;
     struct err err = { "" };
-    int rc = server_open_store(server, &g_world.config, &err);
+    int rc = server_open_store(server, g_world.config, &err);
 
     if (rc == 0)
         rc = metrics_open(server, &server->metrics);
@@ -446,6 +446,8 @@ static void world_close(void)
     if (!g_world.folder[0])
         return;
     server_close(&g_world.server, 0);
+    config_free(g_world.config);
+    g_world.config = NULL;
     EVP_PKEY_free(g_world.key);
     free(g_world.answer);
     g_world.key = NULL;
@@ -457,34 +459,33 @@ static void world_close(void)
 static void world_open(void)
 {
     const char *tmp = getenv("TMPDIR");
+    struct err err = { "" };
+    char path[96];
     FILE *f;
 
     snprintf(g_world.folder, sizeof g_world.folder, "%.40s/cloche-fuzz-XXXXXX", tmp ? tmp : "/tmp");
     CHECK(mkdtemp(g_world.folder));
-    snprintf(g_world.store_url, sizeof g_world.store_url, "sqlite:%s/db", g_world.folder);
     snprintf(g_world.passphrase, sizeof g_world.passphrase, "%s/passphrase", g_world.folder);
-    snprintf(g_world.collateral, sizeof g_world.collateral, "%s/collateral", g_world.folder);
     f = fopen(g_world.passphrase, "w");
     CHECK(f && fputs("a passphrase that nobody else has\n", f) >= 0 && fclose(f) == 0);
-    g_world.config =
-        (struct server_config){ .store_url = g_world.store_url,
-                                .root_key = { KEYS_PASSPHRASE_FILE, g_world.passphrase },
-                                .names = { "localhost" },
-                                .name_count = 1,
-                                .trust_domain = "cloche.local",
-                                .collateral_folder = g_world.collateral,
-                                .collateral_pcs_url = "",
-                                .collateral_kds_url = "",
-                                .collateral_refresh_s = 3600,
-                                .plain_http = true };
+    snprintf(path, sizeof path, "%s/config.yaml", g_world.folder);
+    f = fopen(path, "w");
+    CHECK(f &&
+          fprintf(f,
+                  "{store: 'sqlite:%s/db', root_key_passphrase_file: '%s', collateral_folder: "
+                  "'%s/collateral', collateral_pcs_url: '', "
+                  "collateral_kds_url: '', plain_http: true, node_evidence: optional}\n",
+                  g_world.folder, g_world.passphrase, g_world.folder) > 0 &&
+          fclose(f) == 0);
+    if (config_read(path, &g_world.config, &err) < 0)
+        fprintf(stderr, "%s\n", err.text);
+    CHECK(g_world.config);
     memset(g_world.ids, 0, sizeof g_world.ids);
     g_world.http.server = &g_world.server;
     g_world.http.is_stopping = true; /* nobody waits: what would be parked is answered */
     g_world.key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     CHECK(g_world.key);
     parts_open();
-    struct err err = { "" };
-
     CHECK(store_write(g_world.server.store, org_write_in, NULL, &err) == 0);
     login();
     objects_add();
