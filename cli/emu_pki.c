@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/cli.h"
 #include "cli/emu.h"
 #include "host/sgx/emu/pki/pki.h"
+#include "verifier/json_read.h"
 
 static const char g_usage[] =
     "usage: cloche emu pki init [--processor-ca] [--ppid HEX] [--fmspc HEX] DIR\n"
@@ -16,6 +18,9 @@ static const char g_usage[] =
     "       cloche emu pki issue-pck [--latest] DIR\n"
     "       cloche emu pki tcb [--qe] [--status STATUS] [--advisory ID]... [--no-advisories]\n"
     "                          [--evaluation N] DIR\n"
+    "       cloche emu pki early [--status STATUS] [--advisory ID]... [--no-advisories]\n"
+    "                            [--evaluation N] [--recovery TIME] DIR\n"
+    "       cloche emu pki early-end DIR\n"
     "       cloche emu pki qe --mrsigner HEX [--isv-prod-id N] [--isv-svn N] DIR\n"
     "       cloche emu pki revoke pck|ca|tcb DIR\n"
     "       cloche emu pki expire tcb-info|qe-identity|pck-crl|root-crl|all DIR\n"
@@ -30,6 +35,10 @@ static const char g_usage[] =
     "  tcb        the platform's TCB level, or with --qe the quoting enclave's; OutOfDate brings "
     "a\n"
     "             newer level and raises tcbEvaluationDataNumber\n"
+    "  early      the same in an early edition, as of a TCB recovery that was made public at TIME "
+    "(now);\n"
+    "             the standard one stays\n"
+    "  early-end  the early edition becomes the standard\n"
     "  qe         which quoting enclave is the right one\n"
     "  revoke     takes a certificate into its issuer's list\n"
     "  expire     lets collateral be a month old; renew issues it for thirty days from now\n";
@@ -40,6 +49,7 @@ struct arguments {
     struct emu_pki_platform platform;
     struct emu_pki_tcb_change change;
     struct emu_pki_qe qe;
+    int64_t recovery_s; /* 0: now */
     bool latest, is_qe, has_mrsigner;
 };
 
@@ -80,6 +90,7 @@ enum {
     OPTION_ADVISORY,
     OPTION_NO_ADVISORIES,
     OPTION_EVALUATION,
+    OPTION_RECOVERY,
     OPTION_MRSIGNER,
     OPTION_PROD_ID,
     OPTION_SVN,
@@ -95,6 +106,7 @@ static const struct option g_options[] = {
     { "advisory", required_argument, NULL, OPTION_ADVISORY },
     { "no-advisories", no_argument, NULL, OPTION_NO_ADVISORIES },
     { "evaluation", required_argument, NULL, OPTION_EVALUATION },
+    { "recovery", required_argument, NULL, OPTION_RECOVERY },
     { "mrsigner", required_argument, NULL, OPTION_MRSIGNER },
     { "isv-prod-id", required_argument, NULL, OPTION_PROD_ID },
     { "isv-svn", required_argument, NULL, OPTION_SVN },
@@ -130,6 +142,8 @@ static bool take_option(struct arguments *a, int option, const char *value)
         a->change.has_evaluation = parse_number(value, UINT32_MAX, &number);
         a->change.evaluation = (uint32_t)number;
         return a->change.has_evaluation;
+    case OPTION_RECOVERY:
+        return time_parse(value, strlen(value), &a->recovery_s) == 0;
     case OPTION_MRSIGNER:
         return a->has_mrsigner = parse_hex(value, a->qe.mrsigner, 32);
     case OPTION_PROD_ID:
@@ -160,6 +174,16 @@ static int do_tcb(struct emu_pki *pki, const struct arguments *a, struct err *er
                     : emu_pki_tcb_set(pki, &a->change, err);
 }
 
+static int do_early(struct emu_pki *pki, const struct arguments *a, struct err *err)
+{
+    return emu_pki_early_set(pki, &a->change, a->recovery_s ? a->recovery_s : time(NULL), err);
+}
+
+static int do_early_end(struct emu_pki *pki, const struct arguments *a, struct err *err)
+{
+    return emu_pki_early_end(pki, err);
+}
+
 static int do_qe(struct emu_pki *pki, const struct arguments *a, struct err *err)
 {
     if (!a->has_mrsigner)
@@ -187,8 +211,14 @@ static const struct {
     unsigned word_count;
     int (*perform)(struct emu_pki *pki, const struct arguments *a, struct err *err);
 } g_actions[] = {
-    { "issue-pck", 1, do_issue }, { "tcb", 1, do_tcb },       { "qe", 1, do_qe },
-    { "revoke", 2, do_revoke },   { "expire", 2, do_expire }, { "renew", 2, do_renew },
+    { "issue-pck", 1, do_issue },
+    { "tcb", 1, do_tcb },
+    { "qe", 1, do_qe },
+    { "early", 1, do_early },
+    { "early-end", 1, do_early_end },
+    { "revoke", 2, do_revoke },
+    { "expire", 2, do_expire },
+    { "renew", 2, do_renew },
 };
 
 static int show(const char *folder, struct err *err)

@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "collateral/item.h"
 #include "verifier/collateral.h"
+#include "verifier/intel/evaluations.h"
+#include "verifier/intel/signed_json.h"
 #include "verifier/json_read.h"
 #include "verifier/policy/policy.h"
 #include "verifier/snp/report.h"
@@ -112,6 +115,52 @@ static int check_identity(const struct job *j, const struct verifier_collateral 
     return 0;
 }
 
+static int check_evaluations(const struct job *j)
+{
+    struct tcb_evaluations *list = malloc(sizeof *list);
+    struct x509_chain chain;
+    int rc = list ? x509_chain_parse(&chain, X509_PROFILE_INTEL, &j->chain, 1) : -ENOMEM;
+
+    if (rc == -ENOMEM) {
+        free(list);
+        return err_set_errno(j->err, rc, "cannot hold the answer");
+    }
+    rc = check_chain(j, &chain);
+    if (rc == 0) {
+        rc = tcb_evaluations_verify(j->body, &chain, list);
+        if (rc == -EINVAL)
+            rc = refuse(j, "it is not a list of TCB evaluation data numbers (cut, or another "
+                           "document)");
+        else if (rc < 0)
+            rc = refuse(j, "its signature is not by the TCB signing certificate of its issuer "
+                           "chain");
+        else if (list->is_tdx != (j->entry->id.kind == COLLATERAL_TDX_EVALUATIONS))
+            rc = refuse(j, "it is for the other kind of TEE");
+        else
+            note_dates(j->entry, &chain, list->issue_date_s, list->next_update_s);
+    }
+    x509_chain_done(&chain);
+    free(list);
+    return rc;
+}
+
+int collateral_recovery_find(const struct collateral_entry *entry, uint32_t number, int64_t *ret_s)
+{
+    struct tcb_evaluations *list = malloc(sizeof *list);
+    const struct tcb_evaluation *found = NULL;
+    struct signed_json json;
+
+    if (list &&
+        signed_json_parse((struct verifier_bytes){ entry->body, entry->body_size },
+                          "tcbEvaluationDataNumbers", &json) == 0 &&
+        tcb_evaluations_parse(json.value, list) == 0)
+        found = tcb_evaluation_find(list, number);
+    if (found)
+        *ret_s = found->recovery_s;
+    free(list);
+    return found ? 0 : -ENOENT;
+}
+
 static int check_pck_crl(const struct job *j, const struct verifier_collateral *c)
 {
     const struct x509_chain *chain = &c->pck_crl_item.chain;
@@ -159,6 +208,8 @@ static int check_intel(const struct job *j)
     uint8_t kind = j->entry->id.kind;
     int rc;
 
+    if (kind == COLLATERAL_SGX_EVALUATIONS || kind == COLLATERAL_TDX_EVALUATIONS)
+        return check_evaluations(j);
     switch (kind) {
     case COLLATERAL_SGX_TCB:
     case COLLATERAL_TDX_TCB:

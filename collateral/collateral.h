@@ -33,6 +33,8 @@ enum collateral_kind {
     COLLATERAL_TDX_TCB,
     COLLATERAL_SGX_QE_IDENTITY,
     COLLATERAL_TDX_QE_IDENTITY,
+    COLLATERAL_SGX_EVALUATIONS, /* which editions of TCB info there are; no evidence needs it */
+    COLLATERAL_TDX_EVALUATIONS,
     COLLATERAL_PCK_CRL,
     COLLATERAL_INTEL_ROOT_CRL,
     COLLATERAL_AMD_CHAIN, /* ASK or ASVK, and ARK */
@@ -148,6 +150,9 @@ struct collateral_entry {
     uint32_t evaluation_number; /* Intel's TCB evaluation data number; 0: none */
 };
 void collateral_entry_done(struct collateral_entry *entry);
+/* Of an entry of *_EVALUATIONS: when the TCB recovery with this number was made public. returns: 0; -ENOENT it is not there. */
+MUST_CHECK int collateral_recovery_find(const struct collateral_entry *entry, uint32_t number,
+                                        int64_t *ret_s);
 
 enum collateral_mode {
     COLLATERAL_OFFLINE, /* only what is held */

@@ -36,12 +36,15 @@ static const char *const g_files[] = {
     "vek_crl.der",      "vek.der",
 };
 
+/* NULL: there is none for it. */
 static const struct place *find_place(uint8_t kind)
 {
     if (kind == COLLATERAL_SGX_TCB || kind == COLLATERAL_TDX_TCB)
         return &g_tcb;
     if (kind == COLLATERAL_SGX_QE_IDENTITY || kind == COLLATERAL_TDX_QE_IDENTITY)
         return &g_identity;
+    if (kind < COLLATERAL_PCK_CRL)
+        return NULL; /* no evidence needs it */
     return &g_places[kind - COLLATERAL_PCK_CRL];
 }
 
@@ -57,7 +60,7 @@ int collateral_set_add(struct collateral_set *set, struct collateral_entry *entr
     const struct place *place = find_place(entry->id.kind);
     uint8_t *items = (uint8_t *)&set->items;
 
-    if (set->count == COLLATERAL_NEED_COUNT_MAX)
+    if (set->count == COLLATERAL_NEED_COUNT_MAX || !place)
         return -E2BIG;
     *(struct verifier_bytes *)(items + place->body_offset) =
         (struct verifier_bytes){ entry->body, entry->body_size };
@@ -72,8 +75,9 @@ int collateral_set_add(struct collateral_set *set, struct collateral_entry *entr
 bool collateral_set_has(const struct collateral_set *set, const struct collateral_item_id *id)
 {
     const uint8_t *items = (const uint8_t *)&set->items;
+    const struct place *place = find_place(id->kind);
 
-    return ((const struct verifier_bytes *)(items + find_place(id->kind)->body_offset))->size > 0;
+    return place && ((const struct verifier_bytes *)(items + place->body_offset))->size > 0;
 }
 
 /* The bytes of the set that belong into this file; size 0: none. */

@@ -62,6 +62,11 @@ char *collateral_item_name(const struct collateral_item_id *id, char dst[COLLATE
         snprintf(dst, COLLATERAL_NAME_SIZE, "%s-qe-identity%s",
                  id->kind == COLLATERAL_SGX_QE_IDENTITY ? "sgx" : "tdx", early);
         break;
+    case COLLATERAL_SGX_EVALUATIONS:
+    case COLLATERAL_TDX_EVALUATIONS:
+        snprintf(dst, COLLATERAL_NAME_SIZE, "%s-tcb-evaluations",
+                 id->kind == COLLATERAL_SGX_EVALUATIONS ? "sgx" : "tdx");
+        break;
     case COLLATERAL_PCK_CRL:
         snprintf(dst, COLLATERAL_NAME_SIZE, "pck-crl-%s",
                  id->is_platform_ca ? "platform" : "processor");
@@ -112,7 +117,9 @@ static bool take_hex(const char **text, uint8_t *dst, size_t size)
 
 static void parse_intel(const char *text, struct collateral_item_id *id, bool is_tdx)
 {
-    if (take(&text, "tcb-")) {
+    if (strcmp(text, "tcb-evaluations") == 0) {
+        id->kind = is_tdx ? COLLATERAL_TDX_EVALUATIONS : COLLATERAL_SGX_EVALUATIONS;
+    } else if (take(&text, "tcb-")) {
         if (take_hex(&text, id->fmspc, sizeof id->fmspc))
             id->kind = is_tdx ? COLLATERAL_TDX_TCB : COLLATERAL_SGX_TCB;
     } else if (take(&text, "qe-identity")) {
@@ -176,6 +183,8 @@ const char *collateral_item_what(const struct collateral_item_id *id)
         [COLLATERAL_TDX_TCB] = "TCB info for TDX",
         [COLLATERAL_SGX_QE_IDENTITY] = "identity of the SGX quoting enclave",
         [COLLATERAL_TDX_QE_IDENTITY] = "identity of the TDX quoting enclave",
+        [COLLATERAL_SGX_EVALUATIONS] = "editions of TCB info for SGX",
+        [COLLATERAL_TDX_EVALUATIONS] = "editions of TCB info for TDX",
         [COLLATERAL_PCK_CRL] = "revocation list of PCK certificates",
         [COLLATERAL_INTEL_ROOT_CRL] = "revocation list of Intel's root",
         [COLLATERAL_AMD_CHAIN] = "certificates of AMD's intermediate and root",

@@ -116,8 +116,10 @@ char *url_of_item(const struct url_config *config, const struct collateral_item_
                   char dst[COLLATERAL_SOURCE_SIZE])
 {
     const char *update = id->is_early ? "early" : "standard", *name;
-    const char *tee =
-        id->kind == COLLATERAL_TDX_TCB || id->kind == COLLATERAL_TDX_QE_IDENTITY ? "tdx" : "sgx";
+    const char *tee = id->kind == COLLATERAL_TDX_TCB || id->kind == COLLATERAL_TDX_QE_IDENTITY ||
+                              id->kind == COLLATERAL_TDX_EVALUATIONS
+                          ? "tdx"
+                          : "sgx";
     char fmspc[13], product[16] = "";
 
     item_hex(id->fmspc, sizeof id->fmspc, fmspc);
@@ -136,6 +138,11 @@ char *url_of_item(const struct url_config *config, const struct collateral_item_
     case COLLATERAL_TDX_QE_IDENTITY:
         snprintf(dst, COLLATERAL_SOURCE_SIZE, "%s/%s/certification/v4/qe/identity?update=%s",
                  config->pcs, tee, update);
+        break;
+    case COLLATERAL_SGX_EVALUATIONS:
+    case COLLATERAL_TDX_EVALUATIONS:
+        snprintf(dst, COLLATERAL_SOURCE_SIZE, "%s/%s/certification/v4/tcbevaluationdatanumbers",
+                 config->pcs, tee);
         break;
     case COLLATERAL_PCK_CRL:
         snprintf(dst, COLLATERAL_SOURCE_SIZE, "%s/sgx/certification/v4/pckcrl?ca=%s&encoding=der",
@@ -159,6 +166,7 @@ const char *const *url_chain_names(const struct collateral_item_id *id)
 {
     static const char *const tcb[] = { "TCB-Info-Issuer-Chain", "SGX-TCB-Info-Issuer-Chain", NULL };
     static const char *const identity[] = { "SGX-Enclave-Identity-Issuer-Chain", NULL };
+    static const char *const evaluations[] = { "TCB-Evaluation-Data-Numbers-Issuer-Chain", NULL };
     static const char *const crl[] = { "SGX-PCK-CRL-Issuer-Chain", NULL };
 
     switch (id->kind) {
@@ -168,6 +176,9 @@ const char *const *url_chain_names(const struct collateral_item_id *id)
     case COLLATERAL_SGX_QE_IDENTITY:
     case COLLATERAL_TDX_QE_IDENTITY:
         return identity;
+    case COLLATERAL_SGX_EVALUATIONS:
+    case COLLATERAL_TDX_EVALUATIONS:
+        return evaluations;
     case COLLATERAL_PCK_CRL:
         return crl;
     default:

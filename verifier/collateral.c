@@ -24,7 +24,7 @@ static bool is_tcb_signing(const struct x509_chain *chain)
            strcmp(cn, TCB_SIGNING_CN) == 0;
 }
 
-static bool is_signed(const struct signed_json *json, const struct x509_chain *chain)
+bool collateral_is_signed(const struct signed_json *json, const struct x509_chain *chain)
 {
     EVP_PKEY *key = chain->count ? X509_get0_pubkey(chain->certs[0]) : NULL;
     uint8_t digest[SHA256_SIZE];
@@ -52,7 +52,7 @@ static int add_tcb_info(struct verifier_collateral *c,
     c->tcb.is_given = items->tcb_info.size > 0;
     if (rc < 0 || signed_json_parse(items->tcb_info, "tcbInfo", &json) < 0)
         return rc;
-    c->tcb.is_signed = is_signed(&json, &c->tcb.chain);
+    c->tcb.is_signed = collateral_is_signed(&json, &c->tcb.chain);
     c->tcb_info = calloc(1, sizeof *c->tcb_info);
     if (!c->tcb_info)
         return -ENOMEM;
@@ -69,7 +69,7 @@ static int add_qe_identity(struct verifier_collateral *c,
     c->qe.is_given = items->qe_identity.size > 0;
     if (rc < 0 || signed_json_parse(items->qe_identity, "enclaveIdentity", &json) < 0)
         return rc;
-    c->qe.is_signed = is_signed(&json, &c->qe.chain);
+    c->qe.is_signed = collateral_is_signed(&json, &c->qe.chain);
     c->qe_identity = calloc(1, sizeof *c->qe_identity);
     if (!c->qe_identity)
         return -ENOMEM;

@@ -30,3 +30,7 @@ struct verifier_collateral {
     bool vek_crl_given;
     struct verifier_bytes id_block, id_auth; /* owned */
 };
+
+struct signed_json;
+/* Whether Intel's TCB signing certificate at the chain's start has signed it; the chain itself is not checked. */
+bool collateral_is_signed(const struct signed_json *json, const struct x509_chain *chain);

@@ -386,6 +386,54 @@ int emu_pki_tcb_set(struct emu_pki *pki, const struct emu_pki_tcb_change *change
     return emu_pki_renew(pki, "tcb-info", err);
 }
 
+/* ---- early editions ---- */
+
+int emu_pki_early_set(struct emu_pki *pki, const struct emu_pki_tcb_change *change,
+                      int64_t recovery_s, struct err *err)
+{
+    json_t *standard = json_deep_copy(json_object_get(pki->state, "tcbInfo"));
+    json_t *identity = json_deep_copy(json_object_get(pki->state, "enclaveIdentity"));
+    json_t *early = json_object_get(pki->state, "earlyTcbInfo"), *dates = NULL, *entry;
+    char date[FOLDER_TIME_SIZE];
+    int rc = standard && identity ? 0 : -ENOMEM;
+
+    /* The change is made to what is early now, where the standard one stands. */
+    if (rc == 0 && json_is_object(early))
+        json_object_set_new(pki->state, "tcbInfo", json_deep_copy(early));
+    if (rc == 0) {
+        dates = json_deep_copy(json_object_get(pki->state, "dates"));
+        rc = emu_pki_tcb_set(pki, change, err);
+    }
+    if (rc == 0) {
+        early = json_deep_copy(json_object_get(pki->state, "tcbInfo"));
+        folder_time_print(recovery_s, date);
+        entry = json_pack("{s:O,s:s,s:s}", "tcbEvaluationDataNumber",
+                          json_object_get(early, "tcbEvaluationDataNumber"), "tcbRecoveryEventDate",
+                          date, "tcbDate", date);
+        json_object_set_new(pki->state, "recovery", entry);
+        json_object_set_new(pki->state, "earlyTcbInfo", early);
+    }
+    if (standard)
+        json_object_set_new(pki->state, "tcbInfo", standard);
+    if (identity)
+        json_object_set_new(pki->state, "enclaveIdentity", identity);
+    if (dates)
+        json_object_set_new(pki->state, "dates", dates);
+    return rc;
+}
+
+int emu_pki_early_end(struct emu_pki *pki, struct err *err)
+{
+    json_t *early = json_object_get(pki->state, "earlyTcbInfo");
+
+    if (!json_is_object(early))
+        return err_set(err, -ENOENT, "there is no early TCB info");
+    json_object_set(pki->state, "tcbInfo", early);
+    evaluation_set(pki, json_integer_value(json_object_get(early, "tcbEvaluationDataNumber")));
+    json_object_del(pki->state, "earlyTcbInfo");
+    return emu_pki_renew(pki, "tcb-info", err);
+}
+
 int emu_pki_qe_set(struct emu_pki *pki, const struct emu_pki_qe *qe, struct err *err)
 {
     json_t *identity = json_object_get(pki->state, "enclaveIdentity");

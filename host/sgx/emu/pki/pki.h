@@ -66,6 +66,15 @@ struct emu_pki_tcb_change {
 MUST_CHECK int emu_pki_tcb_set(struct emu_pki *pki, const struct emu_pki_tcb_change *change,
                                struct err *err);
 
+/*
+ * The same change as an early edition: TCB info before the standard date of a TCB recovery that was made public at recovery_s. The standard one stays; `emu_pki_early_end` makes the early one the
+ * standard. returns: as emu_pki_tcb_set.
+ */
+MUST_CHECK int emu_pki_early_set(struct emu_pki *pki, const struct emu_pki_tcb_change *change,
+                                 int64_t recovery_s, struct err *err);
+/* The early edition becomes the standard. returns: 0; -ENOENT there is none. */
+MUST_CHECK int emu_pki_early_end(struct emu_pki *pki, struct err *err);
+
 /* How the quoting enclave must look; masked attributes: INIT and MODE64BIT, never DEBUG. */
 struct emu_pki_qe {
     uint8_t mrsigner[32];

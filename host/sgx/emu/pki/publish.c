@@ -12,10 +12,10 @@
 
 /* {"NAME":BODY,"signature":"HEX"}; the signature is over BODY as it stands. */
 static int write_signed(const struct emu_pki *pki, const char *file, const char *name,
-                        const char *item, EVP_PKEY *key, struct err *err)
+                        const json_t *value, const char *item, EVP_PKEY *key, struct err *err)
 {
     const json_t *dates = json_object_get(json_object_get(pki->state, "dates"), item);
-    json_t *body = json_deep_copy(json_object_get(pki->state, name));
+    json_t *body = json_deep_copy(value);
     uint8_t signature[EMU_PKI_SIGNATURE_SIZE];
     char *text = NULL, *whole = NULL, hex[2 * EMU_PKI_SIGNATURE_SIZE + 1];
     int rc = -ENOMEM;
@@ -34,6 +34,33 @@ static int write_signed(const struct emu_pki *pki, const char *file, const char 
                 : folder_write(pki->folder, file, whole, strlen(whole), false, err);
     free(text);
     free(whole);
+    return rc;
+}
+
+/* Without an early edition the standard one is the early one, too. */
+static int write_editions(const struct emu_pki *pki, EVP_PKEY *key, struct err *err)
+{
+    const json_t *standard = json_object_get(pki->state, "tcbInfo");
+    const json_t *early = json_object_get(pki->state, "earlyTcbInfo");
+    const json_t *recovery = json_object_get(pki->state, "recovery");
+    json_t *list =
+        json_pack("{s:s,s:i,s:s,s:s,s:[{s:O,s:s,s:s}]}", "id", "SGX", "version", 1, "issueDate", "",
+                  "nextUpdate", "", "tcbEvalNumbers", "tcbEvaluationDataNumber",
+                  json_object_get(standard, "tcbEvaluationDataNumber"), "tcbRecoveryEventDate",
+                  "2023-01-01T00:00:00Z", "tcbDate", "2023-01-01T00:00:00Z");
+    int rc =
+        write_signed(pki, "collateral/tcb_info.json", "tcbInfo", standard, "tcb-info", key, err);
+
+    if (rc == 0)
+        rc = write_signed(pki, "collateral/tcb_info_early.json", "tcbInfo",
+                          json_is_object(early) ? early : standard, "tcb-info", key, err);
+    if (json_is_object(early))
+        json_array_insert(json_object_get(list, "tcbEvalNumbers"), 0, (json_t *)recovery);
+    if (rc == 0)
+        rc = list ? write_signed(pki, "collateral/tcb_evaluations.json", "tcbEvaluationDataNumbers",
+                                 list, "tcb-info", key, err)
+                  : err_set_errno(err, -ENOMEM, "cannot list the editions");
+    json_decref(list);
     return rc;
 }
 
@@ -173,10 +200,10 @@ int emu_pki_publish(struct emu_pki *pki, struct err *err)
     int rc = folder_key_read(pki->folder, "tcb", &key, err);
 
     if (rc == 0)
-        rc = write_signed(pki, "collateral/tcb_info.json", "tcbInfo", "tcb-info", key, err);
+        rc = write_editions(pki, key, err);
     if (rc == 0)
-        rc = write_signed(pki, "collateral/qe_identity.json", "enclaveIdentity", "qe-identity", key,
-                          err);
+        rc = write_signed(pki, "collateral/qe_identity.json", "enclaveIdentity",
+                          json_object_get(pki->state, "enclaveIdentity"), "qe-identity", key, err);
     if (rc == 0)
         rc = write_crl(pki, "collateral/pck_crl.der", "pck-crl", "ca", err);
     if (rc == 0)
