@@ -130,16 +130,79 @@ static int list(struct cli_call *call)
     return status;
 }
 
+static const struct table_column g_forecast_columns[] = {
+    { "INSTANCE", "instance", TABLE_TEXT }, { "APP", "app_name", TABLE_TEXT },
+    { "NODE", "node_name", TABLE_TEXT },    { "TCB", "tcb_status", TABLE_TEXT },
+    { "FALLS", "until", TABLE_AGE },        { "AT", "until", TABLE_TEXT },
+    { "REASON", "reason", TABLE_TEXT },
+};
+static const struct cli_option g_forecast_options[] = {
+    { "until", "TIME", "until then; else 400 days: 2030-01-31 or +30d", false },
+    { "patches", NULL, "only what an update of the platform's firmware prevents", false },
+};
+
+/* "2 nodes need a patch: rack-7 before 2027-05-13, ..." Sooner ones come first. */
+static void print_patches(const json_t *items)
+{
+    json_t *nodes = json_object(), *item;
+    const char *name;
+    size_t i;
+
+    json_array_foreach((json_t *)items, i, item)
+    {
+        name = json_string_value(json_object_get(item, "node_name"));
+        if (!json_is_object(json_object_get(item, "recovery")))
+            continue;
+        name = name ? name : "(started by hand)";
+        if (!json_object_get(nodes, name))
+            json_object_set(nodes, name, json_object_get(item, "until"));
+    }
+    i = json_object_size(nodes);
+    if (i)
+        printf("\n%zu %s a patch: update firmware and microcode, then let its instances renew\n", i,
+               i == 1 ? "node needs" : "nodes need");
+    json_object_foreach(nodes, name, item)
+    {
+        char text[2][96];
+        json_t *text_json = json_string(name);
+
+        printf("  %s before %s\n", table_text(text_json, text[0], 96),
+               table_text(item, text[1], 96));
+        json_decref(text_json);
+    }
+    json_decref(nodes);
+}
+
 static int forecast(struct cli_call *call)
 {
-    static const struct table_column columns[] = {
-        { "INSTANCE", "instance", TABLE_TEXT }, { "APP", "app", TABLE_TEXT },
-        { "STATE", "state", TABLE_TEXT },       { "TCB", "tcb_status", TABLE_TEXT },
-        { "FALLS", "until", TABLE_AGE },        { "AT", "until", TABLE_TEXT },
-    };
+    char path[REMOTE_PATH_SIZE] = "/v1/fleet/forecast";
+    struct remote r;
+    json_t *items = NULL, *times = json_object();
+    struct err err = { 0 };
+    int status = CLI_EXIT_OK, rc = body_time(times, call, "until", "until", &err);
 
-    return remote_list(call, "/v1/fleet/forecast",
-                       REMOTE_TABLE(columns, "instances whose evidence expires"));
+    if (rc < 0) {
+        json_decref(times);
+        return command_usage(call, "%s", err.text);
+    }
+    remote_query_add(path, "until", json_string_value(json_object_get(times, "until")));
+    remote_query_add(path, "cause", command_option(call, "patches") ? "tcb-recovery" : NULL);
+    rc = remote_open(&r, call);
+    if (rc == 0)
+        rc = instances_list(&r, path, &items);
+    if (rc < 0) {
+        status = remote_fail(&r, rc);
+    } else if (call->is_json) {
+        table_json_print(items, stdout);
+    } else {
+        table_print(items, g_forecast_columns, ARRAY_COUNT(g_forecast_columns),
+                    "instances that stop being accepted", stdout);
+        print_patches(items);
+    }
+    json_decref(items);
+    json_decref(times);
+    remote_done(&r);
+    return status;
 }
 
 static int show(struct cli_call *call)
@@ -181,7 +244,8 @@ static const struct cli_verb g_verbs[] = {
     { "list", "", "instances", list, 0, 0, CLI_OPTIONS(g_list_options) },
     { "show", "INSTANCE", "one instance: state, evidence's appraisal, lease", show, 1, 1, NULL, 0 },
     { "history", "INSTANCE", "what it went through", history, 1, 1, NULL, 0 },
-    { "forecast", "", "which instances stop being accepted, and when", forecast, 0, 0, NULL, 0 },
+    { "forecast", "", "which instances stop being accepted, and when", forecast, 0, 0,
+      CLI_OPTIONS(g_forecast_options) },
     { "stop", "INSTANCE", "stop it: SIGTERM, grace, SIGKILL", stop, 1, 1, CLI_OPTIONS(g_reason) },
     { "revoke", "INSTANCE", "stop it and give it no keys any more", revoke, 1, 1,
       CLI_OPTIONS(g_reason) },

@@ -223,6 +223,14 @@ static void ask_server(const struct up *up, json_t *report)
             json_object_set_new(report, "instances_running", json_integer((json_int_t)running));
             json_decref(list);
         }
+        if (client_list(r.client, "/v1/fleet/forecast?cause=tcb-recovery", &list, &r.err) == 0) {
+            if (json_array_size(list) > 0)
+                json_object_set_new(report, "patches",
+                                    json_pack("{s:I,s:O}", "instances",
+                                              (json_int_t)json_array_size(list), "until",
+                                              json_object_get(json_array_get(list, 0), "until")));
+            json_decref(list);
+        }
         if (remote_call(&r, "GET", "/v1/fleet", NULL, &list) == 0) {
             json_object_set(report, "collateral", json_object_get(list, "collateral"));
             json_decref(list);
@@ -285,6 +293,12 @@ static void print_status(const struct up *up, const json_t *report)
     value = json_object_get(report, "instances_running");
     if (value)
         printf("running  %s instances\n", table_text(value, text[0], 96));
+    value = json_object_get(report, "patches");
+    if (value)
+        printf("patches  %s instances stop being accepted from %s on, `cloche instance forecast "
+               "--patches`\n",
+               table_text(json_object_get(value, "instances"), text[0], 96),
+               table_text(json_object_get(value, "until"), text[1], 96));
     if (json_object_get(report, "collateral"))
         print_collateral(json_object_get(report, "collateral"));
     printf("folder   %s\n", up->folder);

@@ -194,7 +194,8 @@ static int row_update(struct store_tx *tx, struct admission *a, const char *stat
         "certificate_serial), "
         "certificate_until_ms = COALESCE($17, certificate_until_ms), secrets_version = "
         "COALESCE($18, secrets_version), "
-        "stapled_sha256 = $19, seen_ms = $7, changed_ms = $7, version = version + 1 WHERE org_id = "
+        "stapled_sha256 = $19, tcb_key = $22, seen_ms = $7, changed_ms = $7, version = version + 1 "
+        "WHERE org_id = "
         "$20 AND id = $21",
         STORE_ARGS(store_text(state), store_text(reason), store_text(a->build.id),
                    accepted ? store_blob(a->request->spki, a->request->spki_size) : store_null(),
@@ -210,7 +211,8 @@ static int row_update(struct store_tx *tx, struct admission *a, const char *stat
                    accepted ? store_int(a->issued.until_s * 1000) : store_null(),
                    store_text(accepted ? a->secrets_tag : NULL),
                    a->stapled ? store_blob(a->stapled_sha256, 32) : store_null(),
-                   store_text(a->app.org_id), store_text(a->instance_id)),
+                   store_text(a->app.org_id), store_text(a->instance_id),
+                   store_text(p->tcb_key[0] ? p->tcb_key : NULL)),
         err);
 
     return rc < 0 ? rc : rc == 0 ? -ENOENT : 0;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/digest.h"
 #include "server/exchange/internal.h"
 #include "server/model/revocation.h"
 #include "server/model/row.h"
@@ -93,6 +94,30 @@ static void platform_read(const struct verifier_result *r, struct appraisal *ret
     if (r->tee != VERIFIER_TEE_SNP && r->intel.tcb_status != VERIFIER_TCB_NONE)
         snprintf(ret->tcb_status, sizeof ret->tcb_status, "%s",
                  verifier_tcb_status_name(r->intel.tcb_status));
+}
+
+/* All that a TCB level is found by. */
+static void tcb_key_make(const struct verifier_result *r, char ret[33])
+{
+    const struct verifier_intel *i = &r->intel;
+    struct sha256 hash;
+    uint8_t digest[32];
+
+    ret[0] = 0;
+    if (r->tee == VERIFIER_TEE_SNP || r->tee == VERIFIER_TEE_NONE || !i->has_pck)
+        return;
+    sha256_init(&hash);
+    sha256_update(&hash, &r->tee, sizeof r->tee);
+    sha256_update(&hash, i->fmspc, sizeof i->fmspc);
+    sha256_update(&hash, i->pce_id, sizeof i->pce_id);
+    sha256_update(&hash, i->pck_svn, sizeof i->pck_svn);
+    sha256_update(&hash, &i->pck_pce_svn, sizeof i->pck_pce_svn);
+    sha256_update(&hash, i->qe_report.mrsigner, sizeof i->qe_report.mrsigner);
+    sha256_update(&hash, &i->qe_report.isv_svn, sizeof i->qe_report.isv_svn);
+    if (r->tee == VERIFIER_TEE_TDX)
+        sha256_update(&hash, r->tdx.tee_tcb_svn, sizeof r->tdx.tee_tcb_svn);
+    sha256_final(&hash, digest);
+    hex_put(digest, 16, ret, 33);
 }
 
 static void root_read(const struct exchange *exchange, const struct verifier_result *r,
@@ -236,6 +261,7 @@ int appraise(struct exchange *exchange, const struct appraise_input *input, stru
     ret->tee = verifier_tee_name(ret->result.tee);
     ret->valid_until_ms = ret->result.valid_until_s * 1000;
     platform_read(&ret->result, ret);
+    tcb_key_make(&ret->result, ret->tcb_key);
     root_read(exchange, &ret->result, ret);
     if (input->build && !ret->refusal.code)
         build_match(&ret->result, input->build, &ret->refusal);

@@ -310,6 +310,18 @@ int collateral_find(struct exchange *exchange, const struct collateral_wish *wis
     return rc == -EINVAL ? 0 : rc < 0 ? rc : cached_add(c, key, &e, ret);
 }
 
+int collateral_find_early(struct exchange *exchange, struct verifier_bytes evidence,
+                          struct verifier_collateral **ret, struct held_recovery *ret_recovery,
+                          struct err *err)
+{
+    struct collaterals *c = exchange->collaterals;
+    struct collateral_needs needs;
+
+    if (!c->held || needs_find(c, evidence, &needs) < 0)
+        return err_set(err, -ENODATA, "there is no collateral of the server's own");
+    return held_read_early(c->held, &needs, ret, ret_recovery, err);
+}
+
 int collateral_fetch_wanted(struct exchange *exchange, struct err *err)
 {
     struct collaterals *c = exchange->collaterals;

@@ -41,6 +41,18 @@ void held_free(struct held *held); /* NULL allowed */
 /* All of the needs, parsed, as the folder has them; the makers are not asked. returns: 0; -ENOENT one is missing, expired or damaged, why in err; -ENOMEM. */
 MUST_CHECK int held_read(struct held *held, const struct collateral_needs *needs,
                          struct verifier_collateral **ret, struct err *err);
+/* A TCB recovery that is known, and not yet the standard. */
+struct held_recovery {
+    uint32_t number, standard_number; /* tcbEvaluationDataNumber */
+    int64_t standard_s;               /* when it becomes the standard */
+    bool is_published; /* that date is Intel's; else it is the earliest that is possible */
+};
+#define HELD_RECOVERY_DAYS                                                                         \
+    365 /* from a TCB recovery's date to its being the standard: Intel PCS API v4, "update" */
+/* As held_read, with early TCB info. returns: 0; -ENODATA there is none that is newer than the standard one; -ENOENT; -ENOMEM. */
+MUST_CHECK int held_read_early(struct held *held, const struct collateral_needs *needs,
+                               struct verifier_collateral **ret, struct held_recovery *ret_recovery,
+                               struct err *err);
 /*
  * As held_read, but the makers are asked for what is missing, for 5 seconds at most.
  * returns: 0; -ENOENT it is not to be had, why in err; -EAGAIN too many are waiting or were asked for in the last minute: try again; -ENOMEM.

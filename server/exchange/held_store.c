@@ -166,6 +166,90 @@ int held_read(struct held *h, const struct collateral_needs *needs,
     return rc;
 }
 
+/* ---- early editions ---- */
+
+static bool is_tcb(const struct collateral_item_id *id)
+{
+    return id->kind == COLLATERAL_SGX_TCB || id->kind == COLLATERAL_TDX_TCB;
+}
+
+static bool has_editions(const struct collateral_item_id *id)
+{
+    return id->kind < COLLATERAL_SGX_EVALUATIONS;
+}
+
+/* When the edition of this number becomes the standard: Intel's date, else when the present one ends. */
+static void recovery_date(struct collateral *store, const struct collateral_entry *standard,
+                          struct held_recovery *recovery)
+{
+    struct collateral_item_id id = { .kind = standard->id.kind == COLLATERAL_TDX_TCB
+                                                 ? COLLATERAL_TDX_EVALUATIONS
+                                                 : COLLATERAL_SGX_EVALUATIONS };
+    struct collateral_got got = { 0 };
+    int64_t made_public_s;
+
+    recovery->standard_s = standard->expires_s;
+    if (collateral_get(store, &id, COLLATERAL_OFFLINE, &got, NULL) < 0)
+        return;
+    if (collateral_recovery_find(&got.entry, recovery->number, &made_public_s) == 0) {
+        recovery->standard_s = made_public_s + HELD_RECOVERY_DAYS * 86400ll;
+        recovery->is_published = true;
+    }
+    collateral_got_done(&got);
+}
+
+/* One need: the early edition where there is a newer one. */
+static int early_add(struct collateral *store, const struct collateral_item_id *id,
+                     struct collateral_set *set, struct held_recovery *recovery, struct err *err)
+{
+    struct collateral_item_id early_id = *id;
+    struct collateral_got standard = { 0 }, early = { 0 };
+    int rc = collateral_get(store, id, COLLATERAL_OFFLINE, &standard, err);
+
+    if (rc < 0)
+        return rc;
+    early_id.is_early = true;
+    if (has_editions(id) &&
+        collateral_get(store, &early_id, COLLATERAL_OFFLINE, &early, NULL) == 0 &&
+        early.entry.evaluation_number > standard.entry.evaluation_number) {
+        if (is_tcb(id)) {
+            recovery->number = early.entry.evaluation_number;
+            recovery->standard_number = standard.entry.evaluation_number;
+            recovery_date(store, &standard.entry, recovery);
+        }
+        rc = collateral_set_add(set, &early.entry);
+    } else {
+        rc = collateral_set_add(set, &standard.entry);
+    }
+    collateral_got_done(&early);
+    collateral_got_done(&standard);
+    return rc;
+}
+
+int held_read_early(struct held *h, const struct collateral_needs *needs,
+                    struct verifier_collateral **ret, struct held_recovery *ret_recovery,
+                    struct err *err)
+{
+    struct held_recovery recovery = { 0 };
+    struct collateral_set set = { 0 };
+    int rc = 0;
+
+    pthread_mutex_lock(&h->read_lock);
+    for (unsigned i = 0; rc == 0 && i < needs->count; i++)
+        rc = early_add(h->reader, &needs->items[i], &set, &recovery, err);
+    pthread_mutex_unlock(&h->read_lock);
+    if (rc < 0 && rc != -ENOMEM)
+        rc = -ENOENT;
+    if (rc == 0 && recovery.number == 0)
+        rc = err_set(err, -ENODATA, "there is no early TCB info");
+    if (rc == 0)
+        rc = verifier_collateral_new(&set.items, ret, err);
+    collateral_set_done(&set);
+    if (rc == 0)
+        *ret_recovery = recovery;
+    return rc;
+}
+
 /* ---- asking ---- */
 
 /* A place to wait in, and a round of the maker's budget. */

@@ -104,6 +104,11 @@ void collateral_unref(struct collateral_ref *ref);
  */
 MUST_CHECK int collateral_find(struct exchange *exchange, const struct collateral_wish *wish,
                                struct collateral_ref *ret, struct err *err);
+struct held_recovery;
+/* For the caller to free. returns: 0; -ENODATA no TCB recovery is on its way for this platform, or the server holds nothing for it; -ENOENT; -ENOMEM. */
+MUST_CHECK int collateral_find_early(struct exchange *exchange, struct verifier_bytes evidence,
+                                     struct verifier_collateral **ret,
+                                     struct held_recovery *ret_recovery, struct err *err);
 /* Asks the makers for what evidence brought along so far. returns: for how many platforms all is held now. */
 int collateral_fetch_wanted(struct exchange *exchange, struct err *err);
 MUST_CHECK int collaterals_new(struct server *server, struct collaterals **ret, struct err *err);
@@ -140,6 +145,7 @@ struct appraisal {
     bool is_emulated;
     char platform_id[80]; /* hex; "" unknown */
     char tcb_status[48];  /* "" none */
+    char tcb_key[33];     /* hex: who has the same is judged alike by Intel's TCB info; "" none */
     const char *tee;      /* "sgx" */
     int64_t valid_until_ms;
     struct refusal refusal; /* code NULL: accepted */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stored evidence, judged again: for dry runs of policies, and by the fleet when collateral, policy or builds change. Relying party. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/exchange/exchange.h"
+#include "server/exchange/held.h"
 #include "server/exchange/stored.h"
 #include "server/model/row.h"
 
@@ -220,6 +222,74 @@ int stored_judge(struct exchange *exchange, const struct stored *s,
     input.collateral_why = collateral.why;
     rc = appraise(exchange, &input, ret, err);
     collateral_unref(&collateral);
+    return rc;
+}
+
+/* "TCB recovery 18 makes it OutOfDate (INTEL-SA-00615): POLICY_TCB_STATUS, ..." */
+static void forecast_explain(const struct appraisal *early, const struct held_recovery *recovery,
+                             struct stored_forecast *ret)
+{
+    const struct verifier_advisories *list = &early->result.intel.platform_advisories;
+    size_t len;
+
+    len = (size_t)snprintf(ret->reason, sizeof ret->reason, "TCB recovery %u: the platform is %s",
+                           recovery->number, early->tcb_status[0] ? early->tcb_status : "unknown");
+    for (unsigned i = 0; i < list->count && len + 40 < sizeof ret->reason / 2; i++)
+        len += (size_t)snprintf(ret->reason + len, sizeof ret->reason - len, "%s%s",
+                                i ? ", " : " (", list->names[i]);
+    if (list->count)
+        len += (size_t)snprintf(ret->reason + len, sizeof ret->reason - len, ")");
+    snprintf(ret->reason + len, sizeof ret->reason - len, ", %s",
+             early->refusal.code ? early->refusal.step
+                                 : "which the policy accepts for a time of grace only");
+    snprintf(ret->tcb_status, sizeof ret->tcb_status, "%s", early->tcb_status);
+}
+
+static int forecast_compare(const struct appraisal *now, const struct appraisal *early,
+                            const struct held_recovery *recovery, int64_t now_ms,
+                            struct stored_forecast *ret)
+{
+    ret->number = recovery->number;
+    ret->is_published = recovery->is_published;
+    ret->until_ms = MAX(recovery->standard_s * 1000, now_ms);
+    if (now->refusal.code || (!early->refusal.code && !early->result.is_in_grace))
+        return 0;
+    if (!early->refusal.code) {
+        if (now->result.is_in_grace && now->valid_until_ms <= early->valid_until_ms)
+            return 0; /* not the recovery's doing */
+        ret->until_ms = MAX(ret->until_ms, early->valid_until_ms);
+    }
+    ret->falls = true;
+    forecast_explain(early, recovery, ret);
+    return 0;
+}
+
+int stored_forecast(struct exchange *exchange, const struct stored *s,
+                    const struct verifier_policy *policy, const struct build_row *build,
+                    int64_t now_ms, struct stored_forecast *ret, struct err *err)
+{
+    struct verifier_collateral *collateral = NULL;
+    struct held_recovery recovery;
+    struct appraisal *a;
+    struct appraise_input input = { .evidence = s->evidence,
+                                    .policy = policy,
+                                    .build = build,
+                                    .now_s = now_ms / 1000,
+                                    .evidence_time_s = s->evidence_ms / 1000 };
+    int rc = collateral_find_early(exchange, s->evidence, &collateral, &recovery, err);
+
+    *ret = (struct stored_forecast){ .falls = false };
+    if (rc < 0)
+        return rc == -ENODATA || rc == -ENOENT ? 0 : rc;
+    a = calloc(2, sizeof *a);
+    rc = a ? stored_judge(exchange, s, policy, build, now_ms, &a[0], err) : -ENOMEM;
+    input.collateral = collateral;
+    if (rc == 0)
+        rc = appraise(exchange, &input, &a[1], err);
+    if (rc == 0)
+        rc = forecast_compare(&a[0], &a[1], &recovery, now_ms, ret);
+    verifier_collateral_free(collateral);
+    free(a);
     return rc;
 }
 

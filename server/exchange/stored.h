@@ -41,6 +41,19 @@ struct stored_list {
 MUST_CHECK int stored_list_read(struct store_tx *tx, const char *org_id, const char *after,
                                 struct stored_list *ret, struct err *err);
 void stored_list_done(struct stored_list *list);
+
+/* What a TCB recovery that is on its way makes of evidence that is accepted now. */
+struct stored_forecast {
+    bool falls;
+    int64_t until_ms; /* when it falls; falls */
+    uint32_t number;  /* of the recovery; 0: none is on its way */
+    bool is_published;
+    char tcb_status[48], reason[400];
+};
+/* returns: 0; -EIO, -ENOMEM. */
+MUST_CHECK int stored_forecast(struct exchange *exchange, const struct stored *stored,
+                               const struct verifier_policy *policy, const struct build_row *build,
+                               int64_t now_ms, struct stored_forecast *ret, struct err *err);
 /* As appraise; no transaction is needed, and the makers are not asked. */
 MUST_CHECK int stored_judge(struct exchange *exchange, const struct stored *stored,
                             const struct verifier_policy *policy, const struct build_row *build,

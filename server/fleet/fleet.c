@@ -21,6 +21,7 @@
 #define SILENT_EVERY 10u
 #define NODES_EVERY 5u
 #define REFRESH_DEFAULT_S 3600u
+#define FORECAST_EVERY_MS 10000 /* platforms that are new */
 #define WAIT_MAX_MS 5000 /* of the judge: evidence may have brought collateral of a new platform */
 
 static void wait_ms(struct fleet *f, int64_t ms)
@@ -92,7 +93,7 @@ static void *judge(void *arg)
 {
     struct fleet *f = arg;
     uint32_t every_s = f->server->config->collateral_refresh_s;
-    int64_t refresh_ms = server_now_ms(f->server);
+    int64_t refresh_ms = server_now_ms(f->server), forecast_ms = 0;
     char org_id[ID_SIZE];
 
     if (every_s == 0)
@@ -109,10 +110,16 @@ static void *judge(void *arg)
             if (refresh_collateral(f, true))
                 fleet_reappraise(f, NULL);
         }
-        if (work_take(f, org_id))
+        if (work_take(f, org_id)) {
             reappraise_all(f, org_id);
-        else
+            forecast_all(f, org_id, true);
+            forecast_ms = now_ms;
+        } else if (now_ms >= forecast_ms + FORECAST_EVERY_MS) {
+            forecast_all(f, "", false);
+            forecast_ms = now_ms;
+        } else {
             wait_ms(f, MIN(refresh_ms - now_ms, (int64_t)WAIT_MAX_MS));
+        }
     }
     return NULL;
 }

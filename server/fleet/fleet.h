@@ -15,6 +15,7 @@ struct fleet_collateral {
         confirmed_ms; /* when the source has confirmed that item which was confirmed longest ago */
     int64_t expires_ms;       /* of what expires first */
     unsigned count, unusable; /* items; those expired or damaged */
+    unsigned early_count;     /* those of early editions */
     int64_t refreshed, lied; /* since the start: items that were new; answers that did not verify */
     unsigned failed;         /* items that could not be asked for anew in the last round */
     char why[200];           /* the last of these failures */

@@ -13,7 +13,7 @@
 #include "verifier/json_read.h"
 
 #define ANY_READER (API_READER | API_AUDITOR | API_OPERATOR | API_APPROVER | API_OWNER)
-#define FORECAST_DEFAULT_MS (90 * 86400 * 1000ll)
+#define FORECAST_DEFAULT_MS (400 * 86400 * 1000ll) /* a TCB recovery takes a year */
 
 struct read {
     struct api_request *rq;
@@ -56,15 +56,15 @@ static int get_fleet(struct api_request *rq, struct api_response *ret)
     pthread_mutex_unlock(&f->lock);
     fleet_collateral_get(f, &c);
     ret->status = 200;
-    ret->body = json_pack("{s:o,s:{s:b,s:I,s:I,s:o,s:o},s:{s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:s?}}",
-                          "instances", r.result, "reappraisal", "running", (int)p.is_running,
-                          "judged", (json_int_t)p.judged, "fallen", (json_int_t)p.fallen, "started",
-                          api_time(p.started_ms), "finished", api_time(p.finished_ms), "collateral",
-                          "items", (json_int_t)c.count, "unusable", (json_int_t)c.unusable,
-                          "refreshed", (json_int_t)c.refreshed, "failed", (json_int_t)c.failed,
-                          "lied", (json_int_t)c.lied, "last", api_time(c.looked_ms), "confirmed",
-                          api_time(c.confirmed_ms), "expires", api_time(c.expires_ms), "why",
-                          c.why[0] ? c.why : NULL);
+    ret->body = json_pack(
+        "{s:o,s:{s:b,s:I,s:I,s:o,s:o},s:{s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:s?}}", "instances",
+        r.result, "reappraisal", "running", (int)p.is_running, "judged", (json_int_t)p.judged,
+        "fallen", (json_int_t)p.fallen, "started", api_time(p.started_ms), "finished",
+        api_time(p.finished_ms), "collateral", "items", (json_int_t)c.count, "early",
+        (json_int_t)c.early_count, "unusable", (json_int_t)c.unusable, "refreshed",
+        (json_int_t)c.refreshed, "failed", (json_int_t)c.failed, "lied", (json_int_t)c.lied, "last",
+        api_time(c.looked_ms), "confirmed", api_time(c.confirmed_ms), "expires",
+        api_time(c.expires_ms), "why", c.why[0] ? c.why : NULL);
     return ret->body ? 0 : -ENOMEM;
 }
 
@@ -79,11 +79,16 @@ static int post_reappraise(struct api_request *rq, struct api_response *ret)
     return rc;
 }
 
+struct forecast_wish {
+    int64_t until_ms;
+    const char *cause; /* "": each */
+};
+
 /* Pages go by (time, id): `after` is both, with a colon. arg: until when, in ms. */
 static int forecast_query(struct list *l, struct store_tx *tx, struct store_rows **ret,
                           struct err *err)
 {
-    const int64_t *until_ms = l->arg;
+    const struct forecast_wish *wish = l->arg;
     const char *after = l->page.after, *after_id = "";
     int64_t after_ms = 0;
     char *colon;
@@ -94,25 +99,52 @@ static int forecast_query(struct list *l, struct store_tx *tx, struct store_rows
             return api_problem(l->rq, 400, "invalid-query", "after: `next` of a page is expected");
         after_id = colon + 1;
     }
-    return store_query(tx,
-                       "SELECT id, app_id, state, tcb_status, valid_until_ms FROM instances "
-                       "WHERE org_id = $1 AND state IN ('running', 'unreachable') "
-                       "AND valid_until_ms <= $2 AND (valid_until_ms, id) > ($3, $4) ORDER BY "
-                       "valid_until_ms, id LIMIT $5",
-                       STORE_ARGS(store_text(l->rq->who.org_id), store_int(*until_ms),
-                                  store_int(after_ms), store_text(after_id), list_row_count(l)),
-                       ret, err);
+    /* Each arm is cut to a page of its own: neither sorts more than it must. */
+    return store_query(
+        tx,
+        "SELECT id, app_id, node_id, state, tcb_status, at_ms, cause, reason, number, later, "
+        "is_published FROM ("
+        "SELECT * FROM (SELECT id, app_id, node_id, state, tcb_status, valid_until_ms AS at_ms, "
+        "'evidence' AS cause, '' AS reason, 0 AS number, '' AS later, 0 AS is_published "
+        "FROM instances WHERE org_id = $1 AND $6 <> 'tcb-recovery' "
+        "AND state IN ('running', 'unreachable') AND valid_until_ms <= $2 "
+        "AND (valid_until_ms, id) > ($3, $4) ORDER BY valid_until_ms, id LIMIT $5) AS a "
+        "UNION ALL "
+        "SELECT * FROM (SELECT i.id, i.app_id, i.node_id, i.state, i.tcb_status, f.until_ms AS "
+        "at_ms, 'tcb-recovery' AS cause, f.reason, f.number, f.tcb_status AS later, "
+        "f.is_published FROM forecasts f JOIN instances i ON i.org_id = f.org_id "
+        "AND i.app_id = f.app_id AND i.tcb_key = f.tcb_key WHERE f.org_id = $1 "
+        "AND $6 <> 'evidence' AND i.state IN ('running', 'unreachable') AND f.until_ms <= $2 "
+        "AND (f.until_ms, i.id) > ($3, $4) ORDER BY f.until_ms, i.id LIMIT $5) AS b"
+        ") AS x ORDER BY at_ms, id LIMIT $5",
+        STORE_ARGS(store_text(l->rq->who.org_id), store_int(wish->until_ms), store_int(after_ms),
+                   store_text(after_id), list_row_count(l), store_text(wish->cause)),
+        ret, err);
+}
+
+/* What a TCB recovery brings; null for what time alone does. */
+static json_t *recovery_json(const struct store_rows *rows)
+{
+    if (strcmp(store_column_text(rows, 6), "tcb-recovery") != 0)
+        return json_null();
+    return json_pack("{s:I,s:s?,s:b}", "number", (json_int_t)store_column_int(rows, 8),
+                     "tcb_status", store_column_text(rows, 9), "published",
+                     (int)store_column_int(rows, 10));
 }
 
 static int forecast_item(struct list *l, struct store_tx *tx, const struct store_rows *rows,
                          json_t **ret, struct err *err)
 {
-    const char *id = store_column_text(rows, 0), *status = store_column_text(rows, 3);
+    const char *id = store_column_text(rows, 0), *reason = store_column_text(rows, 7);
 
-    *ret = json_pack("{s:o,s:s,s:s,s:s,s:s?,s:o}", "id",
-                     json_sprintf("%lld:%s", (long long)store_column_int(rows, 4), id), "instance",
-                     id, "app", store_column_text(rows, 1), "state", store_column_text(rows, 2),
-                     "tcb_status", status, "until", api_time(store_column_int(rows, 4)));
+    *ret = json_pack("{s:o,s:s,s:s,s:s?,s:s,s:s?,s:o,s:s,s:s,s:o}", "id",
+                     json_sprintf("%lld:%s", (long long)store_column_int(rows, 5), id), "instance",
+                     id, "app", store_column_text(rows, 1), "node", store_column_text(rows, 2),
+                     "state", store_column_text(rows, 3), "tcb_status", store_column_text(rows, 4),
+                     "until", api_time(store_column_int(rows, 5)), "cause",
+                     store_column_text(rows, 6), "reason",
+                     reason && reason[0] ? reason : "evidence, collateral or a time of grace ends",
+                     "recovery", recovery_json(rows));
     return *ret ? 0 : -ENOMEM;
 }
 
@@ -120,15 +152,20 @@ static int get_forecast(struct api_request *rq, struct api_response *ret)
 {
     static const struct list_of forecast = { "forecast", .query = forecast_query,
                                              .item = forecast_item };
-    int64_t until_ms = server_now_ms(rq->server) + FORECAST_DEFAULT_MS, until_s;
-    const char *until = api_query(rq, "until");
+    struct forecast_wish wish = { server_now_ms(rq->server) + FORECAST_DEFAULT_MS, "" };
+    const char *until = api_query(rq, "until"), *cause = api_query(rq, "cause");
+    int64_t until_s;
 
     if (until) {
         if (time_parse(until, strlen(until), &until_s) < 0)
             return api_problem(rq, 400, "invalid-query", "until: a time in UTC is expected");
-        until_ms = until_s * 1000;
+        wish.until_ms = until_s * 1000;
     }
-    return list_answer(rq, &forecast, &until_ms, ret);
+    if (cause && strcmp(cause, "evidence") != 0 && strcmp(cause, "tcb-recovery") != 0)
+        return api_problem(rq, 400, "invalid-query", "cause: evidence or tcb-recovery is expected");
+    if (cause)
+        wish.cause = cause;
+    return list_answer(rq, &forecast, &wish, ret);
 }
 
 const struct api_route fleet_routes[] = {

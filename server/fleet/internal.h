@@ -39,6 +39,8 @@ void watch_clean(struct fleet *fleet);
 void watch_checkpoint(struct fleet *fleet);
 /* reappraise.c: org_id "" all. One round at a time. */
 void reappraise_all(struct fleet *fleet, const char *org_id);
+/* forecast.c: org_id "" all; is_forced: policies or builds may have changed. */
+void forecast_all(struct fleet *fleet, const char *org_id, bool is_forced);
 /* refresh.c: looks over what is held, and asks for it anew. returns: whether what is held is another than the last time. */
 bool refresh_collateral(struct fleet *fleet, bool may_ask);
 /* Asks for what evidence of new platforms brought along. returns: whether some of it came. */

@@ -43,6 +43,7 @@ static int look(void *context, const struct collateral_entry *entry, enum collat
         f->confirmed_ms = entry->fetched_s * 1000;
     if (f->expires_ms == 0 || signed_ms[1] < f->expires_ms)
         f->expires_ms = signed_ms[1];
+    f->early_count += entry->id.is_early;
     collateral_item_name(&entry->id, name);
     sha256_update(&s->hash, name, strlen(name) + 1);
     sha256_update(&s->hash, signed_ms, sizeof signed_ms);
@@ -115,8 +116,9 @@ static void failure_log(struct fleet *f, const struct collateral_item_id *id, in
                "why", why->text, NULL);
 }
 
+/* is_optional: not every source has it. */
 static void ask(struct fleet *f, struct collateral *store, const struct collateral_item_id *id,
-                struct fleet_collateral *figures)
+                bool is_optional, struct fleet_collateral *figures)
 {
     struct collateral_got got = { 0 };
     struct err why = { "" };
@@ -130,6 +132,8 @@ static void ask(struct fleet *f, struct collateral *store, const struct collater
         why = got.why;
     }
     figures->refreshed += rc == 0 && got.outcome == COLLATERAL_NEW;
+    if (rc == -ENOENT && is_optional)
+        rc = 0;
     if (rc < 0 && !fleet_is_stopping(f)) {
         held_text_clean(why.text);
         if (figures->failed++ < LOGGED_MAX)
@@ -138,6 +142,36 @@ static void ask(struct fleet *f, struct collateral *store, const struct collater
         snprintf(figures->why, sizeof figures->why, "%s", why.text);
     }
     collateral_got_done(&got);
+}
+
+/* Early editions of Intel's TCB info and identities, and when they become the standard, tell what is going to fall. */
+static void early_ask(struct fleet *f, struct collateral *store, const struct survey *survey,
+                      struct fleet_collateral *figures)
+{
+    bool has_tee[2] = { false }; /* SGX, TDX */
+
+    for (unsigned i = 0; i < survey->figures.count; i++) {
+        struct collateral_item_id id = survey->items[i];
+
+        if (id.kind >= COLLATERAL_SGX_EVALUATIONS || id.is_early)
+            continue;
+        has_tee[id.kind == COLLATERAL_TDX_TCB || id.kind == COLLATERAL_TDX_QE_IDENTITY] = true;
+        id.is_early = true;
+        ask(f, store, &id, true, figures);
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(has_tee); i++) {
+        struct collateral_item_id id = { .kind = COLLATERAL_SGX_EVALUATIONS + i };
+
+        if (has_tee[i])
+            ask(f, store, &id, true, figures);
+    }
+}
+
+/* Early editions are asked for with those that stand beside them. */
+static bool is_extra(const struct collateral_item_id *id)
+{
+    return id->is_early || id->kind == COLLATERAL_SGX_EVALUATIONS ||
+           id->kind == COLLATERAL_TDX_EVALUATIONS;
 }
 
 static int folder_open(struct fleet *f, const struct verifier_policy *policy,
@@ -193,7 +227,10 @@ bool refresh_collateral(struct fleet *f, bool may_ask)
     if (rc == 0)
         rc = survey_make(store, &survey, &err);
     for (unsigned i = 0; rc == 0 && may_ask && i < survey.figures.count; i++)
-        ask(f, store, &survey.items[i], &asked);
+        if (!is_extra(&survey.items[i]))
+            ask(f, store, &survey.items[i], false, &asked);
+    if (rc == 0 && may_ask)
+        early_ask(f, store, &survey, &asked);
     if (rc == 0 && may_ask)
         rc = survey_make(store, &survey, &err);
     if (rc == 0)

@@ -9,6 +9,8 @@ import urllib.parse
 from collateral_server import CHAINS, Answer, Service
 
 ROOT_CRL = '/IntelSGXRootCA.der'
+EVALUATIONS = '/sgx/certification/v4/tcbevaluationdatanumbers'
+ITEMS = 7  # that a server which has asked for everything holds of one platform
 
 
 class Source:
@@ -43,10 +45,11 @@ class Source:
         with open(os.path.join(folder, name), 'rb') as f:
             body = f.read()
         headers = {'ETag': '"' + hashlib.sha256(body).hexdigest()[:16] + '"', 'Cache_Control': 'max-age=3600'}
-        chain = CHAINS.get(name.replace('_early', ''))
-        if chain:
-            with open(os.path.join(folder, name.replace('_early', '').rsplit('.', 1)[0] + '_issuer_chain.pem'), encoding='ascii') as f:
-                headers[chain] = urllib.parse.quote(f.read())
+        signer = 'tcb_info.json' if name.startswith('tcb_') else name
+        header = 'TCB-Evaluation-Data-Numbers-Issuer-Chain' if name == 'tcb_evaluations.json' else CHAINS.get(signer)
+        if header:
+            with open(os.path.join(folder, signer.rsplit('.', 1)[0] + '_issuer_chain.pem'), encoding='ascii') as f:
+                headers[header] = urllib.parse.quote(f.read())
         return Answer(body, 'application/json' if name.endswith('.json') else 'application/pkix-crl', **headers)
 
     def tcb_path(self, update='standard', fmspc=None):
@@ -56,7 +59,10 @@ class Source:
         """What the folder says now."""
         crl = f'/sgx/certification/v4/pckcrl?ca={self.state["platform"]["ca"]}&encoding=der'
         self.service.serve(self.tcb_path(), self.answer('tcb_info.json'))
-        self.service.serve('/sgx/certification/v4/qe/identity?update=standard', self.answer('qe_identity.json'))
+        self.service.serve(self.tcb_path('early'), self.answer('tcb_info_early.json'))
+        self.service.serve(EVALUATIONS, self.answer('tcb_evaluations.json'))
+        for update in 'standard', 'early':
+            self.service.serve('/sgx/certification/v4/qe/identity?update=' + update, self.answer('qe_identity.json'))
         self.service.serve(crl, self.answer('pck_crl.der'))
         self.service.serve(ROOT_CRL, self.answer('root_ca_crl.der'))
 

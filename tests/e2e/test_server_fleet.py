@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server and the makers' collateral: asked for on demand and on schedule, sources that are down, slow, behind or lying; what the fleet becomes of it."""
+import datetime
 import json
 import threading
 import time
 
 import pytest
 
+from cli_of import Cli
 from cloched import Cloched
 from collateral_server import Answer, not_found
 from exchange_agent import Agent, Approver, Build, Platform, spki_sha256
-from fleet_source import Source
+from fleet_source import EVALUATIONS, ITEMS, Source
 from test_server_exchange import new_app, roots
 
 WAIT_S = 100
@@ -89,11 +91,11 @@ def test_collateral_of_a_new_platform_is_fetched_on_demand(world):
     agent.attest(flags='-')  # nothing is stapled
     assert world.shown(agent)['tcb_status'] == 'UpToDate'
     assert world.source.asked('/tcb?') and world.source.asked('/qe/identity') and world.source.asked('pckcrl') and world.source.asked('RootCA')
-    until(lambda: world.collateral['items'] == 4)
+    until(lambda: world.collateral['items'] == ITEMS)
     world.rounds(2)
     state = world.collateral
     assert state['failed'] == state['unusable'] == state['lied'] == 0 and state['why'] is None, state
-    assert world.metric('collateral_items') == [4] and len(world.metric('collateral_age_seconds')) == 1
+    assert world.metric('collateral_items') == [ITEMS] and len(world.metric('collateral_age_seconds')) == 1
     assert world.metric('collateral_expires_seconds')[0] > 86400
 
 
@@ -101,7 +103,7 @@ def test_stapled_collateral_does_until_the_server_has_its_own(own):
     """Whoever runs the platform may staple what is a month old: the server asks for itself, soon."""
     agent = own.agent()
     agent.attest()
-    until(lambda: own.collateral['items'] == 4 or own.rounds() or own.collateral['items'] == 4)
+    until(lambda: own.collateral['items'] == ITEMS)
     own.platform.pki('tcb', '--status', 'OutOfDate')  # what is stapled from now on says so, what the source says does not
     agent.attest('renew')
     assert own.shown(agent)['tcb_status'] == 'UpToDate'
@@ -163,7 +165,7 @@ def test_a_source_that_lies_or_is_behind_takes_nothing_away(own):
         own.source.service.serve(own.source.tcb_path(), lie)
         until(lambda lied=lied: own.collateral['lied'] > lied)
         state = own.collateral
-        assert state['failed'] == 1 and why in state['why'] and state['items'] == 4 and state['unusable'] == 0, state
+        assert state['failed'] == 1 and why in state['why'] and state['items'] == ITEMS and state['unusable'] == 0, state
         agent.attest('renew', flags='-')
         assert own.shown(agent)['tcb_status'] == 'UpToDate'
     logged = own.log('collateral is not fresh: what is held stays')
@@ -190,7 +192,7 @@ def test_a_source_that_is_slow_or_down_holds_nobody_up(own):
     until(lambda: own.collateral['failed'] >= 1)
     first.attest('renew', flags='-')
     state = own.collateral
-    assert state['why'] and state['items'] == 4 and state['unusable'] == 0, state
+    assert state['why'] and state['items'] == ITEMS and state['unusable'] == 0, state
     age = own.metric('collateral_age_seconds')[0]
     until(lambda: own.metric('collateral_age_seconds')[0] > age)  # nothing confirms it any more
     assert own.metric('collateral_refresh_failed')[0] >= 1
@@ -225,6 +227,87 @@ def test_a_server_that_may_not_ask_says_what_is_missing(tmp_path):
         assert own.source.asked() == []
     finally:
         own.close()
+
+
+DAY_S = 86400
+
+
+def rfc(time_s):
+    return datetime.datetime.fromtimestamp(time_s, datetime.timezone.utc).strftime('%Y-%m-%dT%H:%M:%S')
+
+
+def recoveries(world, **query):
+    return world.owner.list('/v1/fleet/forecast', cause='tcb-recovery', **query)
+
+
+def test_early_tcb_info_foretells_who_falls_and_when(own, tmp_path):
+    """Intel publishes early what becomes the standard a year after a TCB recovery: who falls then is told now, and goes on until then."""
+    agent, other = own.agent(), own.agent()
+    agent.attest(flags='-')
+    other.attest(flags='-')
+    until(lambda: own.collateral['items'] == ITEMS)
+    assert own.collateral['early'] == 2 and recoveries(own) == []
+    number = own.source.state['tcbInfo']['tcbEvaluationDataNumber']
+    recovery = int(time.time()) - 10 * DAY_S
+    events = own.owner.events(kind='app.forecast')
+    own.platform.pki('early', '--status', 'OutOfDate', '--advisory', 'INTEL-SA-00615', '--recovery', rfc(recovery) + 'Z')
+    own.source.publish()
+    items = until(lambda: len(recoveries(own)) == 2 and recoveries(own))
+    assert {i['instance'] for i in items} == {agent.id, other.id}
+    for item in items:
+        assert item['until'].startswith(rfc(recovery + 365 * DAY_S)) and item['cause'] == 'tcb-recovery', item
+        assert item['recovery'] == {'number': number + 1, 'tcb_status': 'OutOfDate', 'published': True}
+        assert item['tcb_status'] == 'UpToDate' and 'INTEL-SA-00615' in item['reason'] and 'POLICY_TCB_STATUS' in item['reason']
+    kind, event = next(iter(events))
+    events.close()
+    assert kind == 'app.forecast' and event['data']['number'] == number + 1 and event['data']['until'].startswith(rfc(recovery + 365 * DAY_S))
+    # Nothing happens yet.
+    agent.attest('renew', flags='-')
+    assert agent.orders() == [] and own.shown(agent)['tcb_status'] == 'UpToDate'
+    assert recoveries(own, until=rfc(recovery + 364 * DAY_S) + 'Z') == []
+    again = until(lambda: len(own.owner.list('/v1/fleet/forecast', limit=1)) == 4 and own.owner.list('/v1/fleet/forecast', limit=1))
+    assert sorted(i['cause'] for i in again) == ['evidence'] * 2 + ['tcb-recovery'] * 2
+    assert own.owner.get('/v1/fleet/forecast', query={'cause': 'x'}).status == 400
+    cli = Cli(tmp_path, own.server)
+    text = cli.run('instance', 'forecast', '--patches')
+    assert agent.id in text and other.id in text and '1 node needs a patch' in text and rfc(recovery + 365 * DAY_S) in text
+    assert len(cli.json('instance', 'forecast')) == 4
+    # An instance of the same kind that comes later is in it, too; one whose platform was patched is not any more.
+    late = Agent(own.server.client(), own.platform, agent.build, own.pin)
+    late.attest(flags='-')
+    until(lambda: late.id in {i['instance'] for i in recoveries(own)})
+    own.platform.pki('issue-pck', '--latest')
+    late.attest('renew', flags='-')
+    until(lambda: {i['instance'] for i in recoveries(own)} == {agent.id, other.id})
+    # The day has come.
+    own.platform.pki('early-end')
+    own.source.publish()
+    assert [o['kind'] for o in agent.orders(wait_s=55)] == ['renew']
+    assert own.shown(agent)['tcb_status'] == 'OutOfDate' and own.shown(late)['tcb_status'] == 'UpToDate'
+    until(lambda: recoveries(own) == [])
+    agent.attest('renew', flags='-')  # patched meanwhile
+    assert late.orders() == []
+
+
+def test_early_tcb_info_without_a_date(own):
+    """A source that does not tell dates: it cannot be before the present TCB info ends. A policy that accepts it is not worried."""
+    own.source.service.serve(EVALUATIONS, not_found())
+    agent, calm = own.agent(), own.agent()
+    with open(own.platform.folder + '/policy.json', encoding='utf-8') as f:
+        policy = {**json.load(f), 'intel': {'tcb_status': ['UpToDate', 'OutOfDate']}}
+    assert own.owner.post('/v1/policies', {'name': 'calm', 'policy': policy}).status == 201
+    assert own.owner.patch('/v1/policies/calm', {'version': 1}).status == 200
+    assert own.owner.patch('/v1/apps/' + calm.app, {'policy': 'calm'}).status == 200
+    agent.attest(flags='-')
+    calm.attest(flags='-')
+    own.platform.pki('early', '--status', 'OutOfDate')
+    own.source.publish()
+    own.source.service.serve(EVALUATIONS, not_found())
+    items = until(lambda: recoveries(own))
+    next_update = own.source.state['dates']['tcb-info']['next']
+    assert [i['instance'] for i in items] == [agent.id], items
+    assert items[0]['recovery']['published'] is False and items[0]['until'][:19] == next_update[:19]
+    assert own.collateral['failed'] == 0 and own.collateral['why'] is None  # that a source has no dates is no failure
 
 
 def test_forged_and_replayed_evidence_does_not_make_the_server_ask(own, tmp_path):

@@ -63,6 +63,7 @@ CREATE TABLE instances (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES org
     stapled_sha256 BLOB, -- of the collateral that came with the evidence
     fence BIGINT, lease_until_ms BIGINT, certificate_serial TEXT, certificate_until_ms BIGINT, secrets_version TEXT, exit_status BIGINT, reason TEXT,
     seen_ms BIGINT, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL, version BIGINT NOT NULL DEFAULT 1,
+    tcb_key TEXT, -- whoever has the same is judged alike by TCB info: the platform's SVNs, its quoting enclave's
     evidence_kind TEXT, evidence_ms BIGINT, evidence BLOB, -- the last one, as a CMW in JSON; long columns stand last, so that lists do not read them
     appraisal TEXT); -- the last, EAR JSON
 CREATE INDEX instances_by_org ON instances (org_id, id);
@@ -73,6 +74,7 @@ CREATE INDEX instances_by_build ON instances (build_id, id);
 CREATE INDEX instances_by_platform ON instances (org_id, platform_id, id);
 CREATE INDEX instances_by_node ON instances (node_id, id);
 CREATE INDEX instances_by_validity ON instances (org_id, valid_until_ms, id) WHERE state IN ('running', 'unreachable');
+CREATE INDEX instances_by_tcb ON instances (app_id, tcb_key, state, id);
 CREATE INDEX instances_by_lease ON instances (state, lease_until_ms);
 CREATE TABLE instance_history (instance_id TEXT NOT NULL REFERENCES instances(id), number BIGINT NOT NULL, time_ms BIGINT NOT NULL, state TEXT NOT NULL, reason TEXT, evidence_sha256 BLOB,
     PRIMARY KEY (instance_id, number));
@@ -101,6 +103,13 @@ CREATE TABLE certificates (serial TEXT PRIMARY KEY, org_id TEXT NOT NULL REFEREN
     until_ms BIGINT NOT NULL, revoked_ms BIGINT); -- of instances, while they live
 CREATE INDEX certificates_by_instance ON certificates (instance_id);
 CREATE INDEX certificates_by_end ON certificates (until_ms);
+
+-- ---- forecasts ----
+CREATE TABLE forecasts (org_id TEXT NOT NULL REFERENCES orgs(id), app_id TEXT NOT NULL REFERENCES apps(id), tcb_key TEXT NOT NULL,
+    basis TEXT NOT NULL, -- of the collateral under which it was judged
+    until_ms BIGINT, -- NULL: it goes on being accepted
+    number BIGINT NOT NULL, tcb_status TEXT, reason TEXT, is_published BIGINT NOT NULL, PRIMARY KEY (org_id, app_id, tcb_key));
+    -- what an app's instances with such a TCB come to under early TCB info
 
 -- ---- rollouts ----
 CREATE TABLE rollouts (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), app_id TEXT NOT NULL REFERENCES apps(id), build_id TEXT NOT NULL REFERENCES builds(id), old_build_id TEXT NOT NULL REFERENCES builds(id),

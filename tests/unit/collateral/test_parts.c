@@ -36,6 +36,8 @@ static void names_and_items_are_one_to_one(void **state)
         "amd-turin-vcek-crl",
         "amd-milan-vcek-" CHIP64 "-030008ff",
         "amd-turin-vcek-0001020304050607-0102030405",
+        "sgx-tcb-evaluations",
+        "tdx-tcb-evaluations",
     };
     struct collateral_item_id id;
     char again[COLLATERAL_NAME_SIZE];
@@ -102,6 +104,8 @@ static void urls_are_those_of_the_apis(void **state)
                              "identity?update=standard" },
         { "tdx-qe-identity", "https://api.trustedservices.intel.com/tdx/certification/v4/qe/"
                              "identity?update=standard" },
+        { "tdx-tcb-evaluations", "https://api.trustedservices.intel.com/tdx/certification/v4/"
+                                 "tcbevaluationdatanumbers" },
         { "pck-crl-processor", "https://api.trustedservices.intel.com/sgx/certification/v4/"
                                "pckcrl?ca=processor&encoding=der" },
         { "intel-root-crl", "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der" },

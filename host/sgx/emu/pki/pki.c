@@ -265,9 +265,9 @@ static int issue_authorities(const struct emu_pki *pki, bool is_processor, struc
 int emu_pki_pck_issue(struct emu_pki *pki, bool latest, struct err *err)
 {
     json_t *platform = json_object_get(pki->state, "platform");
-    json_t *newest = json_object_get(
-        json_array_get(json_object_get(json_object_get(pki->state, "tcbInfo"), "tcbLevels"), 0),
-        "tcb");
+    json_t *early = json_object_get(pki->state, "earlyTcbInfo");
+    json_t *info = early ? early : json_object_get(pki->state, "tcbInfo");
+    json_t *newest = json_object_get(json_array_get(json_object_get(info, "tcbLevels"), 0), "tcb");
     const char *ca = json_string_value(json_object_get(platform, "ca"));
     struct pck_extension extension = { .is_platform = ca && strcmp(ca, "platform") == 0 };
     uint8_t der[PCK_EXTENSION_SIZE_MAX];
