@@ -77,6 +77,8 @@ static int remove_world(void **state)
                                          "certs/pck.pem",
                                          "certs",
                                          "collateral/tcb_info.json",
+                                         "collateral/tcb_info_early.json",
+                                         "collateral/tcb_evaluations.json",
                                          "collateral/tcb_info_issuer_chain.pem",
                                          "collateral/qe_identity.json",
                                          "collateral/qe_identity_issuer_chain.pem",
