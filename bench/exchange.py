@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one server of the control plane carries: attestation exchanges (nonce, then evidence to certificate, lease and secrets, a new key each), renewals, lists, re-appraisal, listeners.
 
-usage: bench/exchange.py [--count N] [--threads N] [--rate PER_SECOND] [--fleet N] [--keep FOLDER] [--listeners N] [--write FILE]
+usage: bench/exchange.py [--count N] [--threads N] [--rate PER_SECOND] [--fleet N] [--keep FOLDER] [--listeners N] [--write FILE] [--enclave]
        bench/exchange.py --soak SECONDS
 
 Server and load share the machine; the store is SQLite. Exchanges are measured as fast as they go, then at --rate (100), where a latency is from the moment a request is due to its answer;
 quotes are made between the two, outside of the measured time. --fleet N: N instances attest, each with a key and evidence of its own, then lists are asked for and all evidence is judged again, with
 --rate exchanges a second going on. --keep: the fleet's store stays in FOLDER and is used again, if its leases still run. --listeners N: idle listeners to events, over HTTP and over TLS. --soak: bench/server_soak.py.
+--enclave: the exchanges' server runs in an enclave, its store on a host folder (examples/cloched); CLOCHE_EMU_TRANSITION_NS=N makes it pay for each crossing.
 """
 import argparse
 import json
@@ -16,7 +17,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path.insert(0, os.path.join(HERE, '..', 'tests', 'e2e'))
+sys.path[:0] = [os.path.join(HERE, '..', 'tests', 'e2e'), os.path.join(HERE, '..', 'tools')]
 
 from cloched import Cloched  # noqa: E402
 from exchange_agent import Approver, Build, Platform, b64  # noqa: E402
@@ -27,13 +28,26 @@ from server_load import Table, cpu_s, machine, make_agents, memory_kib, percenti
 RATE_GOAL, P99_GOAL_MS = 150, 200
 
 
+def enclosed(folder, platform):
+    """A new server in an enclave."""
+    from cloched_enclave import Enclaved, Images
+    for name in ('images', 'data'):
+        os.mkdir(os.path.join(folder, name), 0o700)
+    images = Images(os.path.join(folder, 'images'), platform.root, plain_http=True, rate_per_minute=10000000)
+    server = Enclaved(images.image()[0], os.path.join(folder, 'data'), os.path.join(folder, 'log'), plain_http=True)
+    server.init(server.org, server.user)
+    server.start()
+    return server
+
+
 class Site:
     """A server with an app, a build that is allowed and a secret; kept in a folder or not."""
 
-    def __init__(self, folder, **options):
+    def __init__(self, folder, in_enclave=False, **options):
         self.is_new = not os.path.exists(os.path.join(folder, 'pki'))
         self.platform = Platform(os.path.join(folder, 'pki'), self.is_new)
-        self.server = Cloched(folder=folder, init=self.is_new, emulator_root=self.platform.root, rate_per_minute=10000000, **options)
+        self.server = enclosed(folder, self.platform) if in_enclave else Cloched(
+            folder=folder, init=self.is_new, emulator_root=self.platform.root, rate_per_minute=10000000, **options)
         self.owner = owner = self.server.owner
         if self.is_new:
             assert owner.post('/v1/apps', {'name': 'load', 'lease_s': 86400}).status == 201
@@ -90,13 +104,14 @@ def main():
     parser.add_argument('--listeners', type=int, default=0)
     parser.add_argument('--write', help='also write the table to this file')
     parser.add_argument('--soak', type=float)
+    parser.add_argument('--enclave', action='store_true')
     options = parser.parse_args()
     if options.soak is not None:
         import server_soak
         sys.exit(server_soak.main(options.soak))
     table = Table(options.write, f'Measured on {machine()}; server, load and SQLite on the same machine; load average at the start {os.getloadavg()[0]:.1f}.')
     with tempfile.TemporaryDirectory(prefix='cloche-bench-') as folder:
-        with Site(folder) as site:
+        with Site(folder, options.enclave) as site:
             if options.count:
                 measure(site, table, options.count, options.threads, options.rate)
                 table.note(f'server memory at most {memory_kib(site.server, "VmHWM") / 1024:.0f} MiB')

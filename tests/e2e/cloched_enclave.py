@@ -6,8 +6,8 @@ import subprocess
 
 import testimage
 from cloched import BUILD, ROOT, Cloched
-from conftest import CLOCHE
 
+CLOCHE = os.path.join(BUILD, 'bin', 'cloche')
 EXAMPLE = os.path.join(ROOT, 'examples', 'cloched')
 CONFIG = {'store': 'sqlite:/data/cloche.db', 'root_key_sealed': True, 'listen': '127.0.0.1:0', 'collateral_folder': '/data/collateral',
           'collateral_pcs_url': '', 'collateral_kds_url': '', 'emulator_root': '/etc/cloche/emulator-root.pem', 'trust_domain': 'example.org',
@@ -51,13 +51,13 @@ class Images:
 
 
 class Enclaved(Cloched):
-    """data: the host's folder. environment: more of the loader's. options: of `cloche run`."""
+    """data: the host's folder. environment: more of the loader's. options: of `cloche run`. plain_http: the image's configuration says so."""
 
-    def __init__(self, image, data, log, environment=None, options=(), org='acme', user='alice'):
+    def __init__(self, image, data, log, environment=None, options=(), org='acme', user='alice', plain_http=False):
         self.own_folder, self.folder, self.child = False, data, None
         self.image, self.log_path, self.run_options = image, log, options
         self.environment = {**os.environ, **(environment or {})}
-        self.org, self.user, self.options = org, user, {}
+        self.org, self.user, self.options = org, user, {'plain_http': plain_http}
         self._owner = None
 
     def words(self, *words):

@@ -217,7 +217,8 @@ class Attested:
 
     def cloche(self, *words):
         """The command, with contexts of its own."""
-        return finish([CLOCHE, *words], env={**os.environ, 'CLOCHE_CONFIG': os.path.join(self.folder, 'contexts.json')})
+        return finish([CLOCHE, *words], env={**os.environ, 'XDG_CONFIG_HOME': self.folder,
+                                                   'CLOCHE_CONFIG': os.path.join(self.folder, 'contexts.json')})
 
     def login(self, *options, server=None):
         password = self.file('password', PASSWORD + '\n')
@@ -380,6 +381,29 @@ def test_evidence_is_renewed_with_the_certificate(attested):
     assert evidence_of(second)[0].value.value != evidence_of(first)[0].value.value
     assert spki_sha256(roots(server)[0]) == pin
     assert attested.login('--policy', attested.policy()).status == 0
+
+
+def test_an_old_folder_shows_in_the_audit_log(attested):
+    """The host puts yesterday's copy of the store back: the server cannot know, whoever keeps checkpoints does."""
+    server, folder = attested.server, attested.server.folder
+    assert attested.login('--policy', attested.policy()).status == 0
+    assert server.stop() == 0
+    shutil.copytree(folder, folder + '-old')
+    server.start()
+    assert attested.login('--policy', attested.policy()).status == 0
+    server.owner.post('/v1/apps', {'name': 'of-today'})
+    got = attested.cloche('audit', 'verify')
+    assert got.status == 0, got
+    assert server.stop() == 0
+    for name in os.listdir(folder):
+        if name.startswith('cloche.db'):
+            os.unlink(os.path.join(folder, name))
+    shutil.copy(os.path.join(folder + '-old', 'cloche.db'), folder)
+    server.start()
+    assert server.login().get('/v1/apps/of-today').status == 404
+    assert attested.login('--policy', attested.policy()).status == 0
+    got = attested.cloche('audit', 'verify')
+    assert got.status == 3, got
 
 
 def test_without_evidence_the_server_says_so(world, attested):
