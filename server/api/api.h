@@ -92,7 +92,7 @@ int api_problem(struct api_request *rq, int status, const char *code, const char
     PRINTF_LIKE(4, 5);
 /* Adds a member to the problem; takes value over. */
 void api_problem_set(struct api_request *rq, const char *member, json_t *value);
-/* The usual problem for an errno of a lower layer: -ENOENT 404 not-found, -EEXIST 409 already-exists, -ENOLINK 409, -EINVAL 400, -EAGAIN 503, others 500 (text goes to the log only). */
+/* The usual problem for an errno of a lower layer: -ENOENT 404 not-found, -EEXIST 409 already-exists, -ENOLINK 409, -EINVAL 400, -EAGAIN 503, -ENOSPC 507, others 500 (text goes to the log only). */
 int api_problem_errno(struct api_request *rq, int rc, const char *what, const struct err *err);
 
 /*

@@ -90,6 +90,11 @@ int api_problem_errno(struct api_request *rq, int rc, const char *what, const st
         if (request_of(rq))
             request_of(rq)->retry_after_s = 1;
         return api_problem(rq, 503, "busy", "%s: the server cannot do this now; try again", what);
+    case -ENOSPC:
+        server_log(rq->server, "error", "the store is full", "request", rq->request_id, "error",
+                   text, NULL);
+        return api_problem(rq, 507, "store-full",
+                           "%s: the disk of the store is full; nothing was changed", what);
     default:
         break;
     }

@@ -83,7 +83,8 @@ MUST_CHECK int store_schema_upgrade(struct store_connection *connection, struct 
 MUST_CHECK int store_schema_make(struct store_connection *connection, int64_t version,
                                  struct err *err);
 
-/* The queue of writers; see writer.c. */
+/* The queue of writers; see writer.c. How long one waits for other servers and programs, with one engine's wait more: set before any thread, by tests. */
+extern uint32_t store_write_wait_ms;
 struct store_writer;
 MUST_CHECK int store_writer_new(struct store *store, struct store_connection *connection,
                                 struct store_writer **ret, struct err *err);

@@ -5,6 +5,8 @@
 
 #include "server/store/backend.h"
 
+#define BEGIN_TRIES_MAX 12u /* each waits 5 s for who migrates, or restores, now */
+
 static const char g_version_table[] =
     "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, name TEXT NOT NULL)";
 
@@ -79,8 +81,10 @@ int store_schema_make(struct store_connection *connection, int64_t version, stru
 
 int store_migrate(struct store_connection *connection, struct err *err)
 {
-    int rc = connection->ops->begin(connection, err);
+    int rc = -EAGAIN;
 
+    for (unsigned tries = 0; rc == -EAGAIN && tries < BEGIN_TRIES_MAX; tries++)
+        rc = connection->ops->begin(connection, err);
     if (rc < 0)
         return rc;
     rc = store_schema_upgrade(connection, err);

@@ -55,6 +55,7 @@ static int set_up(struct postgres_connection *c, struct err *err)
     int rc = postgres_command(c,
                               "SET client_encoding = 'UTF8'; SET bytea_output = 'hex';"
                               "SET synchronous_commit = 'on'; SET statement_timeout = '60s';"
+                              "SET lock_timeout = '5s';"
                               "SET idle_in_transaction_session_timeout = '60s'",
                               err);
 

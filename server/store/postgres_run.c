@@ -42,6 +42,8 @@ static int fail(struct postgres_connection *c, const PGresult *result, struct er
         c->base.state |= STORE_RETRY;
         return err_set(err, -EAGAIN, "%s", line);
     }
+    if (state_is(state, "53100")) /* disk_full */
+        return err_set(err, -ENOSPC, "%s", line);
     return err_set(err, -EIO, "%s", line);
 }
 

@@ -72,6 +72,9 @@ static int fail(struct sqlite_connection *c, int code, struct err *err)
     case SQLITE_NOTADB:
         rc = -EBADMSG;
         break;
+    case SQLITE_FULL:
+        rc = -ENOSPC;
+        break;
     default:
         break;
     }

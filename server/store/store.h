@@ -39,8 +39,8 @@ MUST_CHECK int store_check(struct store *store, struct err *err);
  * Runs fn in a transaction and commits it when fn returns 0 or more; else nothing of it remains. When store_write returns, what was written survives a crash of
  * process and machine. Writers are serialised or retried: fn may be called more than once, and must have no other effects than on tx and arg. Writes of
  * several threads may share one commit. fn must be short and must not wait for anything but the store.
- * returns: what fn returned; -EIO the store failed; -EAGAIN too many retries; -EEXIST a unique constraint, -ENOLINK a foreign key,
- * that fn passed on.
+ * returns: what fn returned; -EAGAIN others had the store for too long; -ENOSPC its disk is full; -EBADMSG it is damaged; -EIO it failed; -EEXIST a unique constraint,
+ * -ENOLINK a foreign key, that fn passed on. After an error nothing of it remains, but for a connection that was lost in the commit itself, which err says.
  */
 typedef int store_tx_fn(struct store_tx *tx, void *arg, struct err *err);
 int store_write(struct store *store, store_tx_fn *fn, void *arg, struct err *err);

@@ -14,6 +14,8 @@
 #define BATCH_MAX 64u
 #define TRIES_MAX 12u
 
+uint32_t store_write_wait_ms = 20000;
+
 struct request {
     store_tx_fn *fn;
     void *arg;
@@ -123,15 +125,35 @@ static void sleep_a_little(unsigned tries)
     nanosleep(&span, NULL);
 }
 
+static int64_t clock_now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* What the whole transaction came to, for a request that does not know of it. */
+static void fail_one(struct request *r, int rc, const struct err *err)
+{
+    r->rc = rc == -EAGAIN || rc == -ENOSPC || rc == -EBADMSG ? rc : -EIO;
+    err_set(r->err, r->rc, "the store did not take it: %s",
+            err->text[0] ? err->text : "others are in the way");
+}
+
 /* Until it is committed, or cannot be. Each request's own error text is where it asked for it. */
 static void finish_batch(struct store_writer *w, struct request *batch, unsigned count)
 {
+    int64_t until_ms = clock_now_ms() + store_write_wait_ms;
     struct err err = { "" };
     int rc = -EAGAIN;
 
-    for (unsigned tries = 0; rc == -EAGAIN && tries < TRIES_MAX; tries++) {
+    for (unsigned tries = 0;
+         rc == -EAGAIN && tries < TRIES_MAX && (tries == 0 || clock_now_ms() < until_ms); tries++) {
         if (tries > 0)
             sleep_a_little(tries);
+        for (struct request *r = batch; r; r = r->next)
+            r->rc = 0; /* what it came to before is undone */
         rc = run_batch(w, batch, count, &err);
         if (w->connection && w->connection->state & STORE_LOST && rc < 0) {
             w->connection->ops->close(w->connection);
@@ -150,11 +172,8 @@ static void finish_batch(struct store_writer *w, struct request *batch, unsigned
         return;
     }
     for (struct request *r = batch; r && rc < 0; r = r->next)
-        if (r->rc >= 0 || rc == -EAGAIN) {
-            r->rc = rc == -EAGAIN ? -EAGAIN : -EIO;
-            err_set(r->err, r->rc, "the store did not take it: %s",
-                    err.text[0] ? err.text : "others are in the way");
-        }
+        if (r->rc >= 0 || rc == -EAGAIN)
+            fail_one(r, rc, &err);
 }
 
 /* Takes up to BATCH_MAX off the queue; called with the lock held. */
