@@ -168,6 +168,8 @@ def test_import(server, source, status, value):
 def files_of(folder):
     for base, _, names in os.walk(folder):
         for name in names:
+            if not os.path.isfile(os.path.join(base, name)):
+                continue  # a socket
             with open(os.path.join(base, name), 'rb') as f:
                 yield os.path.join(base, name), f.read()
 
