@@ -22,6 +22,8 @@ from cloched_enclave import Enclaved, Images
 from conftest import CLOCHE, Server, finish
 from fake_aesm import FakeAesm
 from exchange_agent import Agent, Approver, Build, Platform, b64, spki_sha256
+import test_server_agent
+from test_agent_exchange import REVOKED, Workload
 from test_server_exchange import roots
 
 SECRET = b'the key under the doormat of room 12'
@@ -187,11 +189,14 @@ class Attested:
         self.world, self.folder = world, os.path.join(world.folder, 'attested')
         os.mkdir(self.folder)
         self.pki, self.socket = os.path.join(self.folder, 'pki'), os.path.join(world.sockets, 'quoting')
-        self.quoting = Server([CLOCHE, 'emu', 'quoting', '--pki', self.pki, '--socket', self.socket], b'protects nothing', env={**os.environ, **world.cpu})
+        self.quote()
         self.server = world.server(world.data(), options=('--quote-socket', self.socket))
         self.server.init('acme', 'alice')
         self.server.start()
         self.count = 0
+
+    def quote(self):
+        self.quoting = Server([CLOCHE, 'emu', 'quoting', '--pki', self.pki, '--socket', self.socket], b'protects nothing', env={**os.environ, **self.world.cpu})
 
     def end(self):
         self.server.close()
@@ -319,6 +324,13 @@ def certificate_of(server):
         return x509.load_der_x509_certificate(tls.getpeercert(True))
 
 
+def wait(question, server):
+    until = time.monotonic() + 60
+    while not question():
+        assert time.monotonic() < until, server.log()[-3000:]
+        time.sleep(0.05)
+
+
 def evidence_of(certificate):
     return [e for e in certificate.extensions if e.oid.dotted_string in ('2.23.133.5.4.9', '2.23.133.5.4.2')]
 
@@ -373,9 +385,7 @@ def test_evidence_is_renewed_with_the_certificate(attested):
     first, pin = certificate_of(server), spki_sha256(roots(server)[0])
     assert first.not_valid_after - first.not_valid_before <= datetime.timedelta(seconds=3600 + 60)
     server.reload()
-    until = time.monotonic() + 60
-    while certificate_of(server).serial_number == first.serial_number and time.monotonic() < until:
-        time.sleep(0.05)
+    wait(lambda: certificate_of(server) != first, server)
     second = certificate_of(server)
     assert second.public_key().public_numbers() != first.public_key().public_numbers()
     assert evidence_of(second)[0].value.value != evidence_of(first)[0].value.value
@@ -419,3 +429,67 @@ def test_without_evidence_the_server_says_so(world, attested):
             assert got.status == 3 and b'carries no evidence' in got.err, got
         finally:
             server.stop()
+
+
+def test_evidence_while_the_quoting_service_is_away(attested):
+    """The certificate that there is goes on as long as it is valid; when the service is back there is a new one."""
+    server = attested.server
+    first = certificate_of(server)
+    attested.quoting.stop()
+    begin = len(server.log())
+    server.reload()
+    wait(lambda: '"not reloaded"' in server.log()[begin:], server)
+    assert certificate_of(server) == first
+    assert attested.login('--policy', attested.policy()).status == 0
+    attested.quote()
+    server.reload()
+    wait(lambda: certificate_of(server) != first, server)
+    assert attested.login('--policy', attested.policy()).status == 0
+
+
+# ---- both ends in enclaves ----
+
+class Both(test_server_agent.World):
+    """Agent and control plane, each in an enclave of one machine."""
+
+    def start(self, emulator_root):
+        images, data = os.path.join(self.folder, 'images'), os.path.join(self.folder, 'data')
+        os.mkdir(images)
+        os.mkdir(data, 0o700)
+        image, _ = Images(images, emulator_root).image()
+        self.server = Enclaved(image, data, os.path.join(self.folder, 'log'), options=('--quote-socket', self.socket))
+        self.server.init('acme', 'alice')
+        self.server.start()
+        self.owner = self.server.owner
+        self.approver = Approver(self.owner)
+        self.pin = spki_sha256(roots(self.server)[0])
+
+
+def test_a_workload_in_an_enclave_gets_its_secret_from_a_server_in_an_enclave():
+    """The agent pins the CA as ever; a new value and a revocation reach it."""
+    folder = tempfile.mkdtemp(prefix='cloched-both-')
+    both = Both(folder)
+    workload = None
+    try:
+        assert evidence_of(certificate_of(both.server))
+        app = both.app(grace_s=10)
+        image, _ = both.build(app, '1.0')
+        secret = both.secret(app, 'doormat', SECRET, {'file': '/run/secrets/doormat'})
+        workload = Workload(both, image)
+        assert workload.bytes('cat /run/secrets/doormat') == SECRET
+        workload.ask('trap 10')
+        assert both.owner.post(f'/v1/secrets/{secret}/versions', {'value': b64(b'another doormat')}).status in (200, 201)
+        assert workload.line() == 'signal 10'
+        assert workload.bytes('cat /run/secrets/doormat') == b'another doormat'
+        workload.ask('trap 15')
+        answer = both.owner.post('/v1/revocations', {'kind': 'instance', 'object': both.instance(app)['id'], 'reason': 'stolen'})
+        assert answer.status == 201, answer
+        assert workload.line() == 'signal 15' and workload.ask('cat /run/secrets/doormat') == 'error 2'
+        workload.child.stdin.write(b'exit 0\n')
+        workload.child.stdin.flush()
+        assert workload.end() == REVOKED
+    finally:
+        if workload:
+            workload.end(kill=True)
+        both.close()
+        shutil.rmtree(folder)
