@@ -132,6 +132,21 @@ static int node_find(struct store_tx *tx, struct admission *a, struct err *err)
     return MIN(rc, 0);
 }
 
+/* Of a build that may not run: for good, when it or its app is revoked. */
+static int build_refuse(struct store_tx *tx, struct admission *a, const struct err *why,
+                        struct err *err)
+{
+    struct refusal revoked = { 0 };
+    int rc = revocation_find(a->server, tx, a->app.org_id, a->instance.id, a->app.id, a->build.id,
+                             a->instance.node_id, "", &revoked, err);
+
+    if (rc > 0 && !a->refusal.code)
+        a->refusal = revoked;
+    refuse(a, false, "build-not-allowed", "BUILD_STATE", why->text,
+           "have the build approved, or start one that is allowed");
+    return MIN(rc, 0);
+}
+
 int admission_find(struct store_tx *tx, void *admission, struct err *err)
 {
     struct admission *a = admission;
@@ -154,7 +169,6 @@ int admission_find(struct store_tx *tx, void *admission, struct err *err)
         return rc;
     rc = build_check(a->server, tx, &a->build, a->now_ms, &why);
     if (rc == -EACCES)
-        refuse(a, false, "build-not-allowed", "BUILD_STATE", why.text,
-               "have the build approved, or start one that is allowed");
-    return rc == -EACCES ? 0 : rc < 0 ? err_set(err, rc, "%s", why.text) : 0;
+        return build_refuse(tx, a, &why, err);
+    return rc < 0 ? err_set(err, rc, "%s", why.text) : 0;
 }

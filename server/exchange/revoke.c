@@ -46,6 +46,26 @@ static const char *targets_statement(const char *kind)
 #undef LIVING
 }
 
+/* Those that are over may have certificates that are not; only ones of living instances are taken back one by one. */
+static const char *ended_statement(const char *kind)
+{
+#define ENDED " AND state IN ('stopped', 'refused'))"
+#define TAKE_BACK                                                                                  \
+    "UPDATE certificates SET revoked_ms = $3 WHERE org_id = $1 AND revoked_ms IS NULL AND "        \
+    "until_ms > $3 AND instance_id IN (SELECT id FROM instances WHERE org_id = $1 AND "
+    if (strcmp(kind, "instance") == 0)
+        return TAKE_BACK "id = $2" ENDED;
+    if (strcmp(kind, "build") == 0)
+        return TAKE_BACK "build_id = $2" ENDED;
+    if (strcmp(kind, "node") == 0)
+        return TAKE_BACK "node_id = $2" ENDED;
+    if (strcmp(kind, "platform") == 0)
+        return TAKE_BACK "platform_id = $2" ENDED;
+    return TAKE_BACK "app_id = $2" ENDED;
+#undef TAKE_BACK
+#undef ENDED
+}
+
 static int instance_tell(struct store_tx *tx, struct revoke *r, const char *id, struct err *err)
 {
     const char *org_id = r->rq->who.org_id;
@@ -83,6 +103,30 @@ static int batch_in(struct store_tx *tx, void *arg, struct err *err)
     return rc;
 }
 
+/* Nodes are known by their names, too. */
+static int node_name_resolve(struct store_tx *tx, struct revoke *r, struct err *err)
+{
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    int rc =
+        store_query(tx, "SELECT id FROM nodes WHERE org_id = $1 AND (id = $2 OR name = $2) LIMIT 1",
+                    STORE_ARGS(store_text(r->rq->who.org_id), store_text(r->object)), &rows, err);
+
+    if (rc == 0)
+        rc = store_rows_next(rows, err);
+    if (rc > 0)
+        row_copy(r->id, sizeof r->id, store_column_text(rows, 0));
+    return MIN(rc, 0);
+}
+
+/* 16 bytes of PPID, or 8 to 39 of a chip id, in hex as instances show it: one that was never seen may be revoked ahead. */
+static bool is_platform_id(const char *text)
+{
+    size_t len = strlen(text);
+
+    return len >= 16 && len <= 78 && len % 2 == 0 && strspn(text, "0123456789abcdef") == len;
+}
+
 /* The object is the organisation's; builds and apps keep their own mark. */
 static int object_revoke(struct store_tx *tx, struct revoke *r, struct err *err)
 {
@@ -104,6 +148,11 @@ static int object_revoke(struct store_tx *tx, struct revoke *r, struct err *err)
         return build_revoke(server, tx, org_id, r->id, err);
     if (strcmp(r->kind, "platform") == 0)
         return 0;
+    if (strcmp(r->kind, "node") == 0) {
+        rc = node_name_resolve(tx, r, err);
+        if (rc < 0)
+            return rc;
+    }
     rc = store_get_int(tx,
                        strcmp(r->kind, "node") == 0
                            ? "SELECT COUNT(*) FROM nodes WHERE org_id = $1 AND id = $2"
@@ -132,6 +181,11 @@ static int revoke_in(struct store_tx *tx, void *arg, struct err *err)
 
     if (rc == 0)
         rc = revocation_add(r->rq->server, tx, &revocation, err);
+    if (rc >= 0)
+        rc = store_exec(
+            tx, ended_statement(r->kind),
+            STORE_ARGS(store_text(r->rq->who.org_id), store_text(r->id), store_int(r->now_ms)),
+            err);
     if (rc >= 0)
         rc = batch_in(tx, r, err);
     if (rc < 0)
@@ -162,6 +216,9 @@ int revocations_post(struct api_request *rq, struct api_response *ret)
     if (!known)
         return api_problem(rq, 400, "invalid-member",
                            "kind: instance, build, node, platform or app is expected");
+    if (strcmp(r.kind, "platform") == 0 && !is_platform_id(r.object))
+        return api_problem(rq, 400, "invalid-member",
+                           "object: the `platform` of an instance is expected, in lower case");
     rc = store_write(rq->server->store, revoke_in, &r, &err);
     told = r.told;
     while (rc >= 0 && r.told == BATCH) {
