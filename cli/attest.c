@@ -465,7 +465,7 @@ int cmd_attest(int argc, char **argv)
     }
     verb = argc >= 2 ? verb_find(argv[1]) : VERB_NONE;
     if (verb == VERB_NONE)
-        return cli_usage("attest", "serve, proxy, connect or cert");
+        return cli_usage("attest", "serve, proxy, connect or cert is expected");
     rc = parse_arguments(argc - 1, argv + 1, &arguments);
     if (rc == CLI_EXIT_OK)
         rc = check_arguments(verb, &arguments);

@@ -10,9 +10,46 @@
 
 #define CHAIN_SIZE_MAX 65536u
 
+static void authorities_print(const json_t *ca)
+{
+    static const struct table_column columns[] = {
+        { "ID", "id", TABLE_TEXT },          { "KIND", "kind", TABLE_TEXT },
+        { "STATE", "state", TABLE_TEXT },    { "OWN", "own", TABLE_TEXT },
+        { "EXPIRES", "expires", TABLE_AGE }, { "PIN", "pin", TABLE_TEXT },
+    };
+    char text[256];
+
+    printf("trust domain  %s\n\n",
+           table_text(json_object_get(ca, "trust_domain"), text, sizeof text));
+    table_print(json_object_get(ca, "authorities"), columns, ARRAY_COUNT(columns), "authorities",
+                stdout);
+}
+
 static int show(struct cli_call *call)
 {
-    return remote_show(call, "GET", "/v1/ca", NULL, NULL);
+    struct remote r;
+    json_t *ca = NULL;
+    int status = CLI_EXIT_OK, rc = remote_open(&r, call);
+
+    if (rc == 0)
+        rc = remote_call(&r, "GET", "/v1/ca", NULL, &ca);
+    if (rc < 0)
+        status = remote_fail(&r, rc);
+    else if (call->is_json)
+        table_json_print(ca, stdout);
+    else
+        authorities_print(ca);
+    json_decref(ca);
+    remote_done(&r);
+    return status;
+}
+
+static void roots_json_print(const char *pem, size_t size, const char *pin)
+{
+    json_t *j = json_pack("{s:s%,s:s?}", "certificates", pem, size, "pin", pin);
+
+    table_json_print(j, stdout);
+    json_decref(j);
 }
 
 static int roots(struct cli_call *call)
@@ -27,8 +64,13 @@ static int roots(struct cli_call *call)
     if (rc < 0) {
         status = remote_fail(&r, rc);
     } else {
-        fwrite(pem, 1, size, stdout);
-        if (pin_of_pem(pem, pin))
+        bool is_known = pin_of_pem(pem, pin);
+
+        if (call->is_json)
+            roots_json_print(pem, size, is_known ? pin : NULL);
+        else
+            fwrite(pem, 1, size, stdout);
+        if (is_known && !call->is_json)
             fprintf(stderr, "pin of the current root's key: %s\n", pin);
     }
     free(pem);

@@ -441,5 +441,6 @@ int cmd_collateral(int argc, char **argv)
         return rc;
     }
     free(job);
-    return cli_usage("collateral", "fetch, refresh, list, show, prune, export or import");
+    return cli_usage("collateral",
+                     "fetch, refresh, list, show, prune, export or import is expected");
 }

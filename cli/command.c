@@ -17,17 +17,42 @@ const unsigned command_common_option_count = ARRAY_COUNT(command_common_options)
 
 /* ---- help ---- */
 
+#define USAGE_INDENT "       " /* as wide as "usage: " */
+#define WIDTH_MAX 100u
+
+/* A word behind others, or on the next line, below the first one. */
+static void print_word(const char *word, unsigned indent, unsigned *column, FILE *out)
+{
+    unsigned width = (unsigned)strlen(word);
+
+    if (*column + 1 + width > WIDTH_MAX && *column > indent) {
+        fprintf(out, "\n%*s", (int)indent, "");
+        *column = indent;
+    }
+    fprintf(out, " %s", word);
+    *column += 1 + width;
+}
+
 static void print_synopsis(const struct cli_command *command, const struct cli_verb *verb,
                            FILE *out)
 {
-    fprintf(out, "cloche %s%s%s", command->name, verb->name[0] ? " " : "", verb->name);
+    unsigned indent =
+        (unsigned)strlen(USAGE_INDENT) + (unsigned)fprintf(out, "cloche %s%s%s", command->name,
+                                                           verb->name[0] ? " " : "", verb->name);
+    unsigned column = indent;
+    char word[96];
+
     for (unsigned i = 0; i < verb->option_count; i++) {
         const struct cli_option *o = &verb->options[i];
 
-        fprintf(out, " [--%s%s%s]%s", o->name, o->value ? " " : "", o->value ? o->value : "",
-                o->is_many ? "..." : "");
+        snprintf(word, sizeof word, "%s--%s%s%s%s%s", o->is_needed ? "" : "[", o->name,
+                 o->value ? " " : "", o->value ? o->value : "", o->is_needed ? "" : "]",
+                 o->is_many ? "..." : "");
+        print_word(word, indent, &column, out);
     }
-    fprintf(out, "%s%s\n", verb->arguments[0] ? " " : "", verb->arguments);
+    if (verb->arguments[0])
+        print_word(verb->arguments, indent, &column, out);
+    fputc('\n', out);
 }
 
 static void print_options(const struct cli_option *options, unsigned count, const char *indent,
@@ -45,7 +70,7 @@ static void print_options(const struct cli_option *options, unsigned count, cons
 void command_help_print(const struct cli_command *command, FILE *out)
 {
     for (unsigned i = 0; i < command->verb_count; i++) {
-        fputs(i == 0 ? "usage: " : "       ", out);
+        fputs(i == 0 ? "usage: " : USAGE_INDENT, out);
         print_synopsis(command, &command->verbs[i], out);
     }
     if (command->about)
@@ -145,6 +170,12 @@ static int decode(struct cli_call *call, int argc, char **argv)
     }
     if (call->argument_count < call->verb->argument_min)
         return command_usage(call, "%s is expected", call->verb->arguments);
+    for (unsigned i = 0; i < call->verb->option_count; i++) {
+        const struct cli_option *o = &call->verb->options[i];
+
+        if (o->is_needed && !command_option(call, o->name))
+            return command_usage(call, "--%s %s is needed", o->name, o->value);
+    }
     if (call->argument_count > call->verb->argument_max)
         return command_usage(call, "\"%s\" is one argument too many",
                              call->arguments[call->verb->argument_max]);

@@ -24,7 +24,8 @@ struct cli_option {
     const char *name;  /* "dns-name", without dashes */
     const char *value; /* "NAME"; NULL: takes none */
     const char *help;
-    bool is_many; /* may be given more than once */
+    bool is_many;   /* may be given more than once */
+    bool is_needed; /* the call is refused without it */
 };
 
 struct cli_call;

@@ -211,10 +211,11 @@ int cmd_doctor(int argc, char **argv)
     const char *why = "";
 
     if (argc > 2 || (argc == 2 && strcmp(argv[1], "--json") != 0)) {
-        bool help = argc == 2 && strcmp(argv[1], "--help") == 0;
-
-        fputs(cmd_doctor_usage, help ? stdout : stderr);
-        return help ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+        if (strcmp(argv[1], "--help") != 0)
+            return cli_usage("doctor", "%s is not expected",
+                             argv[strcmp(argv[1], "--json") ? 1 : 2]);
+        fputs(cmd_doctor_usage, stdout);
+        return CLI_EXIT_OK;
     }
     look_at_cpu(&report);
     look_at_devices(&report);

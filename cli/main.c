@@ -2,6 +2,7 @@
 /* The `cloche` command: finds the subcommand. Relying party side. */
 #include "cli/main.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/commands.h"
@@ -49,8 +50,11 @@ int main(int argc, char **argv)
         help_list_print(stderr);
         return CLI_EXIT_USAGE;
     }
-    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0)
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
+        strcmp(argv[1], "-h") == 0)
         return help_run(argc - 1, argv + 1);
+    if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0)
+        return puts("cloche " CLOCHE_VERSION) < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK;
     for (unsigned i = 0; i < main_entry_count; i++)
         if (strcmp(argv[1], main_entries[i].name) == 0)
             return main_entries[i].run ? main_entries[i].run(argc - 1, argv + 1)

@@ -308,11 +308,11 @@ static int make_heartbeat(struct node *n, struct err *err)
         return err_set(err, -ENODEV, "no image can run here: %s; `cloche doctor` says more", why);
     if (sysinfo(&machine) < 0)
         return err_set_errno(err, -errno, "the machine's size");
-    n->heartbeat =
-        json_pack("{s:s,s:b,s:s,s:{s:I,s:I,s:I},s:s*}", "tee", "sgx", "emulated", backend->emulated,
-                  "software", "cloche 0.1.0", "capacity", "instances", (json_int_t)instances,
-                  "memory_size", (json_int_t)machine.totalram * (json_int_t)machine.mem_unit,
-                  "cpus", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "location", location);
+    n->heartbeat = json_pack("{s:s,s:b,s:s,s:{s:I,s:I,s:I},s:s*}", "tee", "sgx", "emulated",
+                             backend->emulated, "software", "cloche " CLOCHE_VERSION, "capacity",
+                             "instances", (json_int_t)instances, "memory_size",
+                             (json_int_t)machine.totalram * (json_int_t)machine.mem_unit, "cpus",
+                             (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "location", location);
     if (!n->heartbeat)
         return err_set(err, -EINVAL, "--location is no text");
     if (backend->emulated)

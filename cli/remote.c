@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/contexts.h"
+
 int remote_open(struct remote *r, struct cli_call *call)
 {
     *r = (struct remote){ .call = call };
@@ -17,6 +19,23 @@ void remote_done(struct remote *r)
 {
     client_close(r->client);
     r->client = NULL;
+}
+
+/* The words to type when the server does not know the token any more. */
+static void print_login(const char *name)
+{
+    struct err err = { "" };
+    json_t *context = NULL;
+    const char *url, *user;
+
+    if (contexts_find(name, &context, &err) < 0)
+        return;
+    url = json_string_value(json_object_get(context, "url"));
+    user = json_string_value(json_object_get(context, "user"));
+    if (url)
+        fprintf(stderr, "`cloche login --user %s%s%s %s` logs in again.\n", user ? user : "NAME",
+                name ? " --name " : "", name ? name : "", url);
+    json_decref(context);
 }
 
 int remote_fail(struct remote *r, int rc)
@@ -34,6 +53,8 @@ int remote_fail(struct remote *r, int rc)
         table_json_print(problem, stdout);
     fprintf(stderr, "cloche: %s%s\n", status == CLI_EXIT_REFUSED ? "refused: " : "",
             r->err.text[0] ? r->err.text : strerror(-rc));
+    if (is_problem && json_integer_value(json_object_get(problem, "status")) == 401)
+        print_login(r->call->context);
     return status;
 }
 

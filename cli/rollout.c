@@ -21,10 +21,11 @@ static const struct table_column g_instance_columns[] = {
     { "WANTED", "wanted", TABLE_TEXT },
 };
 static const struct cli_option g_start_options[] = {
-    { "new", "BUILD", "version or id of the build that comes", false },
-    { "old", "BUILD", "version or id of the build that goes", false },
+    { "new", "BUILD", "version or id of the build that comes", false, true },
+    { "old", "BUILD", "version or id of the build that goes", false, true },
     { "from", "TIME", "when the old one is deprecated; else now", false },
-    { "end", "TIME", "when what is left of the old one is stopped: 2030-01-31 or +7d", false },
+    { "end", "TIME", "when what is left of the old one is stopped: 2030-01-31 or +7d", false,
+      true },
 };
 
 static int start(struct cli_call *call)
@@ -39,9 +40,6 @@ static int start(struct cli_call *call)
         rc = body_time(body, call, "from", "deprecated_from", &err);
     if (rc == 0)
         rc = body_time(body, call, "end", "end", &err);
-    if (rc == 0 && (!json_object_get(body, "build") || !json_object_get(body, "old_build") ||
-                    !json_object_get(body, "end")))
-        rc = err_set(&err, -EINVAL, "--new, --old and --end are needed");
     if (rc < 0) {
         json_decref(body);
         return command_usage(call, "%s", err.text[0] ? err.text : "an argument is no text");

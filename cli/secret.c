@@ -47,8 +47,8 @@ static const struct cli_option g_set_options[] = {
     DELIVERY_OPTIONS,
 };
 static const struct cli_option g_import_options[] = {
-    { "source", "NAME", "one of those that the server's administrator has named", false },
-    { "from", "PATH", "of the value there", false },
+    { "source", "NAME", "one of those that the server's administrator has named", false, true },
+    { "from", "PATH", "of the value there", false, true },
     { "field", "NAME", "of the value there", false },
     DELIVERY_OPTIONS,
 };
@@ -197,8 +197,6 @@ static int import(struct cli_call *call)
         rc = body_text(from, call, "from", "path");
     if (rc == 0)
         rc = body_text(from, call, "field", "field");
-    if (rc == 0 && (!json_object_get(from, "source") || !json_object_get(from, "path")))
-        rc = err_set(&err, -EINVAL, "--source and --from are needed");
     return post(call, "/v1/secrets", body, rc, &err);
 }
 

@@ -45,11 +45,43 @@ static void join_texts(const json_t *list, char *ret, size_t ret_size)
     }
 }
 
+/* Whether an object's members are all texts, numbers and truth values. */
+static bool is_flat(const json_t *object)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)object, name, value)
+    {
+        if (json_is_object(value) || json_is_array(value))
+            return false;
+    }
+    return json_object_size(object) > 0;
+}
+
+/* "env DB, mode 0400" */
+static void join_members(const json_t *object, char *ret, size_t ret_size)
+{
+    const char *name;
+    json_t *value;
+    size_t len = 0;
+
+    ret[0] = 0;
+    json_object_foreach((json_t *)object, name, value)
+    {
+        char text[256];
+        int more = snprintf(ret + len, ret_size - len, "%s%s %s", len ? ", " : "", name,
+                            table_text(value, text, sizeof text));
+
+        len = MIN(len + (size_t)MAX(more, 0), ret_size - 1);
+    }
+}
+
 const char *table_text(const json_t *value, char *ret, size_t ret_size)
 {
     char *dumped = NULL;
 
-    if (!value || json_is_null(value))
+    if (!value || json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0))
         snprintf(ret, ret_size, "-");
     else if (json_is_string(value))
         snprintf(ret, ret_size, "%s", json_string_value(value));
@@ -57,6 +89,8 @@ const char *table_text(const json_t *value, char *ret, size_t ret_size)
         snprintf(ret, ret_size, "%s", json_is_true(value) ? "yes" : "no");
     else if (json_array_size(value) > 0 && json_is_string(json_array_get(value, 0)))
         join_texts(value, ret, ret_size);
+    else if (is_flat(value))
+        join_members(value, ret, ret_size);
     else if ((dumped = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT)))
         snprintf(ret, ret_size, "%s", dumped);
     free(dumped);
@@ -155,6 +189,26 @@ void table_print(const json_t *items, const struct table_column *columns, unsign
     }
 }
 
+static void print_members(const json_t *object, unsigned indent, FILE *out);
+
+/* Each object of a list in lines of its own, an empty line between them. returns: false it is no list of objects. */
+static bool print_objects(const char *name, const json_t *list, unsigned indent, FILE *out)
+{
+    const json_t *item;
+    size_t i;
+
+    if (indent >= 16 || !json_is_object(json_array_get(list, 0)))
+        return false;
+    fprintf(out, "%*s%s\n", (int)indent, "", name);
+    json_array_foreach((json_t *)list, i, item)
+    {
+        if (i > 0)
+            fputc('\n', out);
+        print_members(item, indent + 2, out);
+    }
+    return true;
+}
+
 static void print_members(const json_t *object, unsigned indent, FILE *out)
 {
     const char *name;
@@ -176,6 +230,8 @@ static void print_members(const json_t *object, unsigned indent, FILE *out)
             print_members(value, indent + 2, out);
             continue;
         }
+        if (print_objects(clean, value, indent, out))
+            continue;
         fprintf(out, "%*s%-*s  %s\n", (int)indent, "", width, clean,
                 table_text(value, text, sizeof text));
     }

@@ -134,8 +134,13 @@ static void print_next(const struct up *up)
            "  cloche app create hotel                          an app\n"
            "  cloche build SOURCE -o hotel.tar --push hotel    seal an image, propose it\n"
            "  cloche approve hotel/VERSION                     allow it\n"
-           "  cloche instance start hotel && cloche top        run it, watch it\n"
-           "`cloche status` says what runs, `cloche down` stops it.\n");
+           "  cloche instance start hotel && cloche top        run it, watch it\n");
+    const char *folder = command_option(up->call, "folder");
+    char option[UP_PATH_SIZE] = "";
+
+    if (folder)
+        snprintf(option, sizeof option, " --folder %s", folder);
+    printf("`cloche status%s` says what runs, `cloche down%s` stops it.\n", option, option);
 }
 
 static int run_up(struct cli_call *call)

@@ -17,7 +17,7 @@ static const struct table_column g_token_columns[] = {
     { "USED", "used", TABLE_AGE },    { "REVOKED", "revoked", TABLE_AGE },
 };
 static const struct cli_option g_create_options[] = {
-    { "role", "ROLE", "owner, approver, operator, auditor or reader", true },
+    { "role", "ROLE", "owner, approver, operator, auditor or reader", true, true },
     { "email", "ADDRESS", "of the user", false },
     { "password-file", "FILE", "the first password (\"-\": standard input); else it is asked for",
       false },
@@ -40,8 +40,6 @@ static int user_create(struct cli_call *call)
 
     if (rc == 0)
         rc = body_text(body, call, "email", "email");
-    if (rc == 0 && !command_option(call, "role"))
-        rc = err_set(&err, -EINVAL, "--role is needed");
     if (rc == 0)
         rc = ask_secret(command_option(call, "password-file"), "password of the new user",
                         &password, &err);

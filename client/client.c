@@ -33,8 +33,24 @@ static bool is_unseen(const unsigned char *c)
                         : (c[2] >= 0x8b && c[2] <= 0x8f) || (c[2] >= 0xa8 && c[2] <= 0xae);
 }
 
+/* Takes away a last character that is not whole, of a text that was cut to a buffer's size. */
+static void trim_cut(char *text)
+{
+    size_t len = strlen(text), back = 0;
+    unsigned char first;
+
+    while (back < len && back < 3 && ((unsigned char)text[len - 1 - back] & 0xc0) == 0x80)
+        back++;
+    if (back == len)
+        return;
+    first = (unsigned char)text[len - 1 - back];
+    if (first >= 0xc0 && back < (first >= 0xf0 ? 3u : first >= 0xe0 ? 2u : 1u))
+        text[len - 1 - back] = 0;
+}
+
 void client_text_clean(char *text)
 {
+    trim_cut(text);
     for (unsigned char *c = (unsigned char *)text; *c; c++)
         if (*c < 0x20 || *c == 0x7f)
             *c = ' ';

@@ -59,5 +59,5 @@ MUST_CHECK int client_events(struct client *client, const char *path, client_eve
 
 /* text as one segment of a path or value of a query: all but unreserved characters become %XX. returns: ret; "" when it does not fit. */
 const char *client_escape(const char *text, char *ret, size_t ret_size);
-/* Replaces what controls, turns round or hides characters in a text from outside, so that a terminal shows it and does nothing else. */
+/* Replaces what controls, turns round or hides characters in a text from outside, so that a terminal shows it and does nothing else; a last character that was cut goes. */
 void client_text_clean(char *text);

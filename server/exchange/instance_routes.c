@@ -163,7 +163,9 @@ static int show_in(struct store_tx *tx, void *arg, struct err *err)
     if (rc == 0)
         rc = store_rows_next(rows, err);
     if (rc <= 0)
-        return rc < 0 ? rc : err_set(err, -ENOENT, "no such instance");
+        return rc < 0 ? rc
+                      : api_problem(s->rq, 404, "not-found", "there is no instance %s",
+                                    s->rq->params[0]);
     json_decref(TAKE_PTR(s->body));
     s->body = instance_json(rows);
     s->version = store_column_int(rows, 20);
@@ -284,8 +286,8 @@ static int stop_in(struct store_tx *tx, void *arg, struct err *err)
     int64_t now_ms = server_now_ms(s->rq->server);
     int rc = instance_read(tx, s->rq->params[0], &i, err);
 
-    if (rc == 0 && strcmp(i.org_id, org_id) != 0)
-        rc = -ENOENT;
+    if (rc == -ENOENT || (rc == 0 && strcmp(i.org_id, org_id) != 0))
+        return api_problem(s->rq, 404, "not-found", "there is no instance %s", s->rq->params[0]);
     if (rc < 0)
         return rc;
     if (strcmp(i.wanted, "stop") != 0 && strcmp(i.state, "revoked") != 0) {

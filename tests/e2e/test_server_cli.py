@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -88,7 +89,8 @@ def test_a_problem_says_what_to_do_and_cannot_write_on_the_terminal(here):
     here.control.on('GET', '/v1/apps/hotel', problem(403, 'forbidden', 'Forbidden'))
     assert b'refused' in here.run('app', 'show', 'hotel', status=3).err
     here.control.on('GET', '/v1/apps/hotel', problem(401, 'not-logged-in', 'Who are you'))
-    assert b'cloche login' in here.run('app', 'show', 'hotel', status=1).err
+    assert f'`cloche login --user ada {here.control.url}` logs in again'.encode() in here.run('app', 'show', 'hotel', status=1).err
+    assert json.loads(here.run('app', 'show', 'hotel', '--json', status=1).out)['status'] == 401
     here.control.on('GET', '/v1/apps/hotel', (200, ['no', 'object']))
     assert b'no JSON of this API' in here.run('app', 'show', 'hotel', status=3).err
 
@@ -412,6 +414,67 @@ def test_a_revoked_node_stops_everything(node, images):
 
 
 # ---- what is made from the table of commands ----
+
+def verbs_of(here):
+    """Every verb that speaks with a server, as its help writes it: (words, needed arguments and options)."""
+    found = {}
+    for command in ('app', 'key', 'approve', 'instance', 'top', 'events', 'rollout', 'secret', 'policy', 'node', 'audit', 'ca', 'user', 'token', 'logout', 'build'):
+        text = here.run(command, '--help').out.decode()
+        assert max(len(line) for line in text.split('\n\n')[0].splitlines()) <= 110, command
+        for line in re.sub(r'\n {8,}', ' ', text.replace('usage: ', '       ')).splitlines():
+            words = line.split()
+            if words[:2] != ['cloche', command] or not line.startswith('       cloche'):
+                continue
+            verb = [word for word in words[1:3] if re.fullmatch('[a-z-]+', word) and not word.startswith('--')]
+            line = ' '.join(words[1 + len(verb):])
+            found[tuple(verb)] = re.sub(r'\[[^]]*\](\.\.\.)?', '', line).split()
+    return found
+
+
+def test_every_verb_says_how_it_is_used_and_what_is_missing(here):
+    verbs = verbs_of(here)
+    assert len(verbs) > 60 and ('rollout', 'start') in verbs and verbs['rollout', 'start'] == ['--new', 'BUILD', '--old', 'BUILD', '--end', 'TIME', 'APP']
+    for verb, needed in verbs.items():
+        if verb[0] in ('build', 'policy') and len(verb) == 1 or verb[:2] in (('policy', 'check'), ('policy', 'diff'), ('policy', 'try')):
+            continue  # these work on files
+        assert here.run(*verb, '--help').out.startswith(b'usage: cloche '), verb
+        assert b'--no-such' in here.run(*verb, '--no-such', status=2).err, verb
+        if needed:
+            assert f'`cloche {verb[0]} --help`'.encode() in here.run(*verb, status=2).err, verb
+    assert b'--old BUILD is needed' in here.run('rollout', 'start', 'hotel', '--new', '2', '--end', '+1d', status=2).err
+    assert b'--role ROLE is needed' in here.run('user', 'create', 'ada', status=2).err
+    assert here.control.seen == []
+
+
+def test_whoever_is_not_logged_in_hears_how(here):
+    for words in (['app', 'list'], ['instance', 'list'], ['audit', 'verify'], ['top', '--once'], ['logout'], ['token', 'list']):
+        got = here.run(*words, status=1)
+        assert b'`cloche login URL`' in got.err and not got.out, words
+
+
+def test_the_program_says_its_version_and_its_commands(here):
+    assert re.fullmatch(rb'cloche \d+\.\d+\.\d+\n', here.run('--version').out) and here.run('version').out == here.run('--version').out
+    assert here.run('-h').out == here.run('--help').out == here.run('help').out
+    assert b'no command "aap"' in here.run('aap', status=2).err
+    assert b'--no is not expected' in here.run('doctor', '--no', status=2).err
+
+
+def test_tables_stay_straight_and_lists_of_objects_are_read_by_people(here):
+    here.login()
+    here.control.on('GET', '/v1/users', (200, {'items': [{'id': 'usr_1', 'name': 'Zoë Ünïcöde', 'roles': ['owner', 'reader']}, {'id': 'usr_2', 'name': 'x' * 300, 'roles': []},
+                                                         {'id': 'usr_3', 'name': 'é' * 200, 'roles': ['reader']}], 'next': None}))
+    lines = here.run('user', 'list').out.decode().splitlines()  # strict: nothing is cut within a character
+    column = lines[0].index('ID ')
+    assert [line[column:column + 5] for line in lines[1:]] == ['usr_1', 'usr_2', 'usr_3'] and 'owner, reader' in lines[1] and ' -  ' in lines[2]
+    here.control.on('GET', '/v1/roster', (200, {'version': 1, 'needed': 2, 'keys': [{'id': 'key_1', 'state': 'active'}, {'id': 'key_2', 'state': 'retired'}]}))
+    text = here.run('key', 'roster').out.decode()
+    assert '{' not in text and [line.split()[-1] for line in text.splitlines() if 'state' in line] == ['active', 'retired']
+    here.control.on('GET', '/v1/ca', (200, {'trust_domain': 'acme.example', 'authorities': [{'id': 'cas_1', 'kind': 'root', 'state': 'current', 'own': False, 'pin': 'ab' * 32,
+                                                                                            'certificate': 'PEM', 'expires': None}]}))
+    assert here.run('ca', 'show').out.decode().splitlines()[-1].split() == ['cas_1', 'root', 'current', 'no', '-', 'ab' * 32]
+    here.control.on('GET', '/v1/secrets', (200, {'items': [{'id': 'sec_1', 'name': 'db', 'version': 1, 'deliver': {'env': 'DB'}, 'bindings': []}], 'next': None}))
+    assert 'env DB' in here.run('secret', 'list').out.decode()
+
 
 def test_manual_page_and_completion_know_all_commands(here):
     names = [line.split()[0] for line in here.run('help').out.decode().splitlines() if line.startswith('  ')]
