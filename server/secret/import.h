@@ -21,3 +21,6 @@ MUST_CHECK int secret_import(struct server *server, const char *org_id, const js
 typedef int import_fn(const json_t *source, const char *path, const char *field, uint8_t **ret,
                       size_t *ret_size, struct err *err);
 import_fn import_file, import_pkcs11, import_vault;
+/* Of an answer of the engine, which may be hostile: the field's text, or with "" all of data.data as JSON. returns: 0, *ret for secret_free(); -ENOENT; -EIO; -ENOMEM. */
+MUST_CHECK int import_vault_pick(const char *answer, size_t size, const char *field, uint8_t **ret,
+                                 size_t *ret_size, struct err *err);

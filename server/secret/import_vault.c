@@ -128,12 +128,11 @@ static int fetch(const json_t *source, const char *url, const char *token, struc
     return code == CURLE_OK ? (int)status : err_set(err, -EIO, "%s", curl_easy_strerror(code));
 }
 
-/* The field's text, or all of data.data as JSON. */
-static int pick(const struct answer *answer, const char *field, uint8_t **ret, size_t *ret_size,
-                struct err *err)
+int import_vault_pick(const char *answer, size_t size, const char *field, uint8_t **ret,
+                      size_t *ret_size, struct err *err)
 {
     CLEANUP(json_freep)
-    json_t *json = json_loadb(answer->data, answer->size, JSON_REJECT_DUPLICATES, NULL);
+    json_t *json = json_loadb(answer, size, JSON_REJECT_DUPLICATES, NULL);
     const json_t *data = json_object_get(json_object_get(json, "data"), "data");
     const json_t *value = json_object_get(data, field);
     char *text;
@@ -167,7 +166,7 @@ int import_vault(const json_t *source, const char *path, const char *field, uint
         snprintf(url, sizeof url, "%s/v1/%.128s/data/%s", base, mount ? mount : "secret", path);
         status = fetch(source, url, token, &answer, err);
         if (status == 200)
-            rc = pick(&answer, field, ret, ret_size, err);
+            rc = import_vault_pick(answer.data, answer.size, field, ret, ret_size, err);
         else if (status == 404)
             rc = err_set(err, -ENOENT, "there is no %s", path);
         else if (status == 401 || status == 403)
