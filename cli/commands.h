@@ -6,8 +6,8 @@
 
 extern const struct cli_command api_command, app_command, approve_command, audit_command,
     build_command, ca_command, down_command, events_command, instance_command, key_command,
-    login_command, logout_command, node_command, policy_command, rollout_command, secret_command,
-    status_command, token_command, top_command, up_command, user_command;
+    login_command, logout_command, node_command, org_command, policy_command, rollout_command,
+    secret_command, status_command, token_command, top_command, up_command, user_command;
 
 /* The verb `revoke` of apps, builds, nodes and instances: kind "app", ...; takes --reason. returns: exit status. */
 int revoke_run(struct cli_call *call, const char *kind, const char *object);

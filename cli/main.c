@@ -31,6 +31,7 @@ const struct main_entry main_entries[] = {
     { "node", NULL, &node_command, NULL, NULL },
     { "audit", NULL, &audit_command, NULL, NULL },
     { "ca", NULL, &ca_command, NULL, NULL },
+    { "org", NULL, &org_command, NULL, NULL },
     { "user", NULL, &user_command, NULL, NULL },
     { "token", NULL, &token_command, NULL, NULL },
     { "api", NULL, &api_command, NULL, NULL },

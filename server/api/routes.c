@@ -14,6 +14,7 @@ const struct router_table router_tables[] = {
     { event_routes, &event_route_count },
     { login_routes, &login_route_count },
     { me_routes, &me_route_count },
+    { org_routes, &org_route_count },
     { user_routes, &user_route_count },
     { token_routes, &token_route_count },
     { app_routes, &app_route_count },

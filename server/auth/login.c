@@ -20,9 +20,9 @@
 #include "server/auth/totp.h"
 #include "server/auth/user.h"
 #include "server/crypto/keys.h"
+#include "server/model/org.h"
 #include "server/model/row.h"
 
-#define SESSION_MS (12 * 3600 * 1000ll)
 #define USER_FAILURES_FREE 5
 #define LOCK_MAX_MS (15 * 60 * 1000ll)
 #define ADDRESS_PER_MINUTE 600u /* many may come from one address */
@@ -192,6 +192,7 @@ static int failure_write(struct store_tx *tx, struct login *l, struct err *err)
 static int login_write(struct store_tx *tx, void *arg, struct err *err)
 {
     struct login *l = arg;
+    struct org_row org;
     struct user_row now;
     int64_t step = l->user.totp_step;
     int rc = user_read(l->rq->server, tx, l->user.org_id, l->user.id, &now, err);
@@ -210,11 +211,13 @@ static int login_write(struct store_tx *tx, void *arg, struct err *err)
     }
     l->user.failures = l->user.locked_until_ms = 0;
     rc = user_write_login(tx, &l->user, err);
+    if (rc == 0)
+        rc = org_read(l->rq->server, tx, l->user.org_id, &org, err);
     if (rc < 0)
         return rc;
     l->token = (struct token_row){ .kind = "session",
                                    .roles = l->user.roles,
-                                   .expires_ms = l->now_ms + SESSION_MS };
+                                   .expires_ms = l->now_ms + org.settings.session_s * 1000 };
     row_copy(l->token.org_id, sizeof l->token.org_id, l->user.org_id);
     row_copy(l->token.owner_id, sizeof l->token.owner_id, l->user.id);
     row_copy(l->token.name, sizeof l->token.name, l->rq->remote);

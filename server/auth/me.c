@@ -34,13 +34,6 @@ static int self_read(struct store_tx *tx, void *arg, struct err *err)
     return rc;
 }
 
-static json_t *org_json(const struct org_row *org)
-{
-    return json_pack("{s:s, s:s, s:I, s:I}", "id", org->id, "name", org->name, "approvals_needed",
-                     (json_int_t)org->approvals_needed, "roster_version",
-                     (json_int_t)org->roster_version);
-}
-
 static int me_get(struct api_request *rq, struct api_response *ret)
 {
     static const char *const kinds[] = { "anonymous", "user", "token", "node", "instance" };
@@ -54,14 +47,6 @@ static int me_get(struct api_request *rq, struct api_response *ret)
                                 rq->who.id, "org", org_json(&c.org), "roles",
                                 roles_json(rq->who.roles), "user",
                                 rq->who.user_id[0] ? user_json(&c.user) : json_null()));
-}
-
-static int org_get(struct api_request *rq, struct api_response *ret)
-{
-    struct change c = { .rq = rq };
-    int rc = row_read(rq, self_read, &c, "organisation");
-
-    return rc < 0 ? rc : row_answer(ret, 200, 0, org_json(&c.org));
 }
 
 /* ---- changes that a person makes to themselves, in a session ---- */
@@ -231,6 +216,5 @@ const struct api_route me_routes[] = {
     { "POST", "/v1/me/totp", totp_post, 0, API_ANY_ROLE, SMALL },
     { "POST", "/v1/me/totp/confirm", totp_confirm_post, 0, API_ANY_ROLE, SMALL },
     { "POST", "/v1/me/totp/remove", totp_remove_post, 0, API_ANY_ROLE, SMALL },
-    { "GET", "/v1/org", org_get, 0, API_ANY_ROLE, 0 },
 };
 const unsigned me_route_count = ARRAY_COUNT(me_routes);

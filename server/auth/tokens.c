@@ -9,15 +9,16 @@
 #include "server/auth/token.h"
 #include "server/auth/user.h"
 #include "server/model/list.h"
+#include "server/model/org.h"
 #include "server/model/row.h"
 
 #define LIFETIME_DEFAULT_S (90 * 86400)
-#define LIFETIME_MAX_S (366 * 86400)
 
 struct tokens {
     struct api_request *rq;
     struct token_row token;
     char text[TOKEN_TEXT_SIZE];
+    int64_t lifetime_s; /* 0: as usual */
 };
 
 static json_t *token_json(const struct token_row *row)
@@ -69,7 +70,20 @@ static int tokens_get(struct api_request *rq, struct api_response *ret)
 static int token_add_write(struct store_tx *tx, void *arg, struct err *err)
 {
     struct tokens *t = arg;
-    int rc = token_add(t->rq->server, tx, &t->token, t->text, err);
+    struct org_row org;
+    int rc = org_read(t->rq->server, tx, t->rq->who.org_id, &org, err);
+    int64_t lifetime_s = t->lifetime_s;
+
+    if (rc < 0)
+        return rc;
+    if (lifetime_s > org.settings.token_s)
+        return api_problem(t->rq, 400, "invalid-member",
+                           "lifetime_s: tokens of this organisation last %lld s at most",
+                           (long long)org.settings.token_s);
+    if (lifetime_s == 0)
+        lifetime_s = MIN((int64_t)LIFETIME_DEFAULT_S, org.settings.token_s);
+    t->token.expires_ms = server_now_ms(t->rq->server) + lifetime_s * 1000;
+    rc = token_add(t->rq->server, tx, &t->token, t->text, err);
 
     return rc < 0 ? rc
                   : row_tell(t->rq, tx, "token.create", "token.created", t->token.id,
@@ -95,9 +109,8 @@ static int tokens_post(struct api_request *rq, struct api_response *ret)
     struct tokens t = { .rq = rq };
     const char *name = NULL;
     json_t *roles = NULL;
-    int64_t lifetime_s = LIFETIME_DEFAULT_S;
     const struct api_member members[] = {
-        { "lifetime_s", API_INT, false, &lifetime_s, 60, LIFETIME_MAX_S },
+        { "lifetime_s", API_INT, false, &t.lifetime_s, 60, ORG_TOKEN_S_MAX },
         { "name", API_STRING, true, &name, 1, TOKEN_NAME_LEN_MAX },
         { "roles", API_ARRAY, false, &roles, 1, 5 },
     };
@@ -117,7 +130,6 @@ static int tokens_post(struct api_request *rq, struct api_response *ret)
     row_copy(t.token.org_id, sizeof t.token.org_id, rq->who.org_id);
     row_copy(t.token.owner_id, sizeof t.token.owner_id, rq->who.user_id);
     row_copy(t.token.name, sizeof t.token.name, name);
-    t.token.expires_ms = server_now_ms(rq->server) + lifetime_s * 1000;
     rc = row_write_answer(rq, token_add_write, token_add_answer, &t, "token", ret);
     ct_wipe(t.text, sizeof t.text);
     return rc;

@@ -3,6 +3,7 @@
 #include "server/model/org.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/crypto/keys.h"
@@ -10,11 +11,55 @@
 #include "server/model/row.h"
 
 /* What the mac covers. default_policy_id is empty where the column is null. */
-#define ORG_FIELDS(org)                                                                            \
+#define ORG_FIELDS(org, settings)                                                                  \
     STORE_ARGS(store_text((org)->id), store_text((org)->name), store_int((org)->approvals_needed), \
                store_int((org)->roster_version),                                                   \
                store_blob((org)->roster_sha256, sizeof(org)->roster_sha256),                       \
-               store_text((org)->default_policy_id))
+               store_text((org)->default_policy_id), store_text(settings))
+
+static void text_freep(char **text)
+{
+    free(*text);
+}
+
+static char *settings_encode(const struct org_settings *s)
+{
+    json_t *json =
+        json_pack("{s:s, s:I, s:I, s:I}", "title", s->title, "session_s", (json_int_t)s->session_s,
+                  "token_s", (json_int_t)s->token_s, "version", (json_int_t)s->version);
+    char *text = json ? row_canonical(json) : NULL;
+
+    json_decref(json);
+    return text;
+}
+
+/* Authentic; what is absent has its default. */
+static int settings_decode(const char *text, struct org_settings *ret)
+{
+    json_int_t session_s = ORG_SESSION_S_DEFAULT, token_s = ORG_TOKEN_S_MAX, version = 1;
+    json_t *json = json_loads(text ? text : "", 0, NULL);
+    const char *title = "";
+    int rc = json_unpack(json, "{s?s, s?I, s?I, s?I}", "title", &title, "session_s", &session_s,
+                         "token_s", &token_s, "version", &version);
+
+    if (rc == 0) {
+        row_copy(ret->title, sizeof ret->title, title);
+        ret->session_s = session_s;
+        ret->token_s = token_s;
+        ret->version = version;
+    }
+    json_decref(json);
+    return rc < 0 ? -EBADMSG : 0;
+}
+
+json_t *org_json(const struct org_row *org)
+{
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "id", org->id, "name", org->name, "title",
+        org->settings.title, "approvals_needed", (json_int_t)org->approvals_needed,
+        "roster_version", (json_int_t)org->roster_version, "session_s",
+        (json_int_t)org->settings.session_s, "token_s", (json_int_t)org->settings.token_s);
+}
 
 int org_add(struct server *server, struct store_tx *tx, const char *org_id, const char *name,
             int64_t now_ms, struct err *err)
@@ -32,7 +77,7 @@ int org_add(struct server *server, struct store_tx *tx, const char *org_id, cons
     int rc = keys_org_add(server->keys, tx, org_id, err);
 
     if (rc >= 0)
-        rc = row_mac(server, org_id, "orgs", org_id, ORG_FIELDS(&org), mac, err);
+        rc = row_mac(server, org_id, "orgs", org_id, ORG_FIELDS(&org, "{}"), mac, err);
     if (rc < 0)
         return rc;
     rc = store_exec(tx,
@@ -57,7 +102,7 @@ int org_read(struct server *server, struct store_tx *tx, const char *org_id, str
     size_t size;
     int rc = store_query(tx,
                          "SELECT name, approvals_needed, roster_version, roster_sha256, "
-                         "default_policy_id, mac FROM orgs WHERE id = $1",
+                         "default_policy_id, mac, settings FROM orgs WHERE id = $1",
                          STORE_ARGS(store_text(org_id)), &rows, err);
 
     if (rc >= 0)
@@ -76,9 +121,13 @@ int org_read(struct server *server, struct store_tx *tx, const char *org_id, str
     row_copy(org.default_policy_id, sizeof org.default_policy_id, store_column_text(rows, 4));
     const void *mac = store_column_blob(rows, 5, &size);
 
-    rc = row_mac_verify(server, org_id, "orgs", org_id, ORG_FIELDS(&org), mac, size, err);
+    rc = row_mac_verify(server, org_id, "orgs", org_id,
+                        ORG_FIELDS(&org, store_column_text(rows, 6)), mac, size, err);
     if (rc < 0)
         return rc;
+    rc = settings_decode(store_column_text(rows, 6), &org.settings);
+    if (rc < 0)
+        return err_set(err, rc, "the settings of organisation %s are none", org_id);
     *ret = org;
     return 0;
 }
@@ -86,19 +135,23 @@ int org_read(struct server *server, struct store_tx *tx, const char *org_id, str
 int org_write(struct server *server, struct store_tx *tx, const struct org_row *org,
               struct err *err)
 {
+    CLEANUP(text_freep)
+    char *settings = settings_encode(&org->settings);
     uint8_t mac[KEYS_MAC_SIZE];
-    int rc = row_mac(server, org->id, "orgs", org->id, ORG_FIELDS(org), mac, err);
+    int rc = settings ? 0 : err_set_errno(err, -ENOMEM, "organisation");
 
+    if (rc == 0)
+        rc = row_mac(server, org->id, "orgs", org->id, ORG_FIELDS(org, settings), mac, err);
     if (rc < 0)
         return rc;
-    rc =
-        store_exec(tx,
-                   "UPDATE orgs SET approvals_needed = $1, roster_version = $2, "
-                   "roster_sha256 = $3, default_policy_id = $4, mac = $5 WHERE id = $6",
-                   STORE_ARGS(store_int(org->approvals_needed), store_int(org->roster_version),
-                              store_blob(org->roster_sha256, sizeof org->roster_sha256),
-                              store_text(org->default_policy_id[0] ? org->default_policy_id : NULL),
-                              store_blob(mac, sizeof mac), store_text(org->id)),
-                   err);
+    rc = store_exec(
+        tx,
+        "UPDATE orgs SET approvals_needed = $1, roster_version = $2, "
+        "roster_sha256 = $3, default_policy_id = $4, mac = $5, settings = $6 WHERE id = $7",
+        STORE_ARGS(store_int(org->approvals_needed), store_int(org->roster_version),
+                   store_blob(org->roster_sha256, sizeof org->roster_sha256),
+                   store_text(org->default_policy_id[0] ? org->default_policy_id : NULL),
+                   store_blob(mac, sizeof mac), store_text(settings), store_text(org->id)),
+        err);
     return rc < 0 ? rc : rc == 0 ? -ENOENT : 0;
 }

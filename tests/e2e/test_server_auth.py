@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """People: logging in and out, one-time codes, held-up guessing, users, tokens."""
 import base64
+import datetime
 import hashlib
 import hmac
+import json
+import os
 import sqlite3
 import struct
+import subprocess
 import time
 
 import pytest
@@ -167,6 +171,52 @@ def test_tokens(server):
     again = maker.post('/v1/tokens', {'name': 'again'}).body
     assert server.owner.delete('/v1/tokens/' + again['id']).status == 204
     assert server.client(again['token']).get('/v1/me').status == 401
+
+
+def lasts_s(body):
+    made, ends = (datetime.datetime.fromisoformat(body[name].replace('Z', '+00:00')) for name in ('created', 'expires'))
+    return round((ends - made).total_seconds())
+
+
+def test_settings_of_the_organisation():
+    with cloched.Cloched() as server:
+        owner = server.owner
+        shown = owner.get('/v1/org')
+        assert shown.body['title'] == '' and shown.body['session_s'] == 43200 and shown.body['token_s'] == 366 * 86400
+        for wrong in ({'session_s': 299}, {'session_s': 604801}, {'token_s': 3599}, {'title': 'x' * 101}, {'title': '\u00e4' * 51},
+                      {'name': 'other'}, {'approvals_needed': 0}, {'session_s': '300'}):
+            assert owner.patch('/v1/org', wrong).status == 400, wrong
+        changed = owner.patch('/v1/org', {'title': 'Acme Hotels', 'session_s': 300, 'token_s': 7200}, if_match=shown.etag)
+        assert changed.status == 200 and changed.body == {**shown.body, 'title': 'Acme Hotels', 'session_s': 300, 'token_s': 7200}
+        assert owner.patch('/v1/org', {'title': 'late'}, if_match=shown.etag).status == 412
+        assert owner.get('/v1/org').text == changed.text and owner.get('/v1/org').etag == changed.etag
+        later = server.login()
+        made = {t['kind']: lasts_s(t) for t in owner.list('/v1/tokens')[-1:]}
+        assert made == {'session': 300}
+        assert later.post('/v1/tokens', {'name': 'long', 'lifetime_s': 7201}).code == 'invalid-member'
+        assert lasts_s(later.post('/v1/tokens', {'name': 'usual'}).body) == 7200
+        assert lasts_s(later.post('/v1/tokens', {'name': 'short', 'lifetime_s': 60}).body) == 60
+        password = add(server, 'worker', ['operator', 'approver', 'auditor', 'reader'])
+        assert server.login('worker', password).patch('/v1/org', {'title': ''}).status == 403
+        told = [e['entry'] for e in owner.list('/v1/audit', action='org.change')]
+        assert [e['detail'] for e in told] == [{'title': 'Acme Hotels', 'session_s': 300, 'token_s': 7200}]
+        assert [e['object'] for e in owner.list('/v1/events', kind='org.changed')] == [shown.body['id']]
+        # By the command line.
+        env = {**os.environ, 'HOME': server.folder, 'XDG_CONFIG_HOME': server.folder + '/cli'}
+
+        def cli(*words):
+            return subprocess.run([os.path.join(cloched.BUILD, 'bin', 'cloche'), *words, '--json'], env=env, capture_output=True, timeout=60)
+
+        assert cli('login', server.url, '--user', 'alice', '--password-file', server.folder + '/password').returncode == 0
+        done = cli('org', 'set', '--title', '', '--session', '12h')
+        assert done.returncode == 0, done.stderr
+        assert json.loads(cli('org', 'show').stdout) == {**changed.body, 'title': '', 'session_s': 43200}
+        assert cli('org', 'set').returncode == 2 and cli('org', 'set', '--session', '1m').returncode == 2
+        server.stop()
+        with sqlite3.connect(server.options['store'][7:]) as db:
+            db.execute("UPDATE orgs SET settings = replace(settings, '43200', '604800')")
+        server.start()
+        assert owner.get('/v1/org').code == 'record-forged'
 
 
 def test_texts_of_tokens_and_passwords_are_not_in_the_store(server):
