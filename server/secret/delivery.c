@@ -9,7 +9,9 @@
 #define WORD_MAX 64u
 #define ENV_NAME_MAX 128u
 #define PATH_LEN_MAX 255u
-#define ENV_VALUE_SIZE_MAX 131071u /* one string of execve on Linux */
+#define ENV_VALUE_SIZE_MAX                                                                         \
+    (96u                                                                                           \
+     << 10) /* what agents take (docs/agent.md): Linux takes 128 KiB for one string, name and all */
 #define ID_MAX 0xfffffffell
 
 static const char g_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";

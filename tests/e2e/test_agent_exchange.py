@@ -349,6 +349,103 @@ def test_another_server_of_the_list(site, pki):
         second.stop()
 
 
+def test_second_server_of_the_descriptor(site, world, pki):
+    """The first URL is dead from the start."""
+    image, _ = world.build('https://127.0.0.1:1', site.server.url, pin=pki.pin)
+    w = Workload(world, image)
+    try:
+        w.child.stdin.close()
+        assert w.end() == 0
+        assert site.server.purposes() == ['start']
+    finally:
+        w.end(kill=True)
+
+
+def test_a_file_that_is_rotated_is_whole(site):
+    """Who has the old one open reads the old one to its end; the name leads to the new one, and never to a part of it."""
+    old, new = b'old ' * 20000, b'new ' * 30000
+    site.server.set_secrets([secret('a', old, {'file': 'a'})], 'v1')
+    w = site.start()
+    w.ask('trap 10')
+    assert w.ask('hold /run/secrets/a') == 'ok'
+    site.server.set_secrets([secret('a', new, {'file': 'a'}, '2')], 'v2')
+    site.server.order('renew')
+    assert w.line() == 'signal 10'
+    assert w.bytes('held x') == old and w.bytes('cat /run/secrets/a') == new
+
+
+LIES_AT_RENEWAL = {
+    'another instance': ('payload', lambda p: {**p, 'instance': 'ins_of_another'}),
+    'another nonce': ('payload', lambda p: {**p, 'nonce': b64u(bytes(32))}),
+    'an hour ago': ('payload', lambda p: {**p, 'time': p['time'] - 3600, 'lease': {k: v - 3600 for k, v in p['lease'].items()}}),
+    'milliseconds of another second': ('payload', lambda p: {**p, 'time_ms': p['time'] * 1000 + 5000}),
+    'cut': ('response', lambda r: (r[0], r[1], r[2][:len(r[2]) // 2]) if b'"answer"' in r[2] else r),
+    'other secrets': ('jwe', lambda jwe: encrypt(ec.generate_private_key(ec.SECP256R1()).public_key(), b'{}')),
+}
+
+
+@pytest.mark.parametrize('name', LIES_AT_RENEWAL)
+def test_lies_at_a_renewal_change_nothing(site, name):
+    """The workload runs on with what it has, until somebody answers who is the server."""
+    site.server.set_secrets([secret('a', b'first', {'file': 'a'})], 'v1')
+    w = site.start()
+    w.ask('trap 10')
+    cert = w.bytes(f'cat {TLS}/cert.pem')
+    stage, lie = LIES_AT_RENEWAL[name]
+    site.server.set_secrets([secret('a', b'second', {'file': 'a'}, '2')], 'v2')
+    # Orders are answered honestly: only what a renewal brings is changed.
+    site.server.hooks[stage] = lambda value: lie(value) if site.server.purposes()[-1] == 'renew' else value
+    site.server.order('renew')
+    site.server.wait(lambda: b'the lease is not renewed' in w.said)
+    assert w.bytes('cat /run/secrets/a') == b'first' and w.bytes(f'cat {TLS}/cert.pem') == cert
+    site.server.hooks.clear()
+    assert w.line() == 'signal 10'
+    assert w.bytes('cat /run/secrets/a') == b'second'
+    w.child.stdin.close()
+    assert w.end() == 0
+
+
+def test_an_answer_to_another_instance(site):
+    """Who stands between swaps the answers of two agents of the same image: neither takes the other's."""
+    bodies, both = [], threading.Barrier(2, timeout=30)
+
+    def swap(response):
+        if b'"answer"' not in response[2] or site.server.purposes()[-2:] != ['start', 'start'] and len(bodies) < 2 and site.server.purposes().count('start') > 2:
+            return response
+        bodies.append(response[2])
+        mine = len(bodies) - 1
+        both.wait()
+        return response[0], response[1], bodies[1 - mine]
+
+    site.server.hooks['response'] = lambda r: swap(r) if b'"answer"' in r[2] and len(bodies) < 2 else r
+    runs = [subprocess.Popen(site.world.command(site.image), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    for child in runs:
+        out, err = child.communicate(timeout=60)
+        assert child.returncode == UNTRUSTED and b'ready' not in out and b'another nonce' in err, err
+
+
+TOO_LARGE = {
+    'a file': [secret('s', b'x' * ((1 << 20) + 1), {'file': 's'})],
+    'a variable': [secret('s', b'x' * (96 * 1024 + 1), {'env': 'S'})],
+    'too many': [secret(f's{i}', b'x', {'file': f's{i}'}) for i in range(257)],
+}
+
+
+@pytest.mark.parametrize('name', TOO_LARGE)
+def test_secrets_that_are_too_large(site, name):
+    site.server.set_secrets(TOO_LARGE[name], 'v1')
+    said = site.world.fails(site.image, UNTRUSTED)
+    assert 'too large' in said or 'more than 256 secrets' in said, said
+
+
+def test_secrets_at_the_limit(site):
+    site.server.set_secrets([secret('f', b'x' * (1 << 20), {'file': 'f'}), secret('e', b'y' * (96 * 1024), {'env': 'E'})]
+                            + [secret(f's{i}', b'x', {'file': f's{i}'}) for i in range(254)], 'v1')
+    w = site.start()
+    assert w.ask('size /run/secrets/f') == str(1 << 20) and w.ask('stat /run/secrets/s253') == '100400 1000 1001'
+    assert w.bytes('env E') == b'y' * (96 * 1024)
+
+
 # ---- starts that fail ----
 
 def test_changed_image_is_refused_with_the_reason(site):

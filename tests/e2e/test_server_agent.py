@@ -64,11 +64,11 @@ class World:
     def command(self, image, *options):
         return [CLOCHE, 'run', '--quote-socket', self.socket, *options, image]
 
-    def build(self, app, version, approve=True, url=None):
+    def build(self, app, version, approve=True, url=None, program='secret_reader'):
         """A sealed image, proposed as a build: (image, id of the build)."""
         config, image = os.path.join(self.folder, f'{app}-{version}.yaml'), os.path.join(self.folder, f'{app}-{version}.image')
         with open(config, 'w') as file:
-            file.write(CONFIG.replace('NAME', f'{app}-{version}'))
+            file.write(CONFIG.replace('NAME', f'{app}-{version}').replace('/secret_reader', '/' + program))
         built = finish([CLOCHE, 'build', '--json', '--server', url or self.server.url, '--server-ca', self.pin, '-f', config, self.root, '-o', image],
                        env={**os.environ, 'HOME': self.folder, 'XDG_CONFIG_HOME': self.folder})
         assert built.status == 0, built.err.decode()
@@ -336,6 +336,46 @@ def test_server_that_comes_back(world, runs):
     assert w.line() == 'signal 15'
     w.child.stdin.close()
     assert w.end() == 0
+
+
+def test_an_app_that_runs_once_at_a_time(world, runs):
+    """The second is refused while the first holds its lease; one that comes after it has a higher fencing token, which the workload sees."""
+    image, _ = world.build(world.app(single=True), '1.0')
+    first = start(world, image, runs)
+    identity = json.loads(first.http('/v1/identity')[2])
+    fence = identity['fence']
+    assert fence > 0 and json.loads(first.bytes('cat /run/cloche/identity.json'))['fence'] == fence
+    got = finish(world.command(image))
+    assert got.status == REFUSED and b'instance-fenced' in got.err, got.err
+    assert b'ready' not in got.out and first.ask('stat /run/cloche/tls/key.pem').startswith('100400')
+    first.child.stdin.close()
+    assert first.end() == 0
+    world.wait(lambda: world.owner.get('/v1/instances/' + identity['instance']).body['state'] == 'stopped')
+    second = start(world, image, runs)
+    assert json.loads(second.http('/v1/identity')[2])['fence'] > fence
+
+
+def test_a_second_instance_fences_the_first(world, runs):
+    """Where the app says so: the first is stopped, its keys wiped, and the second has the higher token."""
+    image, _ = world.build(world.app(single=True, on_second='fence', grace_s=5), '1.0')
+    first = start(world, image, runs)
+    fence = json.loads(first.http('/v1/identity')[2])['fence']
+    first.ask('trap 15')
+    second = start(world, image, runs)
+    assert json.loads(second.http('/v1/identity')[2])['fence'] > fence
+    assert first.line() == 'signal 15'
+    assert first.ask(f'cat {TLS}/key.pem') == 'error 2' and first.http('/v1/key')[0] == 410
+    first.child.stdin.write(b'exit 0\n')
+    first.child.stdin.flush()
+    assert first.end() == REVOKED and b'fenced by a newer instance' in first.said
+    assert second.ask(f'stat {TLS}/key.pem').startswith('100400')
+
+
+def test_the_server_takes_no_variable_that_agents_refuse(world):
+    deliver = {'env': 'LARGE'}
+    for size, status in (96 * 1024 + 1, 400), (96 * 1024, 201):
+        answer = world.owner.post('/v1/secrets', {'name': f'large-{size}', 'deliver': deliver, 'value': b64(b'x' * size)})
+        assert answer.status == status, answer
 
 
 @pytest.mark.skipif(not os.path.exists('/usr/sbin/nginx'), reason='nginx is not installed')

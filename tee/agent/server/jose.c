@@ -100,6 +100,11 @@ int jose_key_new(struct jose_key *ret)
     return rc;
 }
 
+void jose_key_pem_wipe(struct jose_key *key)
+{
+    wipe_free(TAKE_PTR(key->pem));
+}
+
 void jose_key_done(struct jose_key *key)
 {
     EVP_PKEY_free(key->key);

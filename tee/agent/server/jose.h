@@ -21,6 +21,8 @@ struct jose_key {
 };
 /* A new key. returns: 0; -ENOMEM; -EIO. */
 MUST_CHECK int jose_key_new(struct jose_key *ret);
+/* Wipes what is handed out of it; tokens can still be made. One thread only uses `pem`. */
+void jose_key_pem_wipe(struct jose_key *key);
 /* Wipes it. Twice does no harm. */
 void jose_key_done(struct jose_key *key);
 

@@ -59,3 +59,12 @@ uint32_t lease_pause_ms(unsigned count, uint32_t random)
     whole = MIN(whole, LEASE_PAUSE_MAX_MS);
     return whole / 2 + random % (whole / 2 + 1);
 }
+
+uint32_t lease_renew_pause_ms(const struct lease *lease, uint64_t now_ms, unsigned count,
+                              uint32_t random)
+{
+    uint64_t left_ms = lease->end_ms > now_ms ? lease->end_ms - now_ms : 0;
+    uint64_t most_ms = MAX(left_ms / 4, (uint64_t)LEASE_PAUSE_MIN_MS / 2);
+
+    return (uint32_t)MIN(most_ms, (uint64_t)lease_pause_ms(count, random));
+}

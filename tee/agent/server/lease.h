@@ -45,5 +45,9 @@ MUST_CHECK int lease_time_check(const struct lease *lease, int64_t time_s, uint6
 /* count: failures so far, 1 or more; random: any number. returns: milliseconds. */
 uint32_t lease_pause_ms(unsigned count, uint32_t random);
 
+/* The same for a renewal: no longer than a quarter of what is left of the lease, so that there are several tries before its end; LEASE_PAUSE_MIN_MS / 2 at least. */
+uint32_t lease_renew_pause_ms(const struct lease *lease, uint64_t now_ms, unsigned count,
+                              uint32_t random);
+
 /* CLOCK_BOOTTIME in milliseconds. */
 uint64_t lease_clock_ms(void);

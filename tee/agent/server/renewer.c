@@ -101,7 +101,7 @@ static void take_failure(struct state *s, const char *text)
                  (unsigned long long)(lease->end_ms > now ? (lease->end_ms - now) / 1000 : 0));
         say("the lease is not renewed: ", text, "; it ends in ", left, " s, trying again", NULL);
     }
-    s->renew_ms = now + lease_pause_ms(s->failures, random_number());
+    s->renew_ms = now + lease_renew_pause_ms(lease, now, s->failures, random_number());
 }
 
 static int renew(struct state *s)

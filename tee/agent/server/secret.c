@@ -131,7 +131,7 @@ static int value_take(const json_t *value, struct secret *s)
 
     if (!text || len % 4 != 0 || pad > 2 || (pad && strspn(text + plain, "=") != pad))
         return -EINVAL;
-    if (len / 4 * 3 > SECRET_VALUE_SIZE_MAX)
+    if (len / 4 * 3 > SECRET_VALUE_SIZE_MAX + pad)
         return -E2BIG;
     s->value = malloc(len / 4 * 3 + 1);
     if (!s->value)

@@ -215,6 +215,8 @@ static void wipe(struct server *s)
     struct desk_stock nothing = { .generation = s->generation };
 
     desk_stock_set(&s->desk, &nothing);
+    jose_key_pem_wipe(
+        &s->exchange.key); /* what is left signs the report of the end, and goes then */
     delivery_wipe(&s->delivery, &s->secrets);
     secret_list_done(&s->secrets);
 }

@@ -2,7 +2,7 @@
 /*
  * A workload that tells its tester what an agent gave it: one command a line on stdin, one line of answer on stdout. Bytes are hexadecimal.
  *
- *     cat PATH | stat PATH | env NAME | ask PATH (of the agent's socket) | trap SIGNAL | ignore SIGNAL | user UID | exit STATUS
+ *     cat PATH | stat PATH | size PATH | hold PATH, then held: what the file holds that was opened then | env NAME | ask PATH (of the agent's socket) | trap SIGNAL | ignore SIGNAL | user UID | exit STATUS
  */
 #include <dirent.h>
 #include <errno.h>
@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define SOCKET "/run/cloche/agent.sock"
+
+static int g_held = -1;
 
 static void on_signal(int signo)
 {
@@ -92,6 +94,15 @@ static void do_command(const char *command, const char *word)
         print_all(open(word, O_RDONLY));
     } else if (strcmp(command, "stat") == 0) {
         print_stat(word);
+    } else if (strcmp(command, "size") == 0) {
+        struct stat st = { 0 };
+
+        printf("%lld\n", stat(word, &st) < 0 ? -1ll : (long long)st.st_size);
+    } else if (strcmp(command, "hold") == 0) {
+        g_held = open(word, O_RDONLY);
+        puts(g_held < 0 ? "error" : "ok");
+    } else if (strcmp(command, "held") == 0) {
+        print_all(g_held);
     } else if (strcmp(command, "env") == 0) {
         print_env(word);
     } else if (strcmp(command, "ask") == 0) {

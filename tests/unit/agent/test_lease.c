@@ -73,6 +73,18 @@ static void test_nonsense(void **state)
     assert_int_equal(lease_take(&l, &t, 2, 1), -EINVAL);
 }
 
+/* Never past a quarter of what is left: whoever is back before the lease's end is found. */
+static void test_pauses_before_the_end(void **state)
+{
+    struct lease l = { .end_ms = 1000000 };
+
+    assert_int_equal(lease_renew_pause_ms(&l, 0, 1, 500), lease_pause_ms(1, 500));
+    assert_int_equal(lease_renew_pause_ms(&l, 0, 20, 7), lease_pause_ms(20, 7));
+    assert_int_equal(lease_renew_pause_ms(&l, 1000000 - 20000, 20, 30000), 5000);
+    assert_int_equal(lease_renew_pause_ms(&l, 1000000 - 100, 20, 30000), LEASE_PAUSE_MIN_MS / 2);
+    assert_int_equal(lease_renew_pause_ms(&l, 2000000, 20, 30000), LEASE_PAUSE_MIN_MS / 2);
+}
+
 static void test_pauses(void **state)
 {
     for (unsigned count = 1; count < 200; count++) {
@@ -91,6 +103,7 @@ int main(void)
         cmocka_unit_test(test_old_answers),
         cmocka_unit_test(test_nonsense),
         cmocka_unit_test(test_pauses),
+        cmocka_unit_test(test_pauses_before_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
