@@ -32,7 +32,8 @@ const char cmd_attest_usage[] =
     "                           [--lifetime SECONDS] [-- COMMAND [ARG...]]\n"
     "       cloche attest proxy --listen ADDR --to HOST:PORT --policy FILE [--collateral DIR]\n"
     "       cloche attest connect HOST:PORT --policy FILE [--collateral DIR]\n"
-    "       cloche attest cert [--policy FILE] [--collateral DIR] [--evidence OUT] CERTIFICATE\n"
+    "       cloche attest cert [--policy FILE] [--collateral DIR] [--evidence OUT] [--issued] "
+    "CERTIFICATE\n"
     "\n"
     "TLS 1.3 whose server proves by its certificate what it runs on and what it is\n"
     "(docs/attested-tls.md). ADDR is host:port, [::1]:port or :port.\n"
@@ -56,6 +57,8 @@ const char cmd_attest_usage[] =
     "  --lifetime    of certificates, in seconds (3600)\n"
     "  --connections how many at once (256)      --idle  seconds until a silent one is closed "
     "(600)\n"
+    "  --issued      cert: an authority signed it, as the control plane's; its chain is not "
+    "checked\n"
     "  --json        log verdicts as JSON lines on standard error; cert: print an EAR\n"
     "\n"
     "Exit status: 0, 1 it failed, 2 usage, 3 refused; serve with a COMMAND: the command's.\n";
@@ -120,6 +123,10 @@ static int parse_arguments(int argc, char **argv, struct attest_arguments *a)
         }
         if (strcmp(argv[i], "--json") == 0) {
             a->json = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--issued") == 0) {
+            a->is_issued = true;
             continue;
         }
         if (argv[i][0] != '-') {
@@ -334,11 +341,12 @@ static X509 *parse_cert(const struct file_bytes *file)
     return cert ? cert : d2i_X509(NULL, &der, (long)file->size);
 }
 
-static int write_evidence(X509 *cert, const char *path, struct err *err)
+static int write_evidence(X509 *cert, const struct attest_arguments *a, struct err *err)
 {
+    const char *path = a->evidence;
     struct cert_content content;
     FILE *out;
-    int rc = cert_read(cert, &content, err);
+    int rc = a->is_issued ? cert_read_issued(cert, &content, err) : cert_read(cert, &content, err);
 
     if (rc < 0)
         return rc;
@@ -383,8 +391,9 @@ static int cert_show(const struct attest_arguments *a, struct attest_inputs *in,
     }
     ERR_clear_error();
     if (rc == 0 && a->evidence)
-        rc = write_evidence(cert, a->evidence, err);
-    if (rc == 0 && attest_judge(in->context, cert, peer) == -ENOMEM)
+        rc = write_evidence(cert, a, err);
+    if (rc == 0 && (a->is_issued ? attest_judge_issued(in->context, cert, peer)
+                                 : attest_judge(in->context, cert, peer)) == -ENOMEM)
         rc = -ENOMEM;
     if (rc == 0)
         rc = print_peer(a, peer, err);
@@ -427,6 +436,8 @@ static int check_arguments(enum verb verb, struct attest_arguments *a)
         return cli_usage("attest", "--policy is needed: without it, anyone would be accepted");
     if (verb != VERB_CERT && a->evidence)
         return cli_usage("attest", "--evidence is for cert");
+    if (verb != VERB_CERT && a->is_issued)
+        return cli_usage("attest", "--issued is for cert");
     a->has_default_policy = verb == VERB_CERT;
     if (verb == VERB_SERVE && !a->tsm)
         a->tsm = ATTEST_TSM_FOLDER;

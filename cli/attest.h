@@ -22,6 +22,7 @@ struct attest_arguments {
     const char *operand;
     unsigned lifetime_s, connection_max, idle_timeout_s;
     bool json;
+    bool is_issued;          /* cert: an authority signed it */
     bool has_default_policy; /* without --policy: the makers' roots, no debug, any program */
     char **workload;         /* after "--"; NULL: none */
 };

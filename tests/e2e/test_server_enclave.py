@@ -254,6 +254,12 @@ def test_the_server_proves_where_it_runs(attested):
     context = contexts['contexts'][contexts['current']]
     assert 'BEGIN CERTIFICATE' in context['ca'] and json.loads(context['policy'])['identities'][0]['name'] == 'the control plane'
     assert attested.cloche('app', 'list').status == 0
+    # An auditor with nothing but the certificate.
+    path = attested.file('server.pem', certificate_of(attested.server).public_bytes(serialization.Encoding.PEM).decode())
+    got = attested.cloche('attest', 'cert', '--issued', '--policy', policy, path)
+    assert got.status == 0 and b'the control plane' in got.out, got
+    got = attested.cloche('attest', 'cert', '--policy', policy, path)
+    assert got.status == 3 and b'not self-signed' in got.err, got
     # With its CA as well: both must hold.
     ca = attested.file('ca.pem', context['ca'])
     assert attested.login('--policy', attested.policy(), '--ca', ca).status == 0
