@@ -103,43 +103,82 @@ static int chain_parse(const char *pem, X509 *chain[AUTHORITY_CHAIN_MAX], struct
     return (int)count;
 }
 
+/* One path, from target over what is between to the chain's last certificate, for a purpose (0: any). */
+static int path_verify(X509 *target, X509 *const *between, unsigned count, X509 *root, int purpose,
+                       int64_t now_s, const char **ret_why)
+{
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    STACK_OF(X509) *stack = sk_X509_new_null();
+    int rc = store && ctx && stack ? 0 : -ENOMEM;
+
+    for (unsigned i = 0; rc == 0 && i < count; i++)
+        rc = sk_X509_push(stack, between[i]) ? 0 : -ENOMEM;
+    if (rc == 0 &&
+        (!X509_STORE_add_cert(store, root) || !X509_STORE_CTX_init(ctx, store, target, stack)))
+        rc = -ENOMEM;
+    if (rc == 0) {
+        X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), now_s);
+        X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_X509_STRICT);
+        if (purpose)
+            X509_VERIFY_PARAM_set_purpose(X509_STORE_CTX_get0_param(ctx), purpose);
+        if (X509_verify_cert(ctx) != 1) {
+            *ret_why = X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx));
+            rc = -EINVAL;
+        }
+    }
+    ERR_clear_error();
+    X509_STORE_CTX_free(ctx);
+    X509_STORE_free(store);
+    sk_X509_free(stack);
+    return rc;
+}
+
+/* Whether what it would issue is good for clients and servers: path lengths, name constraints and usages of the whole chain tell only then. */
+static int probe_check(X509 *const *chain, unsigned count, EVP_PKEY *key, const char *trust_domain,
+                       int64_t now_s, struct err *err)
+{
+    static const int purposes[] = { X509_PURPOSE_SSL_SERVER, X509_PURPOSE_SSL_CLIENT };
+    char uri[300];
+    struct certificate_request request = { .use = CERTIFICATE_INSTANCE,
+                                           .common_name = "probe",
+                                           .public_key = key,
+                                           .issuer = chain[0],
+                                           .issuer_key = key,
+                                           .uri = uri,
+                                           .not_before_s = now_s - CERTIFICATE_BACKDATE_S,
+                                           .not_after_s = now_s + CA_LIFETIME_MIN_S };
+    const char *why = "";
+    X509 *probe;
+    int rc;
+
+    snprintf(uri, sizeof uri, "spiffe://%s/org/probe/app/probe", trust_domain);
+    rc = certificate_make(&request, &probe, err);
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; rc == 0 && i < ARRAY_COUNT(purposes); i++)
+        rc = path_verify(probe, chain, count - 1, chain[count - 1], purposes[i], now_s, &why);
+    X509_free(probe);
+    return rc == -EINVAL ? err_set(err, rc, "what it would issue does not verify: %s", why) : rc;
+}
+
 /* Key, purpose and remaining life of the intermediate; the chain's signatures up to its own last certificate, which the organisation says it trusts. */
 static int chain_check(X509 *const *chain, unsigned count, EVP_PKEY *key, int64_t now_s,
                        struct err *err)
 {
-    X509_STORE *store = X509_STORE_new();
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    STACK_OF(X509) *between = sk_X509_new_null();
-    int rc = -ENOMEM;
+    const char *why = "";
+    int rc;
 
-    if (!store || !ctx || !between)
-        goto out;
-    for (unsigned i = 1; i + 1 < count; i++)
-        if (!sk_X509_push(between, chain[i]))
-            goto out;
-    if (!X509_STORE_add_cert(store, chain[count - 1]) ||
-        !X509_STORE_CTX_init(ctx, store, chain[0], between))
-        goto out;
-    X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), now_s);
-    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_X509_STRICT);
     if (EVP_PKEY_eq(X509_get0_pubkey(chain[0]), key) != 1)
-        rc = err_set(err, -EINVAL, "the first certificate is not for the key of the request");
-    else if (X509_check_ca(chain[0]) != 1 || !(X509_get_key_usage(chain[0]) & KU_KEY_CERT_SIGN))
-        rc = err_set(err, -EINVAL,
-                     "the first certificate is not that of a CA (CA:TRUE, keyCertSign)");
-    else if (certificate_until_s(chain[0]) < now_s + REMAINING_MIN_S)
-        rc = err_set(err, -EINVAL, "the first certificate ends within 30 days");
-    else if (X509_verify_cert(ctx) != 1)
-        rc = err_set(err, -EINVAL, "the chain does not verify: %s",
-                     X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
-    else
-        rc = 0;
-out:
+        return err_set(err, -EINVAL, "the first certificate is not for the key of the request");
+    if (X509_check_ca(chain[0]) != 1 || !(X509_get_key_usage(chain[0]) & KU_KEY_CERT_SIGN))
+        return err_set(err, -EINVAL,
+                       "the first certificate is not that of a CA (CA:TRUE, keyCertSign)");
+    if (certificate_until_s(chain[0]) < now_s + REMAINING_MIN_S)
+        return err_set(err, -EINVAL, "the first certificate ends within 30 days");
+    rc = path_verify(chain[0], chain + 1, count - 2, chain[count - 1], 0, now_s, &why);
     ERR_clear_error();
-    X509_STORE_CTX_free(ctx);
-    X509_STORE_free(store);
-    sk_X509_free(between);
-    return rc;
+    return rc == -EINVAL ? err_set(err, rc, "the chain does not verify: %s", why) : rc;
 }
 
 static int accept_as(struct ca *ca, struct store_tx *tx, const struct authority_list *list,
@@ -182,6 +221,8 @@ int ca_org_accept(struct ca *ca, struct store_tx *tx, const char *org_id, const 
     if (count < 0)
         return count;
     rc = chain_check(chain, (unsigned)count, request->key, now_s, err);
+    if (rc == 0)
+        rc = probe_check(chain, (unsigned)count, request->key, ca->trust_domain, now_s, err);
     if (rc < 0) {
         chain_free(chain, (unsigned)count);
         return rc;
