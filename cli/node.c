@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -42,8 +43,14 @@ static const struct cli_option g_join_options[] = {
 static const struct cli_option g_start_options[] = {
     { "folder", "FOLDER", "of the node's files", false },
     { "digest", "HEX", "the build's app digest", false },
+    { "images-size", "MIB", "what an image may take", false },
     { "quote-socket", "PATH", "of the quoting service", false },
     { "collateral", "FOLDER", "to staple to evidence", false },
+};
+static const struct cli_option g_drain_options[] = {
+    { "move", NULL, "when they have ended, start what ran on it on other nodes", false },
+    { "no-wait", NULL, "do not wait until the last has ended", false },
+    { "timeout", "TIME", "how long to wait; 1h", false },
 };
 static const struct cli_option g_measurement_options[] = {
     { "folder", "FOLDER", "of the node's files: its enclave is sealed there", false },
@@ -140,9 +147,134 @@ static int ask_evidence(struct cli_call *call)
     return ask(call, "POST", "/v1/nodes/{}/attest");
 }
 
+/* ---- drain ---- */
+
+/* What runs on the node: app and build of each, to be started elsewhere. */
+static int find_running(struct remote *r, const char *node_id, json_t **ret)
+{
+    char path[REMOTE_PATH_SIZE];
+    json_t *all = NULL, *item;
+    size_t i;
+    int rc;
+
+    remote_path(path, "/v1/instances");
+    remote_query_add(path, "node", node_id);
+    rc = client_list(r->client, path, &all, &r->err);
+    if (rc < 0)
+        return rc;
+    *ret = json_array();
+    json_array_foreach(all, i, item)
+    {
+        const char *wanted = json_string_value(json_object_get(item, "wanted"));
+        const char *state = json_string_value(json_object_get(item, "state"));
+        bool is_live = state && (strcmp(state, "requested") == 0 ||
+                                 strcmp(state, "starting") == 0 || strcmp(state, "running") == 0);
+
+        if (is_live && wanted && strcmp(wanted, "run") == 0)
+            json_array_append(*ret, item);
+    }
+    json_decref(all);
+    return 0;
+}
+
+/* Until the node is drained. A line for each instance that ends, on a terminal one that changes. */
+static int wait_drained(struct remote *r, const char *node_id, int64_t timeout_s)
+{
+    int64_t left = -1, until = time(NULL) + timeout_s;
+    char path[REMOTE_PATH_SIZE];
+
+    remote_path(path, "/v1/nodes/{}", node_id);
+    for (;;) {
+        json_t *node = NULL;
+        int rc = remote_call(r, "GET", path, NULL, &node);
+        const char *state = json_string_value(json_object_get(node, "state"));
+        int64_t now_left = json_integer_value(json_object_get(node, "instances"));
+        bool is_drained = state && strcmp(state, "drained") == 0;
+        bool is_draining = state && strcmp(state, "draining") == 0;
+
+        json_decref(node);
+        if (rc < 0)
+            return rc;
+        if (!is_drained && !is_draining)
+            return err_set(&r->err, -ECANCELED, "the node is not drained any more");
+        if (now_left != left && !r->call->is_json)
+            fprintf(stderr, isatty(2) ? "\rdraining: %lld left  " : "draining: %lld left\n",
+                    (long long)now_left);
+        left = now_left;
+        if (is_drained) {
+            if (!r->call->is_json && isatty(2))
+                fputc('\n', stderr);
+            return 0;
+        }
+        if (time(NULL) >= until)
+            return err_set(&r->err, -ETIMEDOUT,
+                           "%lld instances have not ended in time; the node goes on draining",
+                           (long long)left);
+        nanosleep(&(struct timespec){ .tv_nsec = 300000000 }, NULL);
+    }
+}
+
+/* Each anew, on whichever node can take it. returns: 0; the first error, after all were tried. */
+static int start_elsewhere(struct remote *r, const json_t *instances)
+{
+    int worst = 0;
+    size_t i;
+    json_t *item;
+
+    json_array_foreach((json_t *)instances, i, item)
+    {
+        json_t *body = json_pack("{s:O,s:O}", "app", json_object_get(item, "app"), "build",
+                                 json_object_get(item, "build"));
+        json_t *answer = NULL;
+        int rc = body ? remote_call(r, "POST", "/v1/instances", body, &answer)
+                      : err_set(&r->err, -EBADMSG, "an instance without app or build");
+        const char *id = json_string_value(json_object_get(item, "id"));
+        const char *is = json_string_value(json_object_get(answer, "id"));
+
+        if (rc == 0 && !r->call->is_json)
+            printf("%s goes on as %s\n", id ? id : "?", is ? is : "?");
+        else if (rc < 0)
+            fprintf(stderr, "cloche: %s was not started elsewhere: %s\n", id ? id : "?",
+                    r->err.text);
+        worst = worst < 0 ? worst : rc;
+        json_decref(answer);
+    }
+    return worst;
+}
+
 static int drain(struct cli_call *call)
 {
-    return ask(call, "POST", "/v1/nodes/{}/drain");
+    char path[REMOTE_PATH_SIZE];
+    json_t *node = NULL, *running = NULL;
+    const char *id = NULL;
+    bool is_move = command_option(call, "move");
+    bool is_waiting = is_move || !command_option(call, "no-wait");
+    int64_t timeout_s = 3600;
+    struct remote r;
+    int status = CLI_EXIT_OK, rc = remote_open(&r, call);
+
+    if (rc == 0)
+        rc = command_seconds(call, "timeout", 1, 7 * 86400, &timeout_s, &r.err);
+    if (rc == 0)
+        rc = remote_call(&r, "GET", remote_path(path, "/v1/nodes/{}", call->arguments[0]), NULL,
+                         &node);
+    id = json_string_value(json_object_get(node, "id"));
+    if (rc == 0 && !id)
+        rc = err_set(&r.err, -EBADMSG, "the server's node has no id");
+    if (rc == 0 && is_move)
+        rc = find_running(&r, id, &running);
+    if (rc == 0)
+        rc = remote_call(&r, "POST", remote_path(path, "/v1/nodes/{}/drain", id), NULL, NULL);
+    if (rc == 0 && is_waiting)
+        rc = wait_drained(&r, id, timeout_s);
+    if (rc == 0 && is_move)
+        rc = start_elsewhere(&r, running);
+    json_decref(running);
+    json_decref(node);
+    if (rc < 0)
+        status = remote_fail(&r, rc);
+    remote_done(&r);
+    return status == CLI_EXIT_OK ? ask(call, "GET", "/v1/nodes/{}") : status;
 }
 
 static int resume(struct cli_call *call)
@@ -321,15 +453,17 @@ static const struct cli_verb g_verbs[] = {
     { "join", "URL", "make this machine a node of the control plane at URL", join, 1, 1,
       CLI_OPTIONS(g_join_options) },
     { "run", "", "the node's program: runs what the server places here", node_run, 0, 0,
-      node_run_options, 6 },
+      node_run_options, 7 },
     { "list", "", "nodes", list, 0, 0, NULL, 0 },
     { "show", "NODE", "one node", show, 1, 1, NULL, 0 },
     { "attest", "NODE", "ask it for fresh evidence of its platform, now", ask_evidence, 1, 1, NULL,
       0 },
     { "measurement", "", "MRENCLAVE of the enclave that shows what nodes' platforms are",
       measurement, 0, 0, CLI_OPTIONS(g_measurement_options) },
-    { "drain", "NODE", "no new instances; those that run are told to stop", drain, 1, 1, NULL, 0 },
+    { "drain", "NODE", "no new instances; those that run are told to stop, and waited for", drain,
+      1, 1, CLI_OPTIONS(g_drain_options) },
     { "resume", "NODE", "a drained node takes instances again", resume, 1, 1, NULL, 0 },
+    { "undrain", "NODE", "the same as resume", resume, 1, 1, NULL, 0 },
     { "revoke", "NODE", "its instances lose their leases, and it gets no work", withdraw, 1, 1,
       CLI_OPTIONS(g_reason) },
     { "revoke-platform", "PLATFORM-ID",

@@ -7,54 +7,16 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
 
 #include "cli/node.h"
+#include "cli/node_store.h"
 #include "cli/push.h"
 #include "host/bundle/bundle.h"
 
 #define PATH_SIZE 4096u
-
-/* Runs skopeo to its end. */
-static int copy(const char *from, const char *to, struct err *err)
-{
-    pid_t child = fork();
-    int status;
-
-    if (child == 0) {
-        execlp("skopeo", "skopeo", "copy", "--quiet", "--", from, to, (char *)NULL);
-        dprintf(2, "cloche: cannot start skopeo: %s\n", strerror(errno));
-        _exit(127);
-    }
-    if (child < 0 || waitpid(child, &status, 0) < 0)
-        return err_set_errno(err, -errno, "cannot start skopeo");
-    if (status != 0)
-        return err_set(err, -EIO, "skopeo could not get %s", from);
-    return 0;
-}
-
-/* Pulls into the store, unless it is there. ret: its path. */
-static int pull(const char *folder, const char *digest, const char *place, char ret[PATH_SIZE],
-                struct err *err)
-{
-    char beside[PATH_SIZE + 32], to[PATH_SIZE + 64];
-    int rc;
-
-    snprintf(ret, PATH_SIZE, "%s/images/%s.tar", folder, digest);
-    if (access(ret, R_OK) == 0)
-        return 0;
-    snprintf(beside, sizeof beside, "%s.%ld", ret, (long)getpid());
-    snprintf(to, sizeof to, "oci-archive:%s", beside);
-    rc = copy(place, to, err);
-    if (rc == 0 && rename(beside, ret) < 0)
-        rc = err_set_errno(err, -errno, "%s", ret);
-    if (rc < 0)
-        unlink(beside);
-    return rc;
-}
 
 /* The descriptor's digest is the build's: another image is no instance of it. */
 static int check(const char *path, const char *digest, struct err *err)
@@ -122,16 +84,24 @@ int node_start_image(struct cli_call *call)
     const char *folder = command_option(call, "folder");
     char pulled[PATH_SIZE];
     struct err err = { 0 };
-    int rc = 0;
+    int64_t images_mib = NODE_IMAGES_MIB_DEFAULT;
+    int rc = command_number(call, "images-size", 1, NODE_IMAGES_MIB_MAX, &images_mib, &err);
 
-    if (!digest || !is_digest(digest) || !folder)
+    if (rc < 0 || !digest || !is_digest(digest) || !folder)
         return command_usage(call, "--digest and --folder are needed");
-    if (place[0] != '/') {
-        rc = pull(folder, digest, place, pulled, &err);
-        place = pulled;
-    }
-    if (rc == 0)
+    if (place[0] == '/') {
         rc = check(place, digest, &err);
+        return cli_fail(&err, rc == 0 ? become_loader(call, place, &err) : rc);
+    }
+    rc = node_store_pull(folder, digest, place, (uint64_t)images_mib << 20, pulled, sizeof pulled,
+                         &err);
+    place = pulled;
+    if (rc == 0 && check(pulled, digest, &err) < 0) { /* it was whole when it came */
+        fprintf(stderr, "cloche: %s was damaged on this disk: it is pulled again\n", pulled);
+        node_store_remove(pulled);
+        rc = node_store_pull(folder, digest, call->arguments[1], (uint64_t)images_mib << 20, pulled,
+                             sizeof pulled, &err);
+    }
     if (rc == 0)
         rc = become_loader(call, place, &err);
     return cli_fail(&err, rc);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,7 +25,7 @@
 #define PATH_SIZE 4096u
 #define STATE_SIZE_MAX 8192u
 #define LOG_TAIL_SIZE 4096u
-#define COMMAND_MAX 16u
+#define COMMAND_MAX 20u
 
 static bool is_id(const char *text)
 {
@@ -43,10 +44,13 @@ static const char *file_path(const struct node_options *o, const char *id, const
 /* ---- the keeper ---- */
 
 /* Everything after the fork is safe in a fork of a program with threads: system calls alone. */
-NORETURN static void run_child(char **argv)
+NORETURN static void run_child(char **argv, pid_t keeper)
 {
     sigset_t none;
 
+    /* Without its keeper nobody would know of it any more: it ends with it. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != keeper)
+        _exit(125);
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL);
     signal(SIGHUP, SIG_DFL);
@@ -62,7 +66,7 @@ NORETURN static void keep(char **argv, int log, const char *status_path, const c
     char text[4];
     int status = 0, value, fd = open("/dev/null", O_RDONLY);
     size_t len = 0;
-    pid_t child;
+    pid_t child, self = getpid();
 
     setpgid(0, 0);
     signal(SIGTERM, SIG_IGN); /* what the group gets is for the loader */
@@ -74,7 +78,7 @@ NORETURN static void keep(char **argv, int log, const char *status_path, const c
     syscall(SYS_close_range, 3, ~0u, 0);
     child = fork();
     if (child == 0)
-        run_child(argv);
+        run_child(argv, self);
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
     value = child < 0 ? 125 : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -102,8 +106,8 @@ static int state_write(const struct node_options *o, const struct node_instance 
                        const char *place)
 {
     char path[PATH_SIZE];
-    json_t *state = json_pack("{s:I,s:I,s:s}", "pid", (json_int_t)i->pid, "start",
-                              (json_int_t)i->start_ticks, "image", place);
+    json_t *state = json_pack("{s:I,s:I,s:s,s:s}", "pid", (json_int_t)i->pid, "start",
+                              (json_int_t)i->start_ticks, "image", place, "app_digest", i->digest);
     char *text = state ? json_dumps(state, JSON_COMPACT) : NULL;
     int rc = text
                  ? contexts_file_write(file_path(o, i->id, ".json", path), text, strlen(text), NULL)
@@ -125,7 +129,8 @@ static int open_log(const struct node_options *o, const char *id)
 
 /* `cloche node start-image`, which gets the image and becomes the loader. */
 static void make_command(const struct node_options *o, const char *id, const char *place,
-                         const char *app_digest, const char *argv[COMMAND_MAX])
+                         const char *app_digest, const char *images_mib,
+                         const char *argv[COMMAND_MAX])
 {
     unsigned count = 0;
 
@@ -136,6 +141,8 @@ static void make_command(const struct node_options *o, const char *id, const cha
     argv[count++] = o->folder;
     argv[count++] = "--digest";
     argv[count++] = app_digest;
+    argv[count++] = "--images-size";
+    argv[count++] = images_mib;
     if (o->quote_socket) {
         argv[count++] = "--quote-socket";
         argv[count++] = o->quote_socket;
@@ -153,7 +160,7 @@ static void make_command(const struct node_options *o, const char *id, const cha
 int node_instance_start(const struct node_options *o, const char *id, const char *place,
                         const char *app_digest, struct node_instance *ret)
 {
-    char status[PATH_SIZE], beside[PATH_SIZE];
+    char status[PATH_SIZE], beside[PATH_SIZE], images_mib[24];
     const char *argv[COMMAND_MAX];
     int log, rc;
 
@@ -163,7 +170,9 @@ int node_instance_start(const struct node_options *o, const char *id, const char
         return -EINVAL;
     }
     memcpy(ret->id, id, strlen(id) + 1);
-    make_command(o, id, place, app_digest, argv);
+    snprintf(ret->digest, sizeof ret->digest, "%.96s", app_digest);
+    snprintf(images_mib, sizeof images_mib, "%lld", (long long)o->images_mib);
+    make_command(o, id, place, app_digest, images_mib, argv);
     file_path(o, id, ".status", status);
     file_path(o, id, ".status.new", beside);
     unlink(status);
@@ -211,6 +220,7 @@ static bool adopt_one(const struct node_options *o, const char *id, struct node_
 {
     char path[PATH_SIZE];
     struct file_bytes file;
+    const char *digest;
     json_t *state;
 
     *ret = (struct node_instance){ .pidfd = -1, .exit_status = -1 };
@@ -220,6 +230,8 @@ static bool adopt_one(const struct node_options *o, const char *id, struct node_
     state = json_loadb((char *)file.data, file.size, JSON_REJECT_DUPLICATES, NULL);
     ret->pid = (pid_t)json_integer_value(json_object_get(state, "pid"));
     ret->start_ticks = (uint64_t)json_integer_value(json_object_get(state, "start"));
+    digest = json_string_value(json_object_get(state, "app_digest"));
+    snprintf(ret->digest, sizeof ret->digest, "%.96s", digest ? digest : "");
     json_decref(state);
     file_bytes_done(&file);
     if (ret->pid > 1 && ret->start_ticks) {

@@ -22,11 +22,13 @@ struct node_options {
     const char *program; /* this program's path: `cloche node start-image` becomes the loader */
     const char *quote_socket; /* NULL: the machine's */
     const char *collateral;   /* NULL: none */
+    int64_t images_mib;       /* what pulled images may take */
 };
 
 enum node_process { NODE_RUNNING, NODE_EXITED, NODE_FAILED };
 struct node_instance {
     char id[32];
+    char digest[97]; /* of the build; empty: unknown */
     enum node_process process;
     pid_t pid; /* the keeper's, and the group's */
     uint64_t start_ticks;

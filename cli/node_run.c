@@ -18,11 +18,12 @@
 #include "cli/node_attest.h"
 #include "cli/node_instance.h"
 #include "cli/node_link.h"
+#include "cli/node_store.h"
 #include "host/quote/quote.h"
 #include "host/sgx/backend.h"
 
 #define PATH_SIZE 4096u
-#define LOG_CHECK_MS 60000
+#define TIDY_MS 60000
 #define FLUSH_MS 5000u
 #define STOP_GRACE_S 15u /* when the node's program itself is to end */
 
@@ -34,6 +35,7 @@ const struct cli_option node_run_options[] = {
     { "collateral", "FOLDER", "to staple to evidence; else CLOCHE_COLLATERAL", false },
     { "location", "TEXT", "where this node is: its claim", false },
     { "instances", "COUNT", "how many it takes; 16", false },
+    { "images-size", "MIB", "what pulled images may take, in MiB; 20480", false },
     { "keep", NULL, "when this program is told to end, instances run on until it is started again",
       false },
 };
@@ -48,6 +50,7 @@ struct node {
     struct node_instance instances[NODE_INSTANCES_MAX];
     unsigned count;
     int signals, events;
+    int64_t tidy_ms; /* when to tidy up again */
     bool is_ending;
 };
 
@@ -191,7 +194,7 @@ static void wait_for_something(struct node *n)
 {
     struct pollfd fds[NODE_INSTANCES_MAX + 2];
     unsigned index[NODE_INSTANCES_MAX], count = 0;
-    int64_t now = now_ms(), until = now + LOG_CHECK_MS;
+    int64_t now = now_ms(), until = now + TIDY_MS;
     uint64_t drained;
 
     for (unsigned i = 0; i < n->count; i++) {
@@ -208,6 +211,7 @@ static void wait_for_something(struct node *n)
     for (unsigned i = 0; i < count; i++)
         if (fds[i].revents) {
             node_instance_end(&n->options, &n->instances[index[i]]);
+            n->tidy_ms = 0;
             report(n, &n->instances[index[i]]);
         }
     if (fds[count].revents) {
@@ -218,6 +222,21 @@ static void wait_for_something(struct node *n)
     }
     if (fds[count + 1].revents && read(n->events, &drained, sizeof drained) < 0)
         return;
+}
+
+/* Logs and images, now and then; when an instance has ended, images at once. */
+static void tidy(struct node *n)
+{
+    const char *in_use[NODE_INSTANCES_MAX];
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < n->count; i++) {
+        node_instance_log_cut(&n->options, &n->instances[i]);
+        if (n->instances[i].process == NODE_RUNNING && n->instances[i].digest[0])
+            in_use[count++] = n->instances[i].digest;
+    }
+    node_store_trim(n->options.folder, (uint64_t)n->options.images_mib << 20, in_use, count);
+    n->tidy_ms = now_ms() + TIDY_MS;
 }
 
 static bool has_running(const struct node *n)
@@ -238,16 +257,11 @@ static void stop_all(struct node *n)
 
 static int loop(struct node *n)
 {
-    int64_t log_check_ms = now_ms() + LOG_CHECK_MS;
-
     while (!n->is_ending && !node_link_is_refused(n->link)) {
+        if (now_ms() >= n->tidy_ms)
+            tidy(n);
         wait_for_something(n);
         take_work(n);
-        if (now_ms() < log_check_ms)
-            continue;
-        log_check_ms = now_ms() + LOG_CHECK_MS;
-        for (unsigned i = 0; i < n->count; i++)
-            node_instance_log_cut(&n->options, &n->instances[i]);
     }
     if (!command_option(n->call, "keep") || node_link_is_refused(n->link))
         stop_all(n);
@@ -338,8 +352,11 @@ static int open_signals(struct node *n, struct err *err)
 static int set_up(struct node *n, struct err *err)
 {
     char path[PATH_SIZE + 16];
-    int rc = node_folder_make(n->options.folder, err);
+    int rc =
+        command_number(n->call, "images-size", 1, NODE_IMAGES_MIB_MAX, &n->options.images_mib, err);
 
+    if (rc == 0)
+        rc = node_folder_make(n->options.folder, err);
     snprintf(path, sizeof path, "%s/instances", n->options.folder);
     if (rc == 0)
         rc = node_folder_make(path, err);
@@ -383,6 +400,7 @@ int node_run(struct cli_call *call)
     n->call = call;
     n->options = (struct node_options){ .folder = named ? named : folder,
                                         .program = program,
+                                        .images_mib = NODE_IMAGES_MIB_DEFAULT,
                                         .quote_socket = socket ? socket : getenv(QUOTE_SOCKET_ENV),
                                         .collateral =
                                             collateral ? collateral : getenv("CLOCHE_COLLATERAL") };

@@ -177,6 +177,64 @@ def test_a_node_that_was_killed_keeps_its_instances(here, stay):
     wait_state(here, one, 'stopped')
 
 
+def test_a_node_shows_what_its_platform_is(here):
+    shown = here.json('node', 'show', 'here')
+    emulated = here.json('status')['setup']['emulated']
+    assert shown['attested'] and shown['tee'] == 'sgx' and shown['emulated'] == emulated and shown['platform_id'] and shown['tcb']
+    assert shown['attested_at'] < shown['evidence_until'] and shown['refusal'] is None
+    text = here.run('node', 'show', 'here').out.decode()
+    assert 'capacity (claim)' in text and 'software (claim)' in text
+    assert 'UpToDate' in here.run('node', 'list').out.decode()
+    here.run('node', 'attest', 'here')
+    until = time.monotonic() + 100
+    while here.json('node', 'show', 'here')['attested_at'] == shown['attested_at']:
+        assert time.monotonic() < until, open(os.path.join(here.folder, 'node.log')).read()[-1000:]
+        time.sleep(0.1)
+    again = here.json('node', 'show', 'here')
+    assert again['platform_id'] == shown['platform_id'] and again['state'] == 'ready'
+    measured = here.run('node', 'measurement').out.decode().strip()
+    assert re.fullmatch('[0-9a-f]{64}', measured) and here.run('node', 'measurement', '--folder', here.home + '/other').out.decode().strip() == measured
+
+
+def test_a_drained_node_passes_on_what_ran(here, stay):
+    """A second node on this machine takes over; then the first comes back."""
+    folder = os.path.join(here.folder, 'second')
+    token = here.run('node', 'token', '--name', 'second').out
+    here.run('node', 'join', f'https://{here.listen}', '--ca', os.path.join(here.folder, 'ca.pem'), '--folder', folder, stdin=token)
+    words = [CLOCHE, 'node', 'run', '--folder', folder]
+    if here.json('status')['setup']['emulated']:
+        words += ['--quote-socket', os.path.join(here.folder, 'quoting.sock'), '--collateral', os.path.join(here.folder, 'pki', 'collateral')]
+    with open(os.path.join(here.folder, 'second.log'), 'wb') as log:
+        second = subprocess.Popen(words, env=here.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        one = here.json('instance', 'start', stay, '--build', '1', '--node', 'here')['id']
+        wait_state(here, one, 'running')
+        until = time.monotonic() + 100
+        while here.json('node', 'show', 'second')['state'] != 'ready':
+            assert time.monotonic() < until, open(log.name).read()[-1000:]
+            time.sleep(0.1)
+        assert here.json('node', 'show', 'second')['same_platform'] == 1
+        drained = here.run('node', 'drain', 'here', '--move')
+        assert b'1 left' in drained.err and b'0 left' in drained.err and f'{one} goes on as ins_'.encode() in drained.out
+        assert here.json('node', 'show', 'here')['state'] == 'drained' and here.json('instance', 'show', one)['state'] == 'stopped'
+        other = re.search('goes on as (ins_[a-z0-9]+)', drained.out.decode()).group(1)
+        until = time.monotonic() + 100
+        while here.json('instance', 'show', other)['state'] != 'running':
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert here.json('instance', 'show', other)['node'] == here.json('node', 'show', 'second')['id']
+        assert b'drained' in here.run('instance', 'start', stay, '--build', '1', '--node', 'here', status=1).err
+        assert here.json('node', 'undrain', 'here')['state'] == 'ready'
+        here.run('instance', 'stop', other)
+        wait_state(here, other, 'stopped')
+        here.run('node', 'revoke', 'second', '--reason', 'the test is over')
+        assert second.wait(100) == 3 and 'revoked' in open(log.name).read()
+    finally:
+        if second.poll() is None:
+            second.kill()
+            second.wait()
+
+
 def test_a_rollout_ends_with_the_old_build_gone(here, stay):
     old = here.json('instance', 'start', stay, '--build', '1')['id']
     wait_state(here, old, 'running')
