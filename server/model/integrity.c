@@ -10,6 +10,7 @@
 #include "server/model/build_row.h"
 #include "server/model/policy_row.h"
 #include "server/model/revocation.h"
+#include "server/model/rollout_row.h"
 #include "server/model/routes.h"
 
 #define FORGED_SHOWN_MAX 1000
@@ -160,6 +161,22 @@ static int check_revocations(struct op *op, struct store_tx *tx, struct err *err
     return note(op, -EBADMSG, "revocations", org_id, "fewer than this server has seen");
 }
 
+static int check_rollouts(struct op *op, struct store_tx *tx, struct err *err)
+{
+    CLEANUP(store_rows_freep)
+    struct store_rows *rows = NULL;
+    int rc = store_query(tx, "SELECT " ROLLOUT_COLUMNS " WHERE org_id = $1 ORDER BY id",
+                         STORE_ARGS(store_text(op->rq->who.org_id)), &rows, err);
+
+    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0) {
+        struct rollout rollout;
+
+        rc = rollout_decode(op->rq->server, rows, &rollout, err);
+        rc = note(op, rc, "rollouts", rollout.id, err->text);
+    }
+    return rc;
+}
+
 static int check_tx(struct store_tx *tx, void *arg, struct err *err)
 {
     struct op *op = arg;
@@ -178,6 +195,8 @@ static int check_tx(struct store_tx *tx, void *arg, struct err *err)
         rc = check_builds(op, tx, &roster, err);
     if (rc >= 0)
         rc = check_revocations(op, tx, err);
+    if (rc >= 0)
+        rc = check_rollouts(op, tx, err);
     return rc < 0 ? rc : check_policies(op, tx, err);
 }
 

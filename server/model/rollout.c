@@ -67,8 +67,12 @@ static int run_tx(struct store_tx *tx, void *arg, struct err *err)
 
     run->count = 0;
     run->changed = 0;
-    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0)
-        rollout_decode(rows, &run->rollouts[run->count++]);
+    while (rc >= 0 && (rc = store_rows_next(rows, err)) > 0) {
+        rc = rollout_decode(run->server, rows, &run->rollouts[run->count], err);
+        run->count += rc == 0;
+        if (rc == -EBADMSG) /* is logged, and holds up no other */
+            rc = 0;
+    }
     store_rows_free(rows);
     for (unsigned i = 0; rc >= 0 && i < run->count; i++)
         rc = run_one(run, tx, &run->rollouts[i], err);

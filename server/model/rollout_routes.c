@@ -39,7 +39,7 @@ static int lookup(struct op *op, struct store_tx *tx, struct err *err)
     if (rc == 0)
         return api_problem(op->rq, 404, "not-found", "there is no rollout %s", id);
     if (rc > 0)
-        rollout_decode(rows, &op->rollout);
+        rc = rollout_decode(op->rq->server, rows, &op->rollout, err);
     return rc < 0 ? rc : 0;
 }
 
@@ -157,15 +157,7 @@ static int create_tx(struct store_tx *tx, void *arg, struct err *err)
     old.row.deprecated_until_ms = r->end_ms;
     rc = build_full_update(op->rq->server, tx, &old, err);
     if (rc >= 0)
-        rc = store_exec(
-            tx,
-            "INSERT INTO rollouts (id, org_id, app_id, build_id, old_build_id, deprecated_from_ms, "
-            "end_ms, state, created_by, created_ms, changed_ms) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $9)",
-            STORE_ARGS(store_text(r->id), store_text(r->org_id), store_text(r->app_id),
-                       store_text(r->build_id), store_text(r->old_build_id), store_int(r->from_ms),
-                       store_int(r->end_ms), store_text(r->created_by), store_int(r->created_ms)),
-            err);
+        rc = rollout_insert(op->rq->server, tx, r, err);
     if (rc >= 0)
         rc = set_whole(op, tx, err);
     return rc < 0 ? rc
@@ -239,8 +231,9 @@ static int list_item(struct list *l, struct store_tx *tx, const struct store_row
 {
     struct rollout rollout;
 
-    rollout_decode(rows, &rollout);
-    return rollout_json(tx, &rollout, ret, err);
+    int rc = rollout_decode(l->rq->server, rows, &rollout, err);
+
+    return rc < 0 ? rc : rollout_json(tx, &rollout, ret, err);
 }
 
 static int list(struct api_request *rq, struct api_response *ret)

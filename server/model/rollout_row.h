@@ -11,8 +11,13 @@ struct rollout {
 
 #define ROLLOUT_COLUMNS                                                                            \
     "id, org_id, app_id, build_id, old_build_id, state, created_by, deprecated_from_ms, end_ms, "  \
-    "created_ms FROM rollouts"
-void rollout_decode(const struct store_rows *rows, struct rollout *ret);
+    "created_ms, mac FROM rollouts"
+/* returns: 0; -EBADMSG the row is not this server's, and *ret is what stands there; errors as keys_mac. */
+MUST_CHECK int rollout_decode(struct server *server, const struct store_rows *rows,
+                              struct rollout *ret, struct err *err);
+/* A new one. returns: 0; -EIO. */
+MUST_CHECK int rollout_insert(struct server *server, struct store_tx *tx, const struct rollout *r,
+                              struct err *err);
 /* Live instances of one build of the rollout's app. returns: 0; -EIO. */
 MUST_CHECK int rollout_count(struct store_tx *tx, const struct rollout *r, const char *build_id,
                              int64_t *ret, struct err *err);

@@ -607,8 +607,7 @@ def test_rollout_ends_at_its_date(server, owner):
     node = Node(server, 'one')
     left = owner.post('/v1/instances', {'app': 'hotel'}).body['id']
     allowed_build(server, 'hotel', '1.1', 2)
-    path = '/v1/rollouts/' + owner.post('/v1/rollouts', {'app': 'hotel', 'build': '1.1', 'old_build': '1.0', 'end': time_in(3600)}).body['id']
-    assert change_database(server, 'UPDATE rollouts SET end_ms = ?', int(time.time() * 1000)) == 1
+    path = '/v1/rollouts/' + owner.post('/v1/rollouts', {'app': 'hotel', 'build': '1.1', 'old_build': '1.0', 'end': time_in(4)}).body['id']
     tag = node.work()['tag']
     while {work['id']: work['wanted'] for work in node.work(after=tag, wait_s=5)['instances']}[left] == 'run':
         pass
@@ -617,4 +616,33 @@ def test_rollout_ends_at_its_date(server, owner):
     with contextlib.closing(owner.events(after=0, kind='rollout.done')) as events:
         assert next(iter(events))[0] == 'rollout.done'
     assert owner.get(path).body['state'] == 'done' and owner.get(path).body['old_count'] == 0
+    assert owner.get('/v1/builds/' + old).body['state'] == 'deprecated'
+
+
+def test_rollout_in_the_database(server, owner):
+    """Dates and states that somebody writes there stop nothing and allow nothing."""
+    owner.post('/v1/apps', {'name': 'hotel'})
+    old = allowed_build(server, 'hotel', '1.0', 1)
+    node = Node(server, 'one')
+    running = owner.post('/v1/instances', {'app': 'hotel'}).body['id']
+    allowed_build(server, 'hotel', '1.1', 2)
+    path = '/v1/rollouts/' + owner.post('/v1/rollouts', {'app': 'hotel', 'build': '1.1', 'old_build': '1.0', 'end': time_in(3600)}).body['id']
+    assert owner.get(path).status == 200
+    for change, back in (('UPDATE rollouts SET end_ms = end_ms - 7200000', 'UPDATE rollouts SET end_ms = end_ms + 7200000'),
+                         ("UPDATE rollouts SET state = 'forced'", "UPDATE rollouts SET state = 'open'"),
+                         ('UPDATE rollouts SET old_build_id = build_id, build_id = old_build_id',) * 2):
+        assert change_database(server, change) == 1
+        for answer in owner.get(path), owner.post(path + '/cancel'), owner.post(path + '/force'), owner.get('/v1/rollouts'):
+            assert answer.status == 500 and answer.code == 'record-forged', answer
+        assert [forged['table'] for forged in owner.get('/v1/integrity').body['forged']] == ['rollouts']
+        begin = len(server.log())
+        until = time.monotonic() + 60
+        while 'forced' in change or 'end_ms' in change:  # the fleet has looked, and left it
+            if 'not written by this server' in server.log(begin):
+                break
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert change_database(server, back) == 1
+        assert owner.get(path).body['state'] == 'open'
+    assert {work['id']: work['wanted'] for work in node.work()['instances']}[running] == 'run'
     assert owner.get('/v1/builds/' + old).body['state'] == 'deprecated'

@@ -113,7 +113,7 @@ CREATE TABLE forecasts (org_id TEXT NOT NULL REFERENCES orgs(id), app_id TEXT NO
 
 -- ---- rollouts ----
 CREATE TABLE rollouts (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), app_id TEXT NOT NULL REFERENCES apps(id), build_id TEXT NOT NULL REFERENCES builds(id), old_build_id TEXT NOT NULL REFERENCES builds(id),
-    deprecated_from_ms BIGINT NOT NULL, end_ms BIGINT NOT NULL, state TEXT NOT NULL, created_by TEXT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL);
+    deprecated_from_ms BIGINT NOT NULL, end_ms BIGINT NOT NULL, state TEXT NOT NULL, created_by TEXT NOT NULL, created_ms BIGINT NOT NULL, changed_ms BIGINT NOT NULL, mac BLOB NOT NULL);
     -- state: 'open', 'forced' (the end date has come: what is left was stopped), 'done' (nothing of the old build is left), 'cancelled'
 CREATE INDEX rollouts_by_state ON rollouts (state, end_ms);
 
