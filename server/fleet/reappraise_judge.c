@@ -11,7 +11,7 @@
 #include "server/fleet/reappraise.h"
 #include "server/model/row.h"
 
-#define NICENESS 10
+#define NICENESS 4
 #define CONTEXT_COUNT 32u
 #define FAILURES_LOGGED 3u /* of a batch */
 
