@@ -23,7 +23,7 @@ from cloched import Cloched  # noqa: E402
 from exchange_agent import Approver, Build, Platform, b64  # noqa: E402
 import server_fleet  # noqa: E402
 import server_listeners  # noqa: E402
-from server_load import Table, cpu_s, machine, make_agents, memory_kib, percentile, renew_bodies, run, take_ids  # noqa: E402
+from server_load import Table, cpu_s, machine, make_agents, memory_kib, percentile, renew_bodies, run, take_ids, written_bytes  # noqa: E402
 
 RATE_GOAL, P99_GOAL_MS = 150, 200
 
@@ -82,13 +82,14 @@ def measure(site, table, count, threads, rate):
         for purpose, what in (('start', 'full exchanges'), ('renew', 'renewals')):
             _, _, nonces = run(server, threads, ['{}'] * count, '/v1/exchange/nonce')
             bodies = renew_bodies(agents, nonces, purpose)
-            before = cpu_s(server)
+            before, disk = cpu_s(server), written_bytes(server)
             seconds, latencies, answers = run(server, threads, bodies, '/v1/exchange/evidence', at)
             each_ms = (cpu_s(server) - before) / count * 1000
+            each_kib = (written_bytes(server) - disk) / count / 1024
             take_ids(agents, answers)
             p50, p99 = percentile(latencies, .5), percentile(latencies, .99)
             if at is None:
-                table.row(f'{what}, as fast as they go', f'{count / seconds:.0f}/s, p50 {p50:.0f} ms, p99 {p99:.0f} ms, {each_ms:.2f} ms of the server\'s CPU each',
+                table.row(f'{what}, as fast as they go', f'{count / seconds:.0f}/s, p50 {p50:.0f} ms, p99 {p99:.0f} ms, {each_ms:.2f} ms of the server\'s CPU and {each_kib:.0f} KiB written each',
                           f'{RATE_GOAL}/s', count / seconds >= RATE_GOAL)
             else:
                 table.row(f'{what} at {at:.0f}/s', f'p50 {p50:.1f} ms, p99 {p99:.1f} ms, {each_ms:.2f} ms of the server\'s CPU each', f'p99 {P99_GOAL_MS} ms', p99 < P99_GOAL_MS)

@@ -24,6 +24,12 @@ def cpu_s(server):
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
+def written_bytes(server):
+    """What it had written to disk."""
+    with open(f'/proc/{server.child.pid}/io', encoding='ascii') as f:
+        return int(next(line.split()[1] for line in f if line.startswith('write_bytes:')))
+
+
 def memory_kib(server, name='VmRSS'):
     with open(f'/proc/{server.child.pid}/status', encoding='ascii') as f:
         return int(next(line.split()[1] for line in f if line.startswith(name + ':')))
