@@ -195,6 +195,9 @@ int api_write(struct api_request *rq, store_tx_fn *fn, api_answer_fn *answer, vo
     struct write w = { request_of(rq), fn, answer, arg, ret };
     int rc = store_write(rq->server->store, write_in, &w, err);
 
+    /* The connection may have been lost in the commit: with a key it can be asked whether that is done. */
+    if (rc == -EIO && w.r->idempotency_key)
+        rc = store_write(rq->server->store, write_in, &w, err);
     w.r->is_answer_kept = true;
     return MIN(rc, 0);
 }

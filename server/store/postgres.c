@@ -94,12 +94,6 @@ static int postgres_open(const char *url, bool is_writer, struct store_connectio
 
 /* ---- transactions ---- */
 
-static int postgres_begin(struct store_connection *c, struct err *err)
-{
-    c->state = STORE_FINE;
-    return postgres_command(of(c), c->is_writer ? BEGIN_WRITE : BEGIN_READ, err);
-}
-
 static void postgres_rollback(struct store_connection *c)
 {
     unsigned state = c->state;
@@ -109,6 +103,17 @@ static void postgres_rollback(struct store_connection *c)
         postgres_command(of(c), "ROLLBACK", &err) < 0)
         state |= STORE_LOST;
     c->state = state;
+}
+
+static int postgres_begin(struct store_connection *c, struct err *err)
+{
+    int rc;
+
+    c->state = STORE_FINE;
+    rc = postgres_command(of(c), c->is_writer ? BEGIN_WRITE : BEGIN_READ, err);
+    if (rc < 0) /* it has begun, and did not get the lock */
+        postgres_rollback(c);
+    return rc;
 }
 
 static int postgres_commit(struct store_connection *c, struct err *err)

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "server/store/backend.h"
 #include "server/store/id.h"
 #include "tests/unit/server/fixture.h"
 
@@ -453,9 +454,43 @@ static void test_ids(void **state)
     assert_false(id_is_valid("app", "app_01uzzzzzzzzzzzzzzzzzzzzzzz"));
 }
 
+static int put_one_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    return MIN(put(tx, "one", "v", 1, err), 0);
+}
+
+/* Another server, or a person, holds the writers' lock of PostgreSQL; SQLite's: test_trouble.c. */
+static int hold_in(struct store_tx *tx, void *arg, struct err *err)
+{
+    struct store *other = arg;
+    struct err why = { "" };
+
+    assert_int_equal(store_write(other, put_one_in, NULL, &why), -EAGAIN);
+    assert_non_null(strstr(why.text, "lock timeout"));
+    return 0;
+}
+
+static void test_held(void **state)
+{
+    struct store *other;
+    struct err err = { "" };
+    char url[256];
+
+    if (!fixture_is_postgresql())
+        skip();
+    store_write_wait_ms = 1;
+    snprintf(url, sizeof url, "%s", fixture_url());
+    assert_int_equal(store_open(url, &other, &err), 0);
+    assert_int_equal(store_write(g_store, hold_in, other, &err), 0);
+    store_write_wait_ms = 20000;
+    assert_int_equal(store_write(other, put_one_in, NULL, &err), 0);
+    store_close(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_held, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_blobs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
