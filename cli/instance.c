@@ -82,14 +82,12 @@ static void name_set(json_t *item, const char *member, const char *name, const j
     json_object_set(item, name, found ? found : json_object_get(item, member));
 }
 
-int instances_list(struct remote *r, const char *path, json_t **ret)
+int instances_name(struct remote *r, json_t *items)
 {
-    json_t *apps = NULL, *nodes = NULL, *items = NULL, *item;
+    json_t *apps = NULL, *nodes = NULL, *item;
     size_t i;
-    int rc = client_list(r->client, path, &items, &r->err);
+    int rc = names_read(r, "/v1/apps", &apps);
 
-    if (rc == 0)
-        rc = names_read(r, "/v1/apps", &apps);
     if (rc == 0)
         rc = names_read(r, "/v1/nodes", &nodes);
     json_array_foreach(items, i, item)
@@ -99,6 +97,16 @@ int instances_list(struct remote *r, const char *path, json_t **ret)
     }
     json_decref(apps);
     json_decref(nodes);
+    return rc;
+}
+
+int instances_list(struct remote *r, const char *path, json_t **ret)
+{
+    json_t *items = NULL;
+    int rc = client_list(r->client, path, &items, &r->err);
+
+    if (rc == 0)
+        rc = instances_name(r, items);
     if (rc < 0)
         json_decref(items);
     else
