@@ -93,10 +93,11 @@ static uint64_t clock_ns(clockid_t clock)
 
 void ocall_serve_clock(struct ocall_thread *t, struct ocall_frame *f)
 {
+    /* First: held up here, the enclave sees too short a suspension for a second, not for good too long a one. */
+    f->out[2] = clock_ns(CLOCK_BOOTTIME);
     f->out[0] = clock_ns(CLOCK_MONOTONIC);
     f->out[3] = __rdtsc();
     f->out[1] = clock_ns(CLOCK_REALTIME);
-    f->out[2] = clock_ns(CLOCK_BOOTTIME);
     f->result = 0;
 }
 

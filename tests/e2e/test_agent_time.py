@@ -128,9 +128,10 @@ def test_without_a_server_the_host_is_believed(world, tmp_path):
     built = finish([CLOCHE, 'build', '-q', '-f', config, world.root, '-o', image], env={**os.environ, 'HOME': str(tmp_path)})
     assert built.status == 0, built.err
     world.lie(wall_s=-10 * YEAR_S)
-    got = finish(world.command(image), stdin=b'clocks\n')
+    got = finish(world.command(image), stdin=b'clocks\nerror\n')
     real = int(got.out.decode().split('real=')[1].split()[0]) / 10**9
     assert abs(real - (time.time() - 10 * YEAR_S)) < SLACK_S
+    assert b'\n5 16000000\n' in got.out  # TIME_ERROR: nobody keeps the clock
 
 
 def test_certificates_are_judged_by_the_signed_time(site):
@@ -234,4 +235,6 @@ def test_time_within_the_round_trip(site):
     w = site.start(wall_s=-YEAR_S)
     before = time.time()
     real = clocks(w)['real']
+    state, error_us = map(int, w.ask('error').split())
+    assert state == 0 and 3000000 <= error_us < 60000000  # the workload can tell, by adjtimex
     assert held and before - 4 <= real <= time.time() + 2

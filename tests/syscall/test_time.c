@@ -12,6 +12,7 @@
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/times.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +38,23 @@ TEST(time_clocks_agree)
     CHECK(llabs(time(NULL) - tv.tv_sec) <= 2);
     CHECK(llabs(ns_of(CLOCK_REALTIME_COARSE) / 1000000000 - tv.tv_sec) <= 2);
     CHECK(tv.tv_sec > 1600000000);
+}
+
+/* Anyone may read how well the clock is kept. */
+TEST(time_adjtimex_reads)
+{
+    struct timex t = { 0 }, again = { .modes = ADJ_OFFSET_SS_READ };
+    int state = adjtimex(&t);
+
+    CHECK(state >= TIME_OK && state <= TIME_ERROR);
+    CHECK_EQ(state == TIME_ERROR, (t.status & STA_UNSYNC) != 0);
+    CHECK(llabs(t.time.tv_sec - time(NULL)) <= 2);
+    CHECK(t.maxerror >= 0 && t.esterror >= 0 && t.tolerance == 500 << 16);
+    CHECK_EQ(clock_adjtime(CLOCK_REALTIME, &again), state);
+    CHECK(llabs(again.time.tv_sec - time(NULL)) <= 2);
+    FAILS(clock_adjtime(CLOCK_MONOTONIC, &t), EOPNOTSUPP);
+    FAILS(clock_adjtime(77, &t), EINVAL);
+    FAILS(syscall(SYS_adjtimex, 8), EFAULT);
 }
 
 TEST(time_monotonic_never_runs_backwards)

@@ -3,6 +3,7 @@
 #include <asm/errno.h>
 #include <linux/time.h>
 #include <linux/time_types.h>
+#include <linux/timex.h>
 
 #include "tee/enclave/clock.h"
 #include "tee/libos/mm/user.h"
@@ -11,6 +12,12 @@
 #include "tee/libos/task/clock_set.h"
 #include "tee/libos/task/clocks.h"
 #include "tee/libos/task/task.h"
+
+/* What Linux says of a clock that nobody keeps, and of any: 16 s, 500 ppm (2^-16 ppm units), HZ 100. */
+#define UNKNOWN_ERROR_US 16000000
+#define DRIFT_PER_NS 2000
+#define TOLERANCE_SCALED (500 << 16)
+#define TICK_US 10000
 
 #define COARSE_RESOLUTION_NS 4000000u /* CONFIG_HZ 250 */
 
@@ -49,14 +56,54 @@ SYSCALL_DEFINE(settimeofday)
     return -EPERM;
 }
 
+/* How well the wall clock is known: not at all, or since the agent's last bound, with what clocks may drift since (as Linux reckons). returns: TIME_*. */
+static int timex_fill(struct __kernel_timex *ret)
+{
+    struct clock_bound bound;
+    bool is_bound = clock_realtime_bound(&bound);
+    uint64_t now_ns = clock_realtime_ns(), error_ns = 0;
+
+    if (is_bound)
+        error_ns = bound.latest_ns - bound.earliest_ns +
+                   (clock_monotonic_ns() - bound.monotonic_ns) / DRIFT_PER_NS;
+    *ret = (struct __kernel_timex){
+        .maxerror = is_bound ? (int64_t)(error_ns / NS_PER_US) : UNKNOWN_ERROR_US,
+        .esterror = is_bound ? (int64_t)(error_ns / NS_PER_US / 2) : UNKNOWN_ERROR_US,
+        .status = STA_NANO | (is_bound ? 0 : STA_UNSYNC),
+        .precision = 1,
+        .tolerance = TOLERANCE_SCALED,
+        .tick = TICK_US,
+        .time = { .tv_sec = (int64_t)(now_ns / NS_PER_S), .tv_usec = (int64_t)(now_ns % NS_PER_S) },
+    };
+    return is_bound ? TIME_OK : TIME_ERROR;
+}
+
+/* Programs read the clock's state; only the agent sets it, and by another way. */
+static int64_t timex_read(uintptr_t addr)
+{
+    struct __kernel_timex t;
+    int state;
+
+    if (USER_GET(&t, addr) < 0)
+        return -EFAULT;
+    if (t.modes != 0 && t.modes != ADJ_OFFSET_SS_READ)
+        return -EPERM;
+    state = timex_fill(&t);
+    return USER_PUT(addr, &t) < 0 ? -EFAULT : state;
+}
+
 SYSCALL_DEFINE(adjtimex)
 {
-    return -EPERM;
+    return timex_read(a);
 }
 
 SYSCALL_DEFINE(clock_adjtime)
 {
-    return -EPERM;
+    uint64_t ns;
+
+    if ((int32_t)a == CLOCK_REALTIME)
+        return timex_read(b);
+    return clock_read((int32_t)a, &ns) < 0 ? -EINVAL : -EOPNOTSUPP;
 }
 
 SYSCALL_DEFINE(gettimeofday)

@@ -7,6 +7,7 @@
  *     cert PATH   whether the certificate is valid now, as OpenSSL tells it: past, valid, future
  *     settime     the errno of clock_settime; bind: that of CLOCHE_IOC_TIME on /dev/cloche
  *     alarm S     arms a timerfd S seconds of wall time from now, with TFD_TIMER_CANCEL_ON_SET; await: its read's errno or ticks
+ *     error       of adjtimex: state, and the greatest error in microseconds
  *     trap SIGNAL
  */
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -170,6 +172,11 @@ static void do_command(const char *command, const char *word)
             got = read(g_timer, &ticks, sizeof ticks);
         } while (got < 0 && errno == EINTR);
         printf("%s %d\n", got < 0 ? "error" : "ticks", got < 0 ? errno : (int)ticks);
+    } else if (strcmp(command, "error") == 0) {
+        struct timex t = { 0 };
+        int state = adjtimex(&t);
+
+        printf("%d %ld\n", state, t.maxerror);
     } else if (strcmp(command, "trap") == 0) {
         signal((int)strtol(word, NULL, 10), on_signal);
         puts("ok");

@@ -296,6 +296,12 @@ int clock_realtime_bind(const struct clock_bound *bound, int64_t *ret_step_ns)
     return 0;
 }
 
+bool clock_realtime_bound(struct clock_bound *ret)
+{
+    *ret = (struct clock_bound){ 0 };
+    return false;
+}
+
 uint64_t clock_boottime_ns(void)
 {
     return read_clock(CLOCK_BOOTTIME);
