@@ -15,6 +15,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "lib/hosted/whole_file.h"
 #include "attest/cert.h"
 #include "cli/cli.h"
 
@@ -230,21 +231,6 @@ static int serve_or_proxy(const struct attest_arguments *a, struct attest_inputs
 
 /* ---- connect ---- */
 
-static int write_whole(int fd, const uint8_t *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t count = write(fd, data, size);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return -errno;
-        data += count;
-        size -= (size_t)count;
-    }
-    return 0;
-}
-
 /* From TLS to standard output. returns: 1 go on; 0 the end; -errno. */
 static int copy_out(SSL *ssl)
 {
@@ -254,7 +240,7 @@ static int copy_out(SSL *ssl)
     ERR_clear_error();
     rc = SSL_read(ssl, data, sizeof data);
     if (rc > 0) {
-        rc = write_whole(STDOUT_FILENO, data, (size_t)rc);
+        rc = whole_file_fd_write(STDOUT_FILENO, data, (size_t)rc);
         return rc < 0 ? rc : 1;
     }
     rc = SSL_get_error(ssl, rc);

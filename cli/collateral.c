@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/hosted/whole_file.h"
 #include "cli/cli.h"
 #include "cli/collateral_fetch.h"
 #include "verifier/json_read.h"
@@ -231,28 +232,6 @@ static int run_prune(struct collateral_job *job, struct err *err)
 
 /* ---- bundles ---- */
 
-static int write_file(const char *path, const char *text, size_t size, struct err *err)
-{
-    char new_path[COLLATERAL_SOURCE_SIZE];
-    FILE *file;
-    int rc = 0;
-
-    if (snprintf(new_path, sizeof new_path, "%s.new", path) >= (int)sizeof new_path)
-        return err_set(err, -ENAMETOOLONG, "%s: the name is too long", path);
-    file = fopen(new_path, "we");
-    if (!file)
-        return err_set_errno(err, -errno, "cannot write %s", new_path);
-    if (fwrite(text, 1, size, file) != size)
-        rc = -EIO;
-    if (fclose(file) != 0 && rc == 0)
-        rc = -errno;
-    if (rc == 0 && rename(new_path, path) < 0)
-        rc = -errno;
-    if (rc < 0)
-        unlink(new_path);
-    return rc < 0 ? err_set_errno(err, rc, "cannot write %s", path) : 0;
-}
-
 static int run_export(struct collateral_job *job, struct err *err)
 {
     char *text;
@@ -267,7 +246,7 @@ static int run_export(struct collateral_job *job, struct err *err)
         rc = collateral_export(job->store, job->items, job->item_count, &text, &size, &count, err);
     if (rc < 0)
         return rc;
-    rc = write_file(job->output, text, size, err);
+    rc = whole_file_replace(job->output, text, size, 0644, err);
     free(text);
     if (rc == 0 && job->flags.json)
         printf("{\"bundle\": \"exported\", \"entries\": %u, \"bytes\": %zu}\n", count, size);

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/hosted/whole_file.h"
+
 #define PATH_SIZE 4096u
 
 /* Makes the folder and those above it. */
@@ -138,40 +140,9 @@ int contexts_find(const char *name, json_t **ret, struct err *err)
     return rc;
 }
 
-static int write_all(int fd, const uint8_t *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t done = write(fd, data, size);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return -errno;
-        data += done;
-        size -= (size_t)done;
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
-
 int contexts_file_write(const char *path, const void *data, size_t size, struct err *err)
 {
-    char beside[PATH_SIZE + 32];
-    int fd, rc;
-
-    if (snprintf(beside, sizeof beside, "%s.%ld", path, (long)getpid()) >= (int)sizeof beside)
-        return err_set_errno(err, -ENAMETOOLONG, "%s", path);
-    fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return err_set_errno(err, -errno, "cannot make %s", beside);
-    rc = write_all(fd, data, size);
-    close(fd);
-    if (rc == 0 && rename(beside, path) < 0)
-        rc = -errno;
-    if (rc < 0) {
-        unlink(beside);
-        return err_set_errno(err, rc, "cannot write %s", path);
-    }
-    return 0;
+    return whole_file_replace(path, data, size, 0600, err);
 }
 
 /* Another context becomes the current one when the current one goes. */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/hosted/whole_file.h"
 #include "collateral/entry.h"
 
 #define SUFFIX ".json"
@@ -48,21 +49,6 @@ int folder_open(const char *folder, int *ret_fd, struct err *err)
     return 0;
 }
 
-static int write_all(int fd, const uint8_t *data, size_t size)
-{
-    while (size) {
-        ssize_t count = write(fd, data, size);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return -errno;
-        data += count;
-        size -= (size_t)count;
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
-
 int folder_file_replace(int folder_fd, const char *name, const void *data, size_t size)
 {
     int fd, rc;
@@ -73,7 +59,9 @@ int folder_file_replace(int folder_fd, const char *name, const void *data, size_
     fd = openat(folder_fd, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0)
         return -errno;
-    rc = write_all(fd, data, size);
+    rc = whole_file_fd_write(fd, data, size);
+    if (rc == 0 && fsync(fd) < 0)
+        rc = -errno;
     if (close(fd) < 0 && rc == 0)
         rc = -errno;
     if (rc == 0 && renameat(folder_fd, TEMPORARY, folder_fd, name) < 0)
@@ -129,25 +117,6 @@ static char *file_name(const char *name, char dst[FILE_NAME_SIZE])
     return dst;
 }
 
-static int read_file(int fd, char *text, size_t capacity, size_t *ret_size)
-{
-    size_t size = 0;
-
-    while (size < capacity) {
-        ssize_t count = read(fd, text + size, capacity - size);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return -errno;
-        if (count == 0)
-            break;
-        size += (size_t)count;
-    }
-    *ret_size = size;
-    return 0;
-}
-
 int cache_read(struct cache *cache, const char *name, char **ret, size_t *ret_size, struct err *err)
 {
     char file[FILE_NAME_SIZE];
@@ -166,7 +135,7 @@ int cache_read(struct cache *cache, const char *name, char **ret, size_t *ret_si
     else if (!(text = malloc((size_t)st.st_size + 1)))
         rc = -ENOMEM;
     else
-        rc = read_file(fd, text, (size_t)st.st_size, &size);
+        rc = whole_file_fd_read(fd, text, (size_t)st.st_size, &size);
     close(fd);
     if (rc < 0) {
         free(text);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/hosted/whole_file.h"
 #include "attest/attest.h"
 #include "attest/cert.h"
 #include "lib/ct.h"
@@ -86,33 +87,15 @@ static int pem_use(struct http_tls *tls, const char *chain_pem, size_t chain_siz
     return 0;
 }
 
-static int file_read(const char *path, char **ret, size_t *ret_size, struct err *err)
-{
-    FILE *f = fopen(path, "re");
-    char *data = f ? malloc(PEM_SIZE_MAX) : NULL;
-    size_t size = data ? fread(data, 1, PEM_SIZE_MAX, f) : 0;
-    int rc = !f ? -errno : !data ? -ENOMEM : ferror(f) ? -EIO : size == PEM_SIZE_MAX ? -EFBIG : 0;
-
-    if (f)
-        fclose(f);
-    if (rc < 0) {
-        free(data);
-        return err_set_errno(err, rc, "cannot read %s", path);
-    }
-    *ret = data;
-    *ret_size = size;
-    return 0;
-}
-
 static int files_use(struct http_tls *tls, struct err *err)
 {
     const struct server_config *config = tls->server->config;
     char *chain = NULL, *key = NULL;
     size_t chain_size = 0, key_size = 0;
-    int rc = file_read(config->tls_certificate, &chain, &chain_size, err);
+    int rc = whole_file_read(config->tls_certificate, PEM_SIZE_MAX, &chain, &chain_size, err);
 
     if (rc == 0)
-        rc = file_read(config->tls_key, &key, &key_size, err);
+        rc = whole_file_read(config->tls_key, PEM_SIZE_MAX, &key, &key_size, err);
     if (rc == 0)
         rc = pem_use(tls, chain, chain_size, key, key_size, err);
     if (key)

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/hosted/whole_file.h"
 #include "server/config.h"
 #include "server/crypto/keys.h"
 #include "server/crypto/token.h"
@@ -140,19 +141,13 @@ static int read_file(int fd, uint8_t **ret, size_t *ret_size, struct err *err)
 {
     uint8_t *data = malloc(SECRET_VALUE_SIZE_MAX + 1);
     size_t size = 0;
-    ssize_t n = 1;
+    int rc = data ? whole_file_fd_read(fd, data, SECRET_VALUE_SIZE_MAX + 1, &size) : -ENOMEM;
 
-    if (!data)
-        return err_set_errno(err, -ENOMEM, "import");
-    while (n > 0 && size <= SECRET_VALUE_SIZE_MAX) {
-        n = read(fd, data + size, SECRET_VALUE_SIZE_MAX + 1 - size);
-        size += n > 0 ? (size_t)n : 0;
-    }
-    if (n < 0 || size > SECRET_VALUE_SIZE_MAX) {
-        int rc = n < 0 ? -EIO : -E2BIG;
-
-        secret_free(data, size);
-        return err_set_errno(err, rc, "the file");
+    if (rc == 0 && size > SECRET_VALUE_SIZE_MAX)
+        rc = -E2BIG;
+    if (rc < 0) {
+        secret_free(data, data ? SECRET_VALUE_SIZE_MAX : 0);
+        return err_set_errno(err, rc == -E2BIG || rc == -ENOMEM ? rc : -EIO, "the file");
     }
     data[size] = 0;
     *ret = data;

@@ -39,6 +39,8 @@ def check(name):
         if kind == '"':
             if '/' not in path:
                 problems.append(f'{name}: "{path}" is not named from the root of the tree')
+            elif folder == 'tee' and not agent and path.startswith('lib/hosted/'):
+                problems.append(f'{name}: the freestanding enclave may not include "{path}"')
             elif agent and target == 'attest':
                 continue  # it sends evidence in the form that the other side's code parses
             elif target not in ALLOWED[folder] or agent and target == 'tee' and not path.startswith('tee/agent/'):

@@ -13,6 +13,8 @@
 
 #include <openssl/pem.h>
 
+#include "lib/hosted/whole_file.h"
+
 static int path_of(const char *folder, const char *name, char ret[FOLDER_PATH_MAX], struct err *err)
 {
     if (snprintf(ret, FOLDER_PATH_MAX, "%s/%s", folder, name) >= (int)FOLDER_PATH_MAX)
@@ -22,85 +24,21 @@ static int path_of(const char *folder, const char *name, char ret[FOLDER_PATH_MA
 
 /* ---- bytes ---- */
 
-static int read_all(int fd, char *data, size_t max, size_t *ret_size)
-{
-    size_t size = 0;
-
-    while (size < max) {
-        ssize_t count = read(fd, data + size, max - size);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return -errno;
-        if (count == 0)
-            break;
-        size += (size_t)count;
-    }
-    *ret_size = size;
-    return 0;
-}
-
 int folder_read(const char *folder, const char *name, char **ret, size_t *ret_size, struct err *err)
 {
     char path[FOLDER_PATH_MAX];
-    char *data;
-    size_t size = 0;
-    int fd, rc = path_of(folder, name, path, err);
+    int rc = path_of(folder, name, path, err);
 
-    if (rc < 0)
-        return rc;
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_set_errno(err, -errno, "cannot open %s", path);
-    data = malloc(EMU_PKI_FILE_SIZE_MAX + 2);
-    rc = data ? read_all(fd, data, EMU_PKI_FILE_SIZE_MAX + 1, &size) : -ENOMEM;
-    close(fd);
-    if (rc == 0 && size > EMU_PKI_FILE_SIZE_MAX)
-        rc = -E2BIG;
-    if (rc < 0) {
-        free(data);
-        return err_set_errno(err, rc, "cannot read %s", path);
-    }
-    data[size] = 0;
-    *ret = data;
-    *ret_size = size;
-    return 0;
-}
-
-static int write_all(int fd, const char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t count = write(fd, data, size);
-
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return -errno;
-        data += count;
-        size -= (size_t)count;
-    }
-    return 0;
+    return rc < 0 ? rc : whole_file_read(path, EMU_PKI_FILE_SIZE_MAX, ret, ret_size, err);
 }
 
 int folder_write(const char *folder, const char *name, const void *data, size_t size, bool secret,
                  struct err *err)
 {
-    char path[FOLDER_PATH_MAX], partial[FOLDER_PATH_MAX + 8];
-    int fd, rc = path_of(folder, name, path, err);
+    char path[FOLDER_PATH_MAX];
+    int rc = path_of(folder, name, path, err);
 
-    if (rc < 0)
-        return rc;
-    snprintf(partial, sizeof partial, "%s.new", path);
-    fd = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, secret ? 0600 : 0644);
-    if (fd < 0)
-        return err_set_errno(err, -errno, "cannot write %s", partial);
-    rc = write_all(fd, data, size);
-    if (close(fd) < 0 && rc == 0)
-        rc = -errno;
-    if (rc == 0 && rename(partial, path) < 0)
-        rc = -errno;
-    return rc < 0 ? err_set_errno(err, rc, "cannot write %s", path) : 0;
+    return rc < 0 ? rc : whole_file_replace(path, data, size, secret ? 0600 : 0644, err);
 }
 
 /* ---- PEM ---- */
