@@ -22,6 +22,7 @@ int auth_open(struct server *server, struct auth **ret, struct err *err)
     if (!auth)
         return -ENOMEM;
     auth->server = server;
+    pthread_mutex_init(&auth->absent_lock, NULL);
     rc = rate_new(&auth->attempts);
     if (rc == 0)
         rc = oidc_open(server, &auth->oidc, err);
@@ -39,6 +40,7 @@ void auth_close(struct auth *auth)
         return;
     oidc_close(auth->oidc);
     rate_free(auth->attempts);
+    pthread_mutex_destroy(&auth->absent_lock);
     free(auth);
 }
 

@@ -35,6 +35,7 @@ struct login {
     struct api_request *rq;
     const char *org, *name, *password, *code, *device;
     struct user_row user;
+    char org_id[ID_SIZE]; /* that is meant; "": there is none */
     bool is_known, has_device;
     int64_t now_ms;
     bool is_right, needs_code;
@@ -106,11 +107,12 @@ static int org_find(struct store_tx *tx, const char *name, char ret[ID_SIZE], st
 static int login_find(struct store_tx *tx, void *arg, struct err *err)
 {
     struct login *l = arg;
-    char org_id[ID_SIZE];
-    int rc = org_find(tx, l->org, org_id, err);
+    int rc = org_find(tx, l->org, l->org_id, err);
 
-    if (rc == 0)
-        rc = user_find(l->rq->server, tx, org_id, l->name, &l->user, err);
+    if (rc < 0)
+        l->org_id[0] = 0;
+    else
+        rc = user_find(l->rq->server, tx, l->org_id, l->name, &l->user, err);
     l->is_known = rc == 0;
     return rc == -ENOENT || rc == -EBADMSG ? 0 : rc;
 }
@@ -135,8 +137,54 @@ static int address_check(struct login *l)
     return wait_s ? throttled(l, "login-throttled", wait_s) : 0;
 }
 
+static int64_t locked_until(int64_t failures, int64_t now_ms)
+{
+    int64_t over = failures - USER_FAILURES_FREE + 1;
+
+    return over < 0 ? 0 : now_ms + MIN(LOCK_MAX_MS, 1000ll << MIN(over, (int64_t)20));
+}
+
+/* With the lock: the place of a name that nobody has; empty when it was another's. */
+static struct absent *absent_find(struct login *l)
+{
+    uint8_t key[32] = { 0 };
+    unsigned place;
+
+    if (row_digest(STORE_ARGS(store_text(l->org_id[0] ? NULL : l->org), store_text(l->org_id),
+                              store_text(l->name)),
+                   key) < 0)
+        memset(key, 0xff, sizeof key);
+    place = ((unsigned)key[0] << 8 | key[1]) % AUTH_ABSENT_MAX;
+    struct absent *a = &l->rq->server->auth->absent[place];
+
+    if (memcmp(a->key, key, sizeof key) != 0)
+        *a = (struct absent){ .failures = 0 };
+    memcpy(a->key, key, sizeof key);
+    return a;
+}
+
+/* Until when it is held up. */
+static int64_t absent_locked(struct login *l)
+{
+    pthread_mutex_lock(&l->rq->server->auth->absent_lock);
+    int64_t until_ms = absent_find(l)->locked_until_ms;
+
+    pthread_mutex_unlock(&l->rq->server->auth->absent_lock);
+    return until_ms;
+}
+
+static void absent_note(struct login *l)
+{
+    pthread_mutex_lock(&l->rq->server->auth->absent_lock);
+    struct absent *a = absent_find(l);
+
+    a->locked_until_ms = locked_until(a->failures++, l->now_ms);
+    pthread_mutex_unlock(&l->rq->server->auth->absent_lock);
+}
+
 static int user_check(struct login *l)
 {
+    int64_t until_ms = l->is_known ? l->user.locked_until_ms : absent_locked(l);
     char key[DEVICE_TEXT_SIZE + 16];
     unsigned wait_s;
 
@@ -146,8 +194,8 @@ static int user_check(struct login *l)
         wait_s = rate_take(l->rq->server->auth->attempts, key, DEVICE_PER_MINUTE, clock_ms());
         return wait_s ? throttled(l, "login-throttled", wait_s) : 0;
     }
-    if (l->is_known && l->now_ms < l->user.locked_until_ms)
-        return throttled(l, "login-locked", (l->user.locked_until_ms - l->now_ms + 999) / 1000);
+    if (l->now_ms < until_ms)
+        return throttled(l, "login-locked", (until_ms - l->now_ms + 999) / 1000);
     return 0;
 }
 
@@ -174,12 +222,12 @@ static int password_check(struct login *l)
 
 static int failure_write(struct store_tx *tx, struct login *l, struct err *err)
 {
-    int64_t over = l->user.failures - USER_FAILURES_FREE + 1;
+    int64_t until_ms = locked_until(l->user.failures, l->now_ms);
     int rc;
 
     l->user.failures++;
-    if (over >= 0)
-        l->user.locked_until_ms = l->now_ms + MIN(LOCK_MAX_MS, 1000ll << MIN(over, (int64_t)20));
+    if (until_ms)
+        l->user.locked_until_ms = until_ms;
     rc = user_write_login(tx, &l->user, err);
     return rc < 0 ? rc
                   : row_tell(l->rq, tx, "session.refuse", NULL, l->user.id,
@@ -269,6 +317,8 @@ static int login_post(struct api_request *rq, struct api_response *ret)
         rc = password_check(&l);
     if (rc < 0)
         return rc;
+    if (!l.is_known)
+        absent_note(&l);
     if (!l.is_known || l.needs_code)
         return login_refuse(&l);
     rq->who.org_id = l.user.org_id;

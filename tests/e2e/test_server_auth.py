@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import sqlite3
 import struct
 import subprocess
@@ -97,6 +98,21 @@ def test_one_time_codes(server):
     assert try_login(server, 'coded', password).status == 200
     with open(server.options['store'][7:], 'rb') as f:
         assert base64.b32decode(secret) not in f.read()
+
+
+def test_names_cannot_be_found_out(server):
+    """Whoever guesses hears the same of a user, of a name that nobody has, and of an organisation that is not there; with the organisation's name and without."""
+    assert server.owner.post('/v1/users', {'name': 'there', 'roles': ['reader'], 'password': 'a long enough password'}).status == 201
+    for org, name in (('acme', 'there'), ('acme', 'absent'), ('none', 'absent')):
+        codes, texts = [], set()
+        while 'login-locked' not in codes:  # each lock is twice as long: one outlasts this
+            answer = server.client().post('/v1/login', {'name': name, 'password': 'wrong password', **({'org': org} if len(codes) % 3 or org == 'none' else {})})
+            codes.append(answer.code)
+            texts.add((answer.status, re.sub(r'[0-9]+', 'N', answer.body['detail']), *sorted(set(answer.headers) - {'Retry-After'})))
+            assert len(codes) < 14, codes
+        assert codes[:5] == ['login-refused'] * 5 and set(codes[5:]) <= {'login-refused', 'login-locked'}, (name, codes)
+        heard = texts if name == 'there' else heard
+        assert texts == heard
 
 
 def test_guessing_is_held_up_but_locks_nobody_out(server):
