@@ -81,7 +81,7 @@ class Soak:
                 take_id(agent, text)
             if agent.id and random.random() < 0.1:
                 connection.http.request('POST', '/v1/exchange/end', json.dumps({'instance': agent.id, 'exit_status': 0, 'reason': 'exited'}),
-                                        {'Content-Type': 'application/json', 'Authorization': 'Cloche-Instance ' + agent.token('cloche-end')[0]})
+                                        {'Content-Type': 'application/json', 'Authorization': 'Cloche-Instance ' + agent.token('cloche-end', exit_status=0, reason='exited')[0]})
                 answer = connection.http.getresponse()
                 answer.read()
                 self.count('ends', answer.status, (200, 204))

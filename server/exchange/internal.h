@@ -219,6 +219,8 @@ MUST_CHECK int exchange_admit_node(struct api_request *rq, struct evidence_reque
 struct instance_token {
     char instance_id[ID_SIZE], audience[32], id[72];
     int64_t issued_s;
+    int64_t exit_status; /* of an end's token: what the body must say */
+    char reason[16];     /* "": another token */
 };
 /* What a token claims, not verified. returns: 0; -EINVAL. */
 MUST_CHECK int token_parse(const char *text, size_t size, struct instance_token *ret,

@@ -316,6 +316,8 @@ static int post_end(struct api_request *rq, struct api_response *ret)
                            "reason: exited, stopped, revoked or lease is expected");
     if (strcmp(instance, rq->who.id) != 0)
         return api_problem(rq, 403, "forbidden", "the token is of another instance");
+    if (token.exit_status != e.exit_status || strcmp(token.reason, e.reason) != 0)
+        return api_problem(rq, 403, "forbidden", "the token is of another end");
     sha256_init(&ctx);
     sha256_update(&ctx, token.instance_id, strlen(token.instance_id) + 1);
     sha256_update(&ctx, token.id, strlen(token.id));

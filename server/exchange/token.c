@@ -42,6 +42,9 @@ int token_parse(const char *text, size_t size, struct instance_token *ret, struc
         member_copy(payload, "jti", token.id, sizeof token.id) == 0 &&
         id_is_valid("ins", token.instance_id)) {
         token.issued_s = json_integer_value(json_object_get(payload, "iat"));
+        if (json_is_integer(json_object_get(payload, "exit_status")) &&
+            member_copy(payload, "reason", token.reason, sizeof token.reason) == 0)
+            token.exit_status = json_integer_value(json_object_get(payload, "exit_status"));
         *ret = token;
         rc = 0;
     }

@@ -218,4 +218,4 @@ class Agent:
 
     def end(self, status=0, reason='exited'):
         return self.client.post('/v1/exchange/end', {'instance': self.id, 'exit_status': status, 'reason': reason},
-                                headers={'Authorization': 'Cloche-Instance ' + self.token('cloche-end')[0]})
+                                headers={'Authorization': 'Cloche-Instance ' + self.token('cloche-end', exit_status=status, reason=reason)[0]})

@@ -284,12 +284,16 @@ def test_tokens_that_are_shown_to_a_second_server(server, owner, agent):
                                      headers={'Authorization': 'Cloche-Instance ' + token})
         assert verify_jws(answer.body['answer'], agent.pin)['after'] == 1000
         assert state() == before
-        header = {'Authorization': 'Cloche-Instance ' + agent.token('cloche-end')[0]}
+        header = {'Authorization': 'Cloche-Instance ' + agent.token('cloche-end', exit_status=0, reason='stopped')[0]}
         body = {'instance': agent.id, 'exit_status': 0, 'reason': 'stopped'}
+        for lie in ({'exit_status': 9}, {'reason': 'exited'}):  # what the instance has not signed
+            assert agent.client.post('/v1/exchange/end', {**body, **lie}, headers=header).status in (401, 403)
+        header = {'Authorization': 'Cloche-Instance ' + agent.token('cloche-end', exit_status=0, reason='stopped')[0]}
+        assert state() == before
         assert agent.client.post('/v1/exchange/end', body, headers=header).status == 204
         before = state()
         for client in (second.client(), agent.client):
-            assert client.post('/v1/exchange/end', {**body, 'exit_status': 9}, headers=header).status == 401
+            assert client.post('/v1/exchange/end', body, headers=header).status == 401
         assert state() == before
 
 

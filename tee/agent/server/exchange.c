@@ -375,7 +375,9 @@ static int random_text(char ret[33])
 }
 
 /* "Cloche-Instance JWT", for free(). jti: 33 bytes. */
-static int authorize(const struct exchange *x, const char *audience, char *jti, char **ret)
+/* said: what the token says besides, or NULL. */
+static int authorize(const struct exchange *x, const char *audience, json_t *said, char *jti,
+                     char **ret)
 {
     CLEANUP(wipe_freep)
     char *token = NULL;
@@ -387,7 +389,9 @@ static int authorize(const struct exchange *x, const char *audience, char *jti, 
         return rc;
     claims = json_pack("{s:s,s:s,s:I,s:s}", "iss", x->instance, "aud", audience, "iat",
                        (json_int_t)lease_time_s(&x->lease, lease_clock_ms()), "jti", jti);
-    rc = claims ? jose_token_make(&x->key, claims, &token) : -ENOMEM;
+    rc = claims && (!said || json_object_update(claims, said) == 0) ? 0 : -ENOMEM;
+    if (rc == 0)
+        rc = jose_token_make(&x->key, claims, &token);
     if (rc < 0)
         return rc;
     *ret = malloc(TOKEN_SIZE);
@@ -411,7 +415,7 @@ int exchange_orders(struct exchange *x, unsigned wait_s, struct answer_orders *r
     struct http_answer a = { 0 };
     struct http_request request = { .server = r.server, .method = "GET" };
     char path[PATH_SIZE], jti[33];
-    int rc = authorize(x, EXCHANGE_AUDIENCE_ORDERS, jti, &authorization);
+    int rc = authorize(x, EXCHANGE_AUDIENCE_ORDERS, NULL, jti, &authorization);
 
     if (rc < 0)
         return rc;
@@ -442,8 +446,8 @@ int exchange_orders(struct exchange *x, unsigned wait_s, struct answer_orders *r
     return rc;
 }
 
-static int end_at(struct exchange *x, const char *server, const char *body, uint64_t end_ms,
-                  struct err *err)
+static int end_at(struct exchange *x, const char *server, json_t *said, const char *body,
+                  uint64_t end_ms, struct err *err)
 {
     CLEANUP(wipe_freep)
     char *authorization = NULL;
@@ -454,7 +458,7 @@ static int end_at(struct exchange *x, const char *server, const char *body, uint
                                     .end_ms = end_ms };
     struct http_answer a = { 0 };
     char jti[33];
-    int rc = authorize(x, EXCHANGE_AUDIENCE_END, jti, &authorization);
+    int rc = authorize(x, EXCHANGE_AUDIENCE_END, said, jti, &authorization);
 
     if (rc < 0)
         return rc;
@@ -480,7 +484,8 @@ int exchange_end(struct exchange *x, int status, const char *reason, struct err 
     for (unsigned i = 0; body && i < x->server_count && rc < 0 && lease_clock_ms() < end_ms; i++) {
         struct err one = { 0 };
 
-        rc = end_at(x, x->servers[(x->server_index + i) % x->server_count], body, end_ms, &one);
+        rc =
+            end_at(x, x->servers[(x->server_index + i) % x->server_count], top, body, end_ms, &one);
         if (i == 0) /* the one that answered last: what is wrong there tells most */
             *err = one;
     }
