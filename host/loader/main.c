@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <x86intrin.h>
 
@@ -81,6 +82,17 @@ static int fail(const struct err *err, int rc)
     return rc == -EPERM || rc == -EBADMSG ? EXIT_STATUS_REFUSED : EXIT_STATUS_FAILED;
 }
 
+/* Each file and socket of the host that the program has takes a descriptor here; what it may have itself is the enclave's affair. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static struct loader l;
@@ -88,6 +100,7 @@ int main(int argc, char **argv)
     struct timespec now;
     int rc;
 
+    raise_descriptor_limit();
     clock_gettime(CLOCK_MONOTONIC, &now);
     l.start_tsc = __rdtsc();
     l.start_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -188,3 +189,13 @@ def test_locks_of_a_host_folder_hold_outside(tmp_path):
         assert finish(locked(['-n', '-x'], 'echo', 'got it')).status == 1
         holding.stop()
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_descriptors_up_to_the_hard_limit(tmp_path):
+    """Files of the host take descriptors of the loader: its soft limit, which is low by custom, is not the enclave's."""
+    image = testimage.sealed('busybox', BUILD, LOCK_FILES, LOCK_CONFIG)
+    (tmp_path / 'file').write_bytes(b'here\n')
+    script = ''.join(f'exec {fd}</data/file; ' for fd in range(3, 10)) + 'read line <&9; echo $line'
+    child = subprocess.run([CLOCHE, 'run', '-v', f'{tmp_path}:/data', image, '/bin/sh', '-c', script], capture_output=True, timeout=60,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (14, 4096)))
+    assert child.stdout == b'here\n' and child.returncode == 0, child
