@@ -268,7 +268,7 @@ static int failed(struct admission *a, int rc, const struct err *err)
     return api_problem_errno(a->rq, rc, "exchange", err);
 }
 
-/* Authentic evidence that was refused is on record; rubbish that anyone can send is not. */
+/* Evidence of this nonce and key that was refused is on record; what anyone can send, rubbish or somebody else's quote, is not. */
 static int refuse(struct admission *a)
 {
     struct refusal refusal = a->refusal;
@@ -277,7 +277,7 @@ static int refuse(struct admission *a)
 
     server_log(a->server, "info", "evidence refused", "request", a->rq->request_id, "code",
                refusal.code, "step", refusal.step, "instance", a->instance_id, NULL);
-    if (a->has_app && appraisal_is_authentic(&a->appraisal)) {
+    if (a->has_app && appraisal_is_bound(&a->appraisal)) {
         rc = store_write(a->server->store, admission_write_refused, a, &err);
         if (rc < 0)
             server_log(a->server, "error", "a refusal could not be written", "why", err.text, NULL);

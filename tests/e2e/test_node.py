@@ -247,6 +247,49 @@ def test_a_full_disk(here, images):  # noqa: F811
             node.child.wait()
 
 
+# ---- evidence ----
+
+def said(node):  # noqa: F811
+    with open(os.path.join(node.here.folder, 'node.err'), encoding='utf-8', errors='replace') as f:
+        return f.read()
+
+
+@pytest.mark.parametrize('nonce, words', [
+    ({'nonce': 'AAAA'}, 'no proper nonce'), ({'nonce': 'A' * 43 + '='}, 'no proper nonce'), ({'nonce': 7}, 'no proper nonce'),
+    ({'nonce': 'A' * 100000}, 'no proper nonce'), ({'nonce': 'A' * 43}, 'evidence of the platform: ')])
+def test_evidence_that_cannot_be_had_stops_nothing(node, images, nonce, words):  # noqa: F811
+    """A server that answers nonsense, and (with the right nonce) a machine without a quoting service: it is said, and instances go on."""
+    node.here.control.on('POST', '/v1/exchange/nonce', (200, {'expires': '2030-01-01T00:00:00Z', **nonce}))
+    answer = node.answer
+
+    def wanting(request):
+        status, body = answer(request)
+        return status, {**body, 'attest': True}
+    node.here.control.on('GET', '/v1/node/work', wanting)
+    node.place(item('ins_a', images['ends']))
+    assert node.wait_for('ins_a', 'exited')['exit_status'] == 7
+    wait_until(lambda: words in said(node), words)
+    if words == 'no proper nonce':
+        assert not node.here.control.requests('POST', '/v1/exchange/evidence')
+    assert node.stop() == 0
+
+
+def test_the_measured_enclave(here, tmp_path):  # noqa: F811
+    """The same for every node, sealed once; changed on the disk, it is sealed anew."""
+    folder = str(tmp_path / 'n')
+    first = here.json('node', 'measurement', '--folder', folder)['mrenclave']
+    sealed = os.path.join(folder, 'attest', next(name for name in os.listdir(os.path.join(folder, 'attest')) if name.endswith('.tar')))
+    made = os.stat(sealed).st_mtime_ns
+    assert here.json('node', 'measurement', '--folder', folder)['mrenclave'] == first and os.stat(sealed).st_mtime_ns == made
+    os.unlink(sealed)
+    assert here.json('node', 'measurement', '--folder', folder)['mrenclave'] == first and os.path.exists(sealed)
+    inspected = finish([CLOCHE_BIN, 'inspect', '--json', sealed], env=here.env)
+    assert json.loads(inspected.out)['mrenclave'] == first
+    for given in (b'', b'x' * 63):  # not a whole report data: no evidence
+        got = finish([CLOCHE_BIN, 'run', sealed], stdin=given, env=here.env)
+        assert got.status == 2 and got.out == b'' and b'64 bytes' in got.err
+
+
 # ---- processes that are killed ----
 
 def keeper(node, instance):  # noqa: F811

@@ -283,6 +283,21 @@ def test_an_instance_runs_on_its_nodes_platform(server, node, app, platform, els
             assert answer.body['step'] == 'NODE_PLATFORM' and answer.body['expected'] == node.shown['platform_id']
 
 
+def test_a_replayed_quote_harms_no_instance(server, node, app, platform):
+    """Who knows an instance's id and has a quote of its build, but not for this nonce, cannot have it refused; nor make one."""
+    node.attest()
+    made = place(server, node).body['id']
+    count = len(server.owner.list('/v1/instances'))
+    for named in (made, None):
+        agent = Agent(server.client(), platform, app, server.pin)
+        agent.id = named
+        answer = agent.send({**agent.body(), 'nonce': agent.nonce()})
+        assert answer.status == 403 and answer.body['step'] == 'POLICY_REPORT_DATA', answer
+    assert server.owner.get('/v1/instances/' + made).body['state'] == 'requested'
+    assert [i['wanted'] for i in node.work()['instances'] if i['id'] == made] == ['run']
+    assert len(server.owner.list('/v1/instances')) == count
+
+
 @pytest.mark.parametrize('capacity', [
     {'instances': -1}, {'instances': True}, {'instances': 1.5}, {'instances': '4'}, {'instances': 2 ** 63}, {'memory_size': 2 ** 53 + 1},
     {'cpus': None}, {'cpus': [1]}, {'disks': 1}, {'instances': {'instances': 1}}, {f'x{i}': 1 for i in range(1000)}, [], 'all of it'])
