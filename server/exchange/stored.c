@@ -12,7 +12,7 @@
 
 #define COLUMNS                                                                                    \
     "org_id, app_id, build_id, node_id, evidence, evidence_ms, stapled_sha256, state, "            \
-    "tcb_status, valid_until_ms, id"
+    "tcb_status, valid_until_ms, id, reason"
 
 void stored_done(struct stored *s)
 {
@@ -69,6 +69,7 @@ static int stored_decode(const struct store_rows *rows, struct stored *s, struct
 {
     size_t size;
     const void *data = store_column_blob(rows, 6, &size);
+    const char *reason;
 
     row_copy(s->org_id, sizeof s->org_id, store_column_text(rows, 0));
     row_copy(s->app_id, sizeof s->app_id, store_column_text(rows, 1));
@@ -82,6 +83,8 @@ static int stored_decode(const struct store_rows *rows, struct stored *s, struct
     row_copy(s->tcb_status, sizeof s->tcb_status, store_column_text(rows, 8));
     s->valid_until_ms = store_column_int(rows, 9);
     row_copy(s->id, sizeof s->id, store_column_text(rows, 10));
+    reason = store_column_text(rows, 11);
+    s->has_fallen = reason && reason[0] && strcmp(s->state, "running") == 0;
     return evidence_decode(rows, 4, s, err);
 }
 

@@ -10,6 +10,7 @@ struct stored {
     char id[ID_SIZE], org_id[ID_SIZE], app_id[ID_SIZE], build_id[ID_SIZE], node_id[ID_SIZE];
     char state[16], tcb_status[48];
     int64_t evidence_ms, valid_until_ms;
+    bool has_fallen; /* it runs, and was judged again and refused since it attested */
     struct cmw *cmw;
     struct verifier_bytes evidence; /* of cmw */
     bool has_stapled;

@@ -133,7 +133,8 @@ static int judge_one(struct judge *j, const struct stored *s, struct judged *ret
     snprintf(ret->reason, sizeof ret->reason, "%.60s: %.230s", why->step, why->detail);
     memcpy(ret->tcb_status, a->tcb_status, sizeof ret->tcb_status);
     ret->valid_until_ms = a->valid_until_ms;
-    ret->is_changed = ret->has_fallen || strcmp(ret->tcb_status, s->tcb_status) != 0 ||
+    ret->is_changed = ret->has_fallen || s->has_fallen ||
+                      strcmp(ret->tcb_status, s->tcb_status) != 0 ||
                       ret->valid_until_ms != s->valid_until_ms;
     return ret->is_changed ? verifier_result_json(&a->result, j->round->now_ms / 1000, &ret->ear)
                            : 0;

@@ -152,3 +152,9 @@ def test_the_last_change_counts_though_rounds_and_renewals_go_on(platform):
                 break
             assert time.monotonic() < until, (len(good), owner.get('/v1/instances/' + good[0]).body)
             time.sleep(0.1)
+        # And back: nobody is said to have fallen any more, though nobody renews.
+        assert owner.patch('/v1/apps/load', {'policy': 'lenient'}).status == 200
+        until = time.monotonic() + WAIT_S
+        while [i for i in owner.list('/v1/instances', limit=200) if i['reason']]:
+            assert time.monotonic() < until, owner.list('/v1/instances', limit=200)[:2]
+            time.sleep(0.1)
