@@ -21,7 +21,7 @@ struct admission {
     struct build_row build;
     struct policy_ref policy;
     struct instance_row instance; /* id "": a new one */
-    char location[128];           /* of the node; "" */
+    char location[260];           /* of the node; "" */
     char node_platform[160];      /* of the node's accepted evidence; "" */
     struct refusal refusal;       /* code NULL: none so far */
     /* judged */

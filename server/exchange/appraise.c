@@ -24,6 +24,7 @@ void refusal_set(struct refusal *refusal, const char *code, const char *step, co
     va_start(args, format);
     vsnprintf(refusal->detail, sizeof refusal->detail, format, args);
     va_end(args);
+    row_text_trim(refusal->detail);
 }
 
 static void fix_set(struct refusal *refusal, const char *fix)

@@ -73,6 +73,7 @@ static int instance_tell(struct store_tx *tx, struct revoke *r, const char *id, 
     int rc;
 
     snprintf(reason, sizeof reason, "%s revoked: %s", r->kind, r->reason);
+    row_text_trim(reason);
     rc = store_exec(tx, "UPDATE instances SET wanted = 'stop' WHERE org_id = $1 AND id = $2",
                     STORE_ARGS(store_text(org_id), store_text(id)), err);
     if (rc >= 0)
@@ -201,7 +202,7 @@ int revocations_post(struct api_request *rq, struct api_response *ret)
     struct revoke r = { .rq = rq, .now_ms = server_now_ms(rq->server) };
     const struct api_member members[] = {
         { "kind", API_STRING, true, &r.kind, 1, 16 },
-        { "object", API_STRING, true, &r.object, 1, 79 },
+        { "object", API_STRING, true, &r.object, 1, sizeof r.id - 1 },
         { "reason", API_STRING, true, &r.reason, 1, 200 },
     };
     struct err err = { "" };
@@ -216,6 +217,9 @@ int revocations_post(struct api_request *rq, struct api_response *ret)
     if (!known)
         return api_problem(rq, 400, "invalid-member",
                            "kind: instance, build, node, platform or app is expected");
+    if (strlen(r.object) >= sizeof r.id)
+        return api_problem(rq, 400, "invalid-member", "object: at most %zu bytes are expected",
+                           sizeof r.id - 1);
     if (strcmp(r.kind, "platform") == 0 && !is_platform_id(r.object))
         return api_problem(rq, 400, "invalid-member",
                            "object: the `platform` of an instance is expected, in lower case");

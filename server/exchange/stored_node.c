@@ -91,8 +91,10 @@ static int judge_one(struct round *r, struct found *f, struct appraisal *a, stru
         rc = verifier_result_json(&a->result, r->now_ms / 1000, &f->ear);
     if (rc < 0)
         return rc;
-    if (a->refusal.code)
+    if (a->refusal.code) {
         snprintf(f->reason, sizeof f->reason, "%.60s: %.230s", a->refusal.step, a->refusal.detail);
+        row_text_trim(f->reason);
+    }
     memcpy(f->tcb_status, a->tcb_status, sizeof f->tcb_status);
     f->valid_until_ms = a->valid_until_ms;
     f->is_judged = true;

@@ -131,6 +131,7 @@ static int judge_one(struct judge *j, const struct stored *s, struct judged *ret
         refusal_set(&a->refusal, "build-not-allowed", "BUILD_STATE", "%s", c->why);
     ret->has_fallen = why->code != NULL;
     snprintf(ret->reason, sizeof ret->reason, "%.60s: %.230s", why->step, why->detail);
+    row_text_trim(ret->reason);
     memcpy(ret->tcb_status, a->tcb_status, sizeof ret->tcb_status);
     ret->valid_until_ms = a->valid_until_ms;
     ret->is_changed = ret->has_fallen || s->has_fallen ||

@@ -17,8 +17,8 @@ struct node_row {
     char state[16]; /* "joined", "ready", "silent", "refused", "draining", "drained", "revoked" */
     char tee[8];
     bool is_emulated, is_attest_wanted;
-    char platform_id[160], tcb[64], software[80], location[80];
-    char capacity[256];                     /* JSON, or empty */
+    char platform_id[160], tcb[64], software[260], location[260]; /* 64 characters */
+    char capacity[256];                                           /* JSON, or empty */
     char refusal[300];                      /* why its evidence was refused; empty: it was not */
     int64_t attested_ms, evidence_until_ms; /* of the last accepted evidence; 0: none yet */
     int64_t judged_ms;                      /* when evidence was last shown; 0: never */

@@ -352,6 +352,7 @@ static int report_end(struct op *op, struct store_tx *tx, const struct report *r
 
     snprintf(reason, sizeof reason, "%s%s%s", is_failed ? "could not be started" : "exited",
              r->reason ? ": " : "", r->reason ? r->reason : "");
+    row_text_trim(reason);
     if (!has_status)
         rc = store_exec(
             tx, "UPDATE instances SET exit_status = $1 WHERE org_id = $2 AND id = $3",

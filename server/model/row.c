@@ -96,9 +96,25 @@ struct store_value row_column_text(const struct store_rows *rows, unsigned colum
     return store_text(store_column_text(rows, column));
 }
 
+void row_text_trim(char *text)
+{
+    size_t len = strlen(text), more = 0;
+
+    while (more < 3 && more + 1 < len && ((unsigned char)text[len - 1 - more] & 0xc0) == 0x80)
+        more++;
+    if (len == 0)
+        return;
+    unsigned char first = (unsigned char)text[len - 1 - more];
+    size_t wanted = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
+
+    if (more < wanted)
+        text[len - 1 - more] = 0;
+}
+
 void row_copy(char *dst, size_t size, const char *text)
 {
     snprintf(dst, size, "%s", text ? text : "");
+    row_text_trim(dst);
 }
 
 bool row_name_is_valid(const char *name)

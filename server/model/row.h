@@ -26,6 +26,8 @@ struct store_value row_column_int(const struct store_rows *rows, unsigned column
 struct store_value row_column_text(const struct store_rows *rows, unsigned column);
 /* Copies text, cut to size with NUL; "" for null. */
 void row_copy(char *dst, size_t size, const char *text);
+/* Takes away what was left of a character of UTF-8 at the end when a text was cut. */
+void row_text_trim(char *text);
 
 /* Names of objects: a DNS label in lower case (so no name looks like an id). */
 bool row_name_is_valid(const char *name);

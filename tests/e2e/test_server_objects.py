@@ -404,6 +404,29 @@ def test_policies(server, owner):
     assert len(owner.list('/v1/policies')) == 1
 
 
+def test_texts_of_many_bytes(server, owner):
+    """As many characters as are allowed, of four bytes each: kept whole, or cut between two characters."""
+    lock = '\U0001f512'
+    owner.post('/v1/apps', {'name': 'hotel'})
+    allowed_build(server, 'hotel')
+    node = Node(server, 'attic', location=lock * 64, software=lock * 64)
+    shown = owner.get('/v1/nodes/attic').body
+    assert shown['location'] == shown['software'] == lock * 64
+    instances = [owner.post('/v1/instances', {'app': 'hotel'}).body['id'] for _ in range(2)]
+    node.report(instances[0], 'failed', reason=lock * 100)
+    assert owner.post('/v1/revocations', {'kind': 'instance', 'object': instances[1], 'reason': 'x' + lock * 199}).status == 201
+    for instance, begin in zip(instances, ('could not be started: ', 'instance revoked: x')):
+        reason = owner.get('/v1/instances/' + instance).body['reason']
+        assert reason.startswith(begin + lock) and set(reason[len(begin):]) == {lock}, reason
+        assert owner.get(f'/v1/instances/{instance}/history').status == 200
+    assert len(owner.get('/v1/instances').body['items']) == 2
+    assert owner.post('/v1/revocations', {'kind': 'platform', 'object': lock * 60, 'reason': 'x'}).status == 400
+    assert owner.post('/v1/revocations', {'kind': 'platform', 'object': 'ab' * 16, 'reason': lock * 200}).status == 201
+    assert {item['object'] for item in owner.list('/v1/revocations')} == {'ab' * 16, instances[1]}
+    assert owner.post('/v1/users', {'name': 'long', 'roles': ['reader'], 'password': 'a long enough password', 'email': 'a@' + lock * 200}).status in (201, 400)
+    assert owner.get('/v1/users').status == 200
+
+
 def test_large_objects_have_small_events(server, owner):
     names = [f'{i}.' + '.'.join(['a' * 60] * 4) for i in range(16)]
     app = owner.post('/v1/apps', {'name': 'hotel', 'dns_names': names})

@@ -24,7 +24,7 @@ HEADERS = {'content-type', 'content-length', 'cache-control', 'x-content-type-op
            'retry-after', 'date', 'connection', 'strict-transport-security'}
 # What a refused request may write: who tried, how often, when a token was used.
 PASSING = {'audit_entries', 'audit_nodes', 'audit_checkpoints', 'idempotency', 'nonces', 'sqlite_sequence'}
-PASSING_COLUMNS = {'users': {'failures', 'locked_until_ms', 'totp_step'}, 'tokens': {'used_ms'}, 'nodes': {'seen_ms'},
+PASSING_COLUMNS = {'users': {'failures', 'locked_until_ms', 'totp_step'}, 'tokens': {'used_ms'}, 'nodes': {'seen_ms', 'state', 'refusal', 'version'},
                    'instances': {'state', 'wanted', 'reason', 'changed_ms', 'version', 'seen_ms'}}
 # What the server does by itself while the test runs.
 PASSING_TABLES_OF_THE_FLEET = {'instance_history', 'instance_orders', 'events', 'event_counter'}
