@@ -191,9 +191,15 @@ static int get_instance(struct api_request *rq, struct api_response *ret)
 static int history_query(struct list *l, struct store_tx *tx, struct store_rows **ret,
                          struct err *err)
 {
-    int64_t after;
+    int64_t after, count = 0;
     int rc = list_after_number(l, 0, &after);
 
+    if (rc == 0)
+        rc = store_get_int(tx, "SELECT COUNT(*) FROM instances WHERE org_id = $1 AND id = $2",
+                           STORE_ARGS(store_text(l->rq->who.org_id), store_text(l->rq->params[0])),
+                           &count, err);
+    if (rc == 0 && count == 0)
+        return err_set(err, -ENOENT, "no such instance");
     if (rc < 0)
         return rc;
     return store_query(
