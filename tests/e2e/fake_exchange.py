@@ -91,6 +91,12 @@ def encrypt(public_key, plain, header=None):
     return '.'.join([protected, '', b64u(iv), b64u(sealed[:-16]), b64u(sealed[-16:])])
 
 
+def shifted(payload, seconds):
+    """The answer as it would have been signed so much later."""
+    return {**payload, 'time': payload['time'] + seconds, 'time_ms': payload['time_ms'] + seconds * 1000,
+            'lease': {name: s + seconds for name, s in payload['lease'].items()}}
+
+
 class FakeExchange:
     def __init__(self, pki=None, mrenclaves=None):
         self.pki = pki or Pki()
@@ -256,12 +262,13 @@ class FakeExchange:
             self.instance_count += 1
         instance = body.get('instance') or f'ins_{self.instance_count}'
         self.keys[instance] = key
-        now = self.now()
+        now_ms = int(time.time() * 1000) + self.ahead_s * 1000
+        now = now_ms // 1000
         name = f'spiffe://{DOMAIN}/org/acme/app/hotel'
         leaf = self.pki.leaf('hotel', key, [x509.UniformResourceIdentifier(name), x509.DNSName('hotel.example')])
         plain = json.dumps(self.hook('plain', {'nonce': body['nonce'], 'secrets': self.secrets})).encode()
         is_new = body['have']['secrets'] != self.version
-        payload = {'nonce': body['nonce'], 'instance': instance, 'time': now, 'result': sign(self.key, {'alg': 'ES256', 'typ': 'ear+jwt'}, {'ear.status': 'affirming'}),
+        payload = {'nonce': body['nonce'], 'instance': instance, 'time': now, 'time_ms': now_ms, 'result': sign(self.key, {'alg': 'ES256', 'typ': 'ear+jwt'}, {'ear.status': 'affirming'}),
                    'certificates': [pem(leaf), pem(self.pki.inter)], 'roots': [pem(self.pki.root)], 'spiffe_id': name,
                    'lease': {'until': now + self.lease_s, 'renew_after': now + self.renew_s}, 'grace_s': self.grace_s, 'fence': self.fence,
                    'secrets': self.hook('jwe', encrypt(key, plain)) if is_new else None, 'secrets_version': self.version, 'servers': self.servers}

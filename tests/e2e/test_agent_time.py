@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from conftest import BUILD, CLOCHE, finish
-from fake_exchange import FakeExchange, Pki, pem
+from fake_exchange import FakeExchange, Pki, pem, shifted
 from test_agent_exchange import CONFIG, LEASE, TLS, Workload, World
 
 LIAR = os.path.join(BUILD, 'tests', 'adversary', 'clock-liar')
@@ -112,6 +112,9 @@ def test_host_that_is_years_off(site, years):
     """`years` off before the exchange, and other years off after it."""
     w = site.start(wall_s=years * YEAR_S)
     assert is_right(w)
+    state, error_us = map(int, w.ask('error').split())
+    print(f'the workload knows the time to within {error_us / 1000:.0f} ms')
+    assert state == 0
     for other in 0, -years, 2 * years:
         site.world.lie(wall_s=other * YEAR_S)
         time.sleep(1.1)  # the enclave looks at the host's clocks once a second
@@ -214,10 +217,16 @@ def test_boot_clock_never_turns_back(site):
     assert is_right(w)
 
 
+def test_server_that_signs_whole_seconds(site):
+    site.server.hooks['payload'] = lambda p: {k: v for k, v in p.items() if k != 'time_ms'}
+    w = site.start(wall_s=YEAR_S)
+    assert is_right(w) and int(w.ask('error').split()[1]) >= 1000000
+
+
 def test_older_time_is_refused(site):
     """A renewal with a time before the first one's (a server whose clock is 30 s behind: the lease allows 60) leaves the clock alone."""
     w = site.start()
-    site.server.hooks['payload'] = lambda p: {**p, 'time': p['time'] - 30, 'lease': {k: v - 30 for k, v in p['lease'].items()}}
+    site.server.hooks['payload'] = lambda p: shifted(p, -30)
     site.renew(w)
     assert is_right(w)
     assert b'cannot be set' not in w.said

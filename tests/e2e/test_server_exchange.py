@@ -91,6 +91,7 @@ def test_evidence_gives_certificate_lease_and_secrets(agent, owner):
     assert names.get_values_for_type(x509.UniformResourceIdentifier) == [answer['spiffe_id']]
     assert names.get_values_for_type(x509.DNSName) == ['hotel.example.org']
     assert chain[0].public_key().public_numbers() == agent.key.public_key().public_numbers()
+    assert answer['time_ms'] // 1000 == answer['time'] and abs(answer['time_ms'] / 1000 - time.time()) < 60
     assert answer['time'] < answer['lease']['renew_after'] < answer['lease']['until'] <= answer['time'] + 3600
     ear = verify_jws(answer['result'], agent.pin, 'ear+jwt')
     assert ear['sub'] == answer['spiffe_id']
