@@ -142,6 +142,11 @@ static int show(struct cli_call *call)
     return status;
 }
 
+static int show_evidence(struct cli_call *call)
+{
+    return ask(call, "GET", "/v1/nodes/{}/evidence");
+}
+
 static int ask_evidence(struct cli_call *call)
 {
     return ask(call, "POST", "/v1/nodes/{}/attest");
@@ -456,6 +461,8 @@ static const struct cli_verb g_verbs[] = {
       node_run_options, 7 },
     { "list", "", "nodes", list, 0, 0, NULL, 0 },
     { "show", "NODE", "one node", show, 1, 1, NULL, 0 },
+    { "evidence", "NODE", "what it has shown of its platform, and how that was judged",
+      show_evidence, 1, 1, NULL, 0 },
     { "attest", "NODE", "ask it for fresh evidence of its platform, now", ask_evidence, 1, 1, NULL,
       0 },
     { "measurement", "", "MRENCLAVE of the enclave that shows what nodes' platforms are",

@@ -234,7 +234,8 @@ static int claims_write(struct store_tx *tx, struct node_admission *n, struct er
         "UPDATE nodes SET tee = $1, is_emulated = $2, platform_id = COALESCE($3, platform_id), "
         "tcb = $4, evidence = $5, stapled_sha256 = $6, appraisal = $7, "
         "public_key = COALESCE($8, public_key), attested_ms = COALESCE($9, attested_ms), "
-        "evidence_until_ms = COALESCE($10, evidence_until_ms) WHERE org_id = $11 AND id = $12",
+        "evidence_until_ms = COALESCE($10, evidence_until_ms), evidence_ms = $11 "
+        "WHERE org_id = $12 AND id = $13",
         STORE_ARGS(store_text(p->tee), store_int(p->is_emulated),
                    store_text(p->platform_id[0] ? p->platform_id : NULL),
                    store_text(p->tcb_status[0] ? p->tcb_status : NULL),
@@ -243,8 +244,8 @@ static int claims_write(struct store_tx *tx, struct node_admission *n, struct er
                    store_text(n->ear),
                    accepted ? store_blob(n->request->spki, n->request->spki_size) : store_null(),
                    accepted ? store_int(n->now_ms) : store_null(),
-                   accepted ? store_int(n->until_ms) : store_null(), store_text(n->who.org_id),
-                   store_text(n->who.id)),
+                   accepted ? store_int(n->until_ms) : store_null(), store_int(n->now_ms),
+                   store_text(n->who.org_id), store_text(n->who.id)),
         err);
     return MIN(rc, 0);
 }

@@ -39,7 +39,7 @@ static int find_in(struct store_tx *tx, void *arg, struct err *err)
     struct store_rows *rows = NULL;
     unsigned seen = 0;
     int rc = store_query(tx,
-                         "SELECT n.id, n.org_id, n.judged_ms, n.evidence, s.content "
+                         "SELECT n.id, n.org_id, n.judged_ms, n.evidence, s.content, n.evidence_ms "
                          "FROM nodes n LEFT JOIN stapled s ON s.sha256 = n.stapled_sha256 "
                          "WHERE n.org_id >= '' AND n.id > $1 AND ($2 = '' OR n.org_id = $2) AND "
                          "n.state <> 'revoked' AND n.evidence IS NOT NULL ORDER BY n.id LIMIT $3",
@@ -53,7 +53,7 @@ static int find_in(struct store_tx *tx, void *arg, struct err *err)
         row_copy(f->stored.id, ID_SIZE, store_column_text(rows, 0));
         row_copy(f->stored.org_id, ID_SIZE, store_column_text(rows, 1));
         row_copy(r->after, ID_SIZE, f->stored.id);
-        f->stored.evidence_ms = f->judged_ms;
+        f->stored.evidence_ms = store_column_int(rows, 5);
         seen++;
         rc = stored_evidence_decode(rows, 3, &f->stored, err);
         if (rc == 0)

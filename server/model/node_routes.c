@@ -377,6 +377,7 @@ const struct api_route node_routes[] = {
     { "GET", "/v1/nodes/{node}", show, .flags = API_ANY_ROLE },
     { "POST", "/v1/nodes/{node}/attest", attest, API_OWNER | API_OPERATOR, 0 },
     { "POST", "/v1/nodes/{node}/drain", drain, API_OWNER | API_OPERATOR, 0 },
+    { "GET", "/v1/nodes/{node}/evidence", node_evidence, .flags = API_ANY_ROLE },
     { "POST", "/v1/nodes/{node}/resume", resume, API_OWNER | API_OPERATOR, 0 },
 };
 const unsigned node_route_count = ARRAY_COUNT(node_routes);

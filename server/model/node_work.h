@@ -7,4 +7,5 @@
 int node_self(struct api_request *rq, struct api_response *ret);
 int node_heartbeat(struct api_request *rq, struct api_response *ret);
 int node_reports(struct api_request *rq, struct api_response *ret);
+int node_evidence(struct api_request *rq, struct api_response *ret); /* for people */
 int node_work(struct api_request *rq, struct api_response *ret);

@@ -152,6 +152,8 @@ def test_no_evidence_no_instances(server, node, app):
     assert shown['platform_id'] and shown['attested_at'] < shown['evidence_until'] and shown['refusal'] is None
     assert not node.work()['attest']
     assert place(server, node).status == 201
+    kept = server.owner.get(f'/v1/nodes/{node.id}/evidence').body
+    assert kept['evidence'][0] == 'application/vnd.cloche.intel-quote' and kept['collateral'] and kept['appraisal']['submods'] == ear['submods']
     assert event_of(server, 'node.attested', node.id)['tcb_status'] == 'UpToDate'
 
 
@@ -187,6 +189,7 @@ def test_nodes_of_one_platform_are_counted(server, elsewhere):
 
 def test_evidence_of_another_node_shows_nothing(server, node, elsewhere):
     other = Node(server, elsewhere)
+    assert server.owner.get(f'/v1/nodes/{node.id}/evidence').status == 404
     replayed = other.body()
     assert other.client.post('/v1/exchange/evidence', {**replayed, 'node': node.id}).code == 'forbidden'  # with its own token
     assert node.client.post('/v1/exchange/evidence', replayed).code == 'forbidden'  # with this one's
@@ -229,8 +232,11 @@ def test_nonces(node):
     body = node.body()
     assert node.send(body).status == 200
     node.refused(body, code='nonce-used')
+    kept = node.owner.get(f'/v1/nodes/{node.id}/evidence').body
+    assert kept['evidence'] == body['evidence']['evidence']
     node.refused({**node.body(), 'nonce': node.nonce()}, 'POLICY_REPORT_DATA')
     node.refused(node.body(nonce=b64(b'n' * 32)), code='nonce-unknown')
+    assert node.owner.get(f'/v1/nodes/{node.id}/evidence').body == kept  # what was refused for another nonce is not kept
     assert node.shown['state'] == 'refused'  # by the evidence that was about another nonce
 
 

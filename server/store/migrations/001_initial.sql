@@ -52,7 +52,7 @@ CREATE TABLE nodes (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id
     attested_ms BIGINT, evidence_until_ms BIGINT, -- of the last accepted evidence
     judged_ms BIGINT, refusal TEXT, -- when evidence was last shown, and why it or its successor was refused
     is_attest_wanted BIGINT NOT NULL DEFAULT 0, stapled_sha256 BLOB,
-    seen_ms BIGINT, created_ms BIGINT NOT NULL, version BIGINT NOT NULL DEFAULT 1, evidence BLOB, appraisal TEXT, -- the last that could be judged
+    seen_ms BIGINT, created_ms BIGINT NOT NULL, version BIGINT NOT NULL DEFAULT 1, evidence_ms BIGINT, evidence BLOB, appraisal TEXT, -- the last that was about it
     UNIQUE (org_id, name), UNIQUE (org_id, public_key));
 CREATE INDEX nodes_by_platform ON nodes (org_id, platform_id);
 CREATE TABLE instances (id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES orgs(id), app_id TEXT NOT NULL REFERENCES apps(id), build_id TEXT REFERENCES builds(id), node_id TEXT REFERENCES nodes(id),
