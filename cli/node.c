@@ -13,6 +13,7 @@
 #include "cli/file.h"
 #include "cli/node_attest.h"
 #include "cli/remote.h"
+#include "cli/table.h"
 #include "client/contexts.h"
 
 #define PATH_SIZE 4096u
@@ -79,9 +80,9 @@ static int token(struct cli_call *call)
     } else if (call->is_json) {
         table_json_print(answer, stdout);
     } else {
-        const char *text = json_string_value(json_object_get(answer, "token"));
+        char text[256];
 
-        printf("%s\n", text ? text : "");
+        printf("%s\n", table_text(json_object_get(answer, "token"), text, sizeof text));
         fprintf(stderr,
                 "one node can join with it, once: cloche node join URL --token-file FILE\n");
     }

@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/remote.h"
+#include "cli/table.h"
 
 static const struct table_column g_user_columns[] = {
     { "NAME", "name", TABLE_TEXT },        { "ID", "id", TABLE_TEXT },
@@ -186,9 +187,9 @@ static int token_create(struct cli_call *call)
     } else if (call->is_json) {
         table_json_print(answer, stdout);
     } else {
-        const char *token = json_string_value(json_object_get(answer, "token"));
+        char token[256];
 
-        printf("%s\n", token ? token : "");
+        printf("%s\n", table_text(json_object_get(answer, "token"), token, sizeof token));
         fprintf(stderr, "the token is not shown again\n");
     }
     json_decref(answer);

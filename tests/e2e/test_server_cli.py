@@ -491,3 +491,52 @@ def test_manual_page_and_completion_know_all_commands(here):
     assert complete('app', 'cr') == ['create']
     assert complete('app', 'create', '--le') == ['--lease']
     assert '--explain' in complete('verify', '--e')
+
+
+# Texts of a hostile server, or of whoever named an object: colours, cursor, title, a line of their own, characters from right to left.
+EVIL = 'x\x1b[2J\x1b]0;own\x07\x9b31m\r\nroot ok\x7f\u202egnp.\u2066\u200b\u2028y'
+SHOWN = [('app', 'list'), ('app', 'show', 'x'), ('build', 'list', 'x'), ('build', 'show', 'x'), ('instance', 'list'), ('instance', 'show', 'x'), ('instance', 'history', 'x'),
+         ('node', 'list'), ('node', 'show', 'x'), ('node', 'token'), ('user', 'list'), ('user', 'show', 'x'), ('token', 'list'), ('token', 'create', 'x'), ('secret', 'list'),
+         ('secret', 'show', 'x'), ('secret', 'versions', 'x'), ('rollout', 'list'), ('rollout', 'status', 'x'), ('policy', 'list'), ('policy', 'show', 'x'),
+         ('audit', 'list'), ('audit', 'report', 'x'), ('key', 'list'), ('approve', 'list'), ('org', 'show'), ('ca', 'show'), ('events',), ('top', '--once'), ('login',)]
+
+
+class Anything(dict):
+    """Has every member, each with a hostile text; as JSON a list's page of such objects, too."""
+
+    def __init__(self):
+        names = ('id name state version app build node user kind object reason detail created changed seen expires used revoked platform tee tcb_status tcb software location '
+                 'email roles bindings delivery deliver conditions source size by actor action decision entry time text token statement needed given public_key signature '
+                 'title fix code step expected actual image app_digest mrenclave mrsigner proposed_by policy refusal wanted exit_status org trust_domain old_build end '
+                 'deprecated_from deprecated_until new_count old_count dns_names lease_s certificate_s value fingerprint pin certificate authorities').split()
+        plain = {name: EVIL for name in names}
+        super().__init__(plain, items=[plain, {**plain, 'roles': [EVIL], 'dns_names': [EVIL], 'entry': plain, 'policy': plain}], next=None, roles=[EVIL], org=plain, user=plain,
+                         instances=[plain], approvals=[plain], builds=[plain], releases=[plain], authorities=[plain])
+
+
+def is_quiet(data):
+    """Whether a terminal shows it and does nothing else, each line being one that the command began."""
+    text = data.decode(errors='replace')
+    return not [c for c in text if (c < ' ' and c != '\n') or '\x7f' <= c < '\xa0' or c in '\u2028\u2029' or '\u200b' <= c <= '\u200f' or '\u202a' <= c <= '\u202e'
+                or '\u2060' <= c <= '\u206f'] and not [line for line in text.splitlines() if line.startswith('root ok')]
+
+
+@pytest.mark.parametrize('words', SHOWN, ids=[' '.join(words) for words in SHOWN])
+@pytest.mark.parametrize('is_refused', [False, True], ids=['shown', 'refused'])
+def test_hostile_texts_do_nothing_to_a_terminal(here, words, is_refused):
+    here.login()
+    evil = (409, Anything()) if is_refused else (200, Anything())
+    stream = b'id: 1\nevent: ' + EVIL.split('\r')[0].encode() + b'\ndata: ' + json.dumps({'object': EVIL, 'data': {'reason': EVIL}}).encode() + b'\n\n'
+
+    class All(dict):
+        def get(self, key, default=None):
+            return (200, stream) if key[1] == '/v1/events' and not is_refused else evil
+
+    here.control.answers = All()
+    if words == ('login',):
+        words = ('login', here.control.url, '--user', 'ada', '--password-file', '-')
+    if words == ('events',):
+        words = ('events', '--count', '1')
+    got = finish([CLOCHE, *words], stdin=b'sesame\n', env=here.env)
+    assert is_quiet(got.out) and is_quiet(got.err), (got.out, got.err)
+    assert got.status >= 0
