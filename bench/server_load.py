@@ -129,16 +129,17 @@ def take_ids(agents, answers):
 
 
 class Background:
-    """Exchanges at a rate until it is stopped: new instances and renewals in turn. What needs no server's time is prepared ahead."""
+    """Exchanges at a rate until it is stopped: new instances and renewals in turn, prepared ahead. A latency is from the moment a request is due, or is prepared when that is later, to its answer."""
 
     AHEAD = 64
 
     def __init__(self, site, rate, threads):
         self.site, self.rate = site, rate
         self.latencies, self.failures = [], []
-        self.lock, self.platform_lock = threading.Lock(), threading.Lock()
+        self.lock = threading.Lock()
         self.stopping = threading.Event()
         self.position, self.begin = 0, None
+        self.answered, self.made = [], 0
         self.ready, self.has_ready = [], threading.Condition(self.lock)
         self.workers = [threading.Thread(target=self.prepare)] + [threading.Thread(target=self.send) for _ in range(threads)]
 
@@ -159,7 +160,7 @@ class Background:
             body = renew_bodies([agent], [nonce], 'renew' if renews else 'start')[0]
             self.made += 1
             with self.has_ready:
-                self.ready.append((agent, body))
+                self.ready.append((agent, body, time.perf_counter()))
                 self.has_ready.notify()
 
     def send(self):
@@ -170,10 +171,10 @@ class Background:
                     self.has_ready.wait(0.5)
                 if self.stopping.is_set():
                     return
-                agent, body = self.ready.pop(0)
+                agent, body, prepared = self.ready.pop(0)
                 if self.begin is None:
                     self.begin = time.perf_counter()
-                due = max(self.begin + self.position / self.rate, self.begin)
+                due = max(self.begin + self.position / self.rate, prepared)
                 self.position += 1
             wait = due - time.perf_counter()
             if wait > 0:
@@ -189,7 +190,6 @@ class Background:
                     self.failures.append((status, text[:200]))
 
     def __enter__(self):
-        self.answered, self.made = [], 0
         for worker in self.workers:
             worker.start()
         return self
