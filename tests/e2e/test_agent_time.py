@@ -196,15 +196,15 @@ def test_machine_that_slept(site):
 
 
 def test_slow_clock_is_set_forward_by_the_renewal(site):
-    """The host's clock stands still for 5 s, by turning back what it says; the renewal makes up for it."""
+    """The host's clock stands still for 8 s, by turning back what it says; the renewal makes up for it. What the enclave showed before it saw that, a second or two, it then waits for."""
     w = site.start()
-    for second in range(1, 6):
+    for second in range(1, 9):
         time.sleep(1)
         site.world.lie(mono_s=-second)
-    assert clocks(w)['real'] < time.time() - 1.5
+    assert clocks(w)['real'] < time.time() - 4
     site.renew(w)
-    site.world.lie(mono_s=-5)
-    assert abs(clocks(w)['real'] - time.time()) < 1.5
+    before = time.time()
+    assert before - 3 < clocks(w)['real'] < time.time() + 1
 
 
 def test_boot_clock_never_turns_back(site):
