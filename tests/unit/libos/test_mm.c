@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tests of tee/libos/mm: areas, faults, file pages, limits, user copies. Hosted. */
+/* Tests of tee/libos/mm: areas, faults, limits, user copies. Mappings of files: test_mm_file.c. Hosted. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -16,127 +16,12 @@
 
 #include "abi/image.h"
 #include "tee/enclave/alloc.h"
-#include "tee/libos/fs/vfs/vfs.h"
-#include "tee/libos/mm/mm_private.h"
 #include "tee/libos/mm/page.h"
 #include "tee/libos/mm/tree.h"
 #include "tee/libos/rewrite/rewrite.h"
 #include "tee/libos/task/task.h"
 #include "tests/unit/libos/fake_enclave.h"
-
-#define LIMIT_PAGES 16384u
-
-static struct mm *g_mm;
-
-/* ---- a file for mappings: page n is filled with byte n + 1; some pages cannot be read ---- */
-
-static unsigned g_shared_now;
-
-static int fake_map_page(struct file *f, uint64_t off, void *page)
-{
-    uint64_t size = (uintptr_t)f->private_data;
-
-    if (off >= size)
-        return -EIO;
-    memset(page, (int)(off / PAGE_SIZE) + 1, PAGE_SIZE);
-    if (size - off < PAGE_SIZE)
-        memset((char *)page + (size - off), 0, PAGE_SIZE - (size - off));
-    return 0;
-}
-
-static char g_storage[64][PAGE_SIZE];
-static void *g_shared_at[64];
-static void (*g_on_share)(void *page); /* runs once, before a page is filled */
-
-static int fake_share_page(struct file *f, uint64_t off, void *page)
-{
-    if (off >= (uintptr_t)f->private_data)
-        return -EIO;
-    if (g_shared_at[off / PAGE_SIZE])
-        return -EBUSY;
-    g_shared_at[off / PAGE_SIZE] = page;
-    if (g_on_share) {
-        void (*run)(void *page) = g_on_share;
-
-        g_on_share = NULL;
-        run(page);
-    }
-    memcpy(page, g_storage[off / PAGE_SIZE], PAGE_SIZE);
-    g_shared_now++;
-    return 0;
-}
-
-static void fake_unshare_page(struct file *f, uint64_t off, void *page)
-{
-    assert_ptr_equal(g_shared_at[off / PAGE_SIZE], page);
-    g_shared_at[off / PAGE_SIZE] = NULL;
-    assert_int_equal(mm_shared_copy((uintptr_t)page, g_storage[off / PAGE_SIZE], NULL, PAGE_SIZE),
-                     0);
-    g_shared_now--;
-}
-
-static uintptr_t fake_shared_page(struct file *f, uint64_t off)
-{
-    return (uintptr_t)g_shared_at[off / PAGE_SIZE];
-}
-
-static const struct file_ops g_private_ops = { .map_page = fake_map_page };
-static const struct file_ops g_shared_ops = { .map_page = fake_map_page,
-                                              .share_page = fake_share_page,
-                                              .shared_page = fake_shared_page,
-                                              .unshare_page = fake_unshare_page };
-
-static uint64_t g_image_id;
-
-static uint64_t fake_image_id(struct file *f)
-{
-    return g_image_id;
-}
-
-/* A file of the image: its content never changes while g_image_id is not 0. */
-static const struct file_ops g_image_ops = { .map_page = fake_map_page, .image_id = fake_image_id };
-
-void file_ref(struct file *f)
-{
-    f->refs++;
-}
-
-void file_unref(struct file *f)
-{
-    f->refs--;
-}
-
-void rewrite_forget(struct mm *mm, uintptr_t addr, size_t size)
-{
-}
-
-static void *map(size_t size, int prot, int flags, struct file *f, uint64_t off)
-{
-    uintptr_t addr = 0;
-
-    return mm_map(g_mm, &addr, size, prot, flags, f, off) == 0 ? (void *)addr : NULL;
-}
-
-static void *map_anon(size_t size)
-{
-    return map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
-}
-
-static int setup(void **state)
-{
-    fake_enclave_init(LIMIT_PAGES);
-    assert_int_equal(mm_new(&g_mm), 0);
-    fake_enclave_process()->mm = g_mm;
-    return 0;
-}
-
-/* Whatever a test did: the end of the address space gives every page back. */
-static int teardown(void **state)
-{
-    mm_unref(g_mm);
-    assert_int_equal(enclave_pages_used(), 0);
-    return 0;
-}
+#include "tests/unit/libos/mm_world.h"
 
 static void test_tree_random(void **state)
 {
@@ -176,21 +61,14 @@ static void test_tree_random(void **state)
     }
 }
 
-static void fault_read(const void *p, int expected)
-{
-    int code, rc = mm_fault(g_mm, (uintptr_t)p, 4, &code);
-
-    assert_int_equal(rc, expected);
-}
-
 static void test_anon(void **state)
 {
     struct mm_stats stats;
-    char *p = map_anon(100 * PAGE_SIZE);
+    char *p = mm_world_map_anon(100 * PAGE_SIZE);
 
     assert_non_null(p);
     assert_int_equal(enclave_pages_used(), 0);
-    fault_read(p + 5 * PAGE_SIZE, 0);
+    mm_world_fault_read(p + 5 * PAGE_SIZE, 0);
     assert_int_equal(p[5 * PAGE_SIZE], 0);
     assert_in_range(enclave_pages_used(), 1, 32);
     assert_int_equal(user_zero((uintptr_t)p, 100 * PAGE_SIZE), 0);
@@ -203,11 +81,11 @@ static void test_anon(void **state)
     assert_true(keep_unmapped_drop(g_mm));
     assert_false(keep_unmapped_drop(g_mm));
     assert_int_equal(enclave_pages_used(), 80);
-    fault_read(p + 10 * PAGE_SIZE, -EFAULT);
+    mm_world_fault_read(p + 10 * PAGE_SIZE, -EFAULT);
     assert_int_equal(p[9 * PAGE_SIZE], 1);
     assert_int_equal(p[30 * PAGE_SIZE], 1);
     assert_int_equal(mm_discard(g_mm, (uintptr_t)p, 10 * PAGE_SIZE), 0);
-    fault_read(p, 0);
+    mm_world_fault_read(p, 0);
     assert_int_equal(p[0], 0);
     assert_int_equal(mm_discard(g_mm, (uintptr_t)p, 20 * PAGE_SIZE), -ENOMEM);
 }
@@ -301,14 +179,14 @@ static void fill(char *p, size_t pages, int byte)
 static void test_fixed_over(void **state)
 {
     struct file f = { .ops = &g_private_ops, .refs = 1, .private_data = (void *)(8 * PAGE_SIZE) };
-    char *p = map_anon(12 * PAGE_SIZE);
+    char *p = mm_world_map_anon(12 * PAGE_SIZE);
     const int flags = MAP_PRIVATE | MAP_FIXED;
     uintptr_t at = (uintptr_t)p + 2 * PAGE_SIZE;
 
     fill(p, 12, 7);
     assert_int_equal(mm_map(g_mm, &at, 3 * PAGE_SIZE, PROT_READ | PROT_WRITE, flags, NULL, 0), 0);
-    fault_read(p + 2 * PAGE_SIZE, 0);
-    fault_read(p + 4 * PAGE_SIZE, 0);
+    mm_world_fault_read(p + 2 * PAGE_SIZE, 0);
+    mm_world_fault_read(p + 4 * PAGE_SIZE, 0);
     assert_int_equal(p[2 * PAGE_SIZE], 0);
     assert_int_equal(p[5 * PAGE_SIZE - 1], 0);
     assert_int_equal(p[5 * PAGE_SIZE], 7);
@@ -318,20 +196,20 @@ static void test_fixed_over(void **state)
     at = (uintptr_t)p + 6 * PAGE_SIZE;
     assert_int_equal(
         mm_map(g_mm, &at, 3 * PAGE_SIZE, PROT_READ | PROT_WRITE, flags, &f, 6 * PAGE_SIZE), 0);
-    fault_read(p + 6 * PAGE_SIZE, 0);
+    mm_world_fault_read(p + 6 * PAGE_SIZE, 0);
     assert_int_equal(p[6 * PAGE_SIZE], 7);
-    fault_read(p + 7 * PAGE_SIZE, 0);
+    mm_world_fault_read(p + 7 * PAGE_SIZE, 0);
     assert_int_equal(p[8 * PAGE_SIZE - 1], 8);
-    fault_read(p + 8 * PAGE_SIZE, -EIO);
+    mm_world_fault_read(p + 8 * PAGE_SIZE, -EIO);
     assert_int_equal(p[9 * PAGE_SIZE], 7);
 
     /* No access at all, and read only. */
     at = (uintptr_t)p + 10 * PAGE_SIZE;
     assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_NONE, flags, NULL, 0), 0);
-    fault_read(p + 10 * PAGE_SIZE, -EFAULT);
+    mm_world_fault_read(p + 10 * PAGE_SIZE, -EFAULT);
     at = (uintptr_t)p + 11 * PAGE_SIZE;
     assert_int_equal(mm_map(g_mm, &at, PAGE_SIZE, PROT_READ, flags, NULL, 0), 0);
-    fault_read(p + 11 * PAGE_SIZE, 0);
+    mm_world_fault_read(p + 11 * PAGE_SIZE, 0);
     assert_int_equal(p[11 * PAGE_SIZE], 0);
     assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 12 * PAGE_SIZE), 0);
     (void)keep_unmapped_drop(g_mm);
@@ -385,8 +263,8 @@ static void test_park(void **state)
     assert_int_equal(mm_new(&mm), 0);
     before = switch_mm(mm);
     first = run_program(mm, &f);
-    fault_read(first.text, 0);
-    fault_read(first.text + 3 * PAGE_SIZE, 0);
+    mm_world_fault_read(first.text, 0);
+    mm_world_fault_read(first.text + 3 * PAGE_SIZE, 0);
     assert_int_equal(user_zero((uintptr_t)first.data, 4 * PAGE_SIZE), 0);
     memset(first.data, 99, 4 * PAGE_SIZE);
     fill(first.heap, 4, 98);
@@ -418,7 +296,7 @@ static void test_park(void **state)
     assert_int_equal(mm_new(&mm), 0);
     switch_mm(mm);
     second = run_program(mm, &f);
-    fault_read(second.text, 0);
+    mm_world_fault_read(second.text, 0);
     assert_int_equal(second.text[0], 1);
     switch_mm(before);
     mm_unref(mm);
@@ -455,16 +333,16 @@ static void test_park_gives_way(void **state)
     switch_mm(before);
     mm_unref(mm);
     assert_true(enclave_pages_used() >= 4);
-    big = map_anon(LIMIT_PAGES * PAGE_SIZE);
+    big = mm_world_map_anon(MM_WORLD_LIMIT_PAGES * PAGE_SIZE);
     assert_non_null(big);
-    assert_int_equal(user_zero((uintptr_t)big, LIMIT_PAGES * PAGE_SIZE), 0);
-    assert_int_equal(enclave_pages_used(), LIMIT_PAGES);
+    assert_int_equal(user_zero((uintptr_t)big, MM_WORLD_LIMIT_PAGES * PAGE_SIZE), 0);
+    assert_int_equal(enclave_pages_used(), MM_WORLD_LIMIT_PAGES);
     assert_false(park_clear());
 }
 
 static void test_protect(void **state)
 {
-    char *p = map_anon(8 * PAGE_SIZE);
+    char *p = mm_world_map_anon(8 * PAGE_SIZE);
     int code;
 
     assert_int_equal(user_zero((uintptr_t)p, 8 * PAGE_SIZE), 0);
@@ -500,7 +378,7 @@ static unsigned area_total(void)
 
 static void test_merge(void **state)
 {
-    char *p = map_anon(8 * PAGE_SIZE);
+    char *p = mm_world_map_anon(8 * PAGE_SIZE);
 
     assert_int_equal(area_total(), 1);
     assert_int_equal(mm_protect(g_mm, (uintptr_t)p + PAGE_SIZE, PAGE_SIZE, PROT_READ), 0);
@@ -509,166 +387,13 @@ static void test_merge(void **state)
                      0);
     assert_int_equal(area_total(), 1);
     for (unsigned i = 0; i < 50; i++)
-        assert_non_null(map_anon(PAGE_SIZE));
+        assert_non_null(mm_world_map_anon(PAGE_SIZE));
     assert_int_equal(area_total(), 1);
-}
-
-static void test_file_private(void **state)
-{
-    struct file f = { .ops = &g_private_ops,
-                      .refs = 1,
-                      .flags = O_RDONLY,
-                      .private_data = (void *)(20 * PAGE_SIZE + 100) };
-    char *p = map(40 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, &f, 0);
-    char byte;
-
-    assert_non_null(p);
-    assert_int_equal(f.refs, 2);
-    assert_int_equal(user_copy_in(&byte, (uintptr_t)p + 3 * PAGE_SIZE, 1), 0);
-    assert_int_equal(byte, 4);
-    byte = 99;
-    assert_int_equal(user_copy_out((uintptr_t)p + 3 * PAGE_SIZE, &byte, 1), 0);
-    fault_read(p + 20 * PAGE_SIZE, 0);
-    assert_int_equal(p[20 * PAGE_SIZE + 99], 21);
-    assert_int_equal(p[20 * PAGE_SIZE + 100], 0);
-    fault_read(p + 21 * PAGE_SIZE, -EIO);
-    assert_int_equal(p[3 * PAGE_SIZE], 99);
-    assert_int_equal(mm_discard(g_mm, (uintptr_t)p, 4 * PAGE_SIZE), 0);
-    fault_read(p + 3 * PAGE_SIZE, 0);
-    assert_int_equal(p[3 * PAGE_SIZE], 4);
-    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p + PAGE_SIZE, PAGE_SIZE), 0);
-    assert_int_equal(f.refs, 3);
-    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 40 * PAGE_SIZE), 0);
-    assert_int_equal(f.refs, 1);
-    assert_null(map(PAGE_SIZE, PROT_WRITE, MAP_SHARED, &f, 0));
-    p = map(PAGE_SIZE, PROT_READ, MAP_SHARED, &f, 0);
-    assert_non_null(p);
-    assert_int_equal(mm_protect(g_mm, (uintptr_t)p, PAGE_SIZE, PROT_READ | PROT_WRITE), -EACCES);
-    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, PAGE_SIZE), 0);
-}
-
-static void *protect_page(void *page)
-{
-    fake_enclave_thread_init();
-    return (void *)(intptr_t)mm_protect(g_mm, (uintptr_t)page, PAGE_SIZE, PROT_NONE);
-}
-
-static pthread_t g_protector;
-
-static void protect_meanwhile(void *page)
-{
-    assert_int_equal(pthread_create(&g_protector, NULL, protect_page, page), 0);
-    usleep(100000); /* enough to get in between if nothing holds it back */
-}
-
-/* One thread touches a page of a shared file while another takes its permissions away. */
-static void test_file_shared_protect(void **state)
-{
-    struct file f = {
-        .ops = &g_shared_ops, .refs = 1, .flags = O_RDWR, .private_data = (void *)(10 * PAGE_SIZE)
-    };
-    char *p = map(10 * PAGE_SIZE, PROT_NONE, MAP_SHARED, &f, 0);
-    unsigned before = g_shared_now;
-    void *rc;
-    int code;
-
-    assert_non_null(p);
-    assert_int_equal(mm_protect(g_mm, (uintptr_t)p, 10 * PAGE_SIZE, PROT_READ), 0);
-    g_on_share = protect_meanwhile;
-    assert_int_equal(mm_fault(g_mm, (uintptr_t)p, 0, &code), 0);
-    assert_int_equal(pthread_join(g_protector, &rc), 0);
-    assert_null(rc);
-    assert_int_equal(g_shared_now, before + 1);
-    assert_int_equal(mm_fault(g_mm, (uintptr_t)p, 0, &code), -EFAULT);
-    assert_int_equal(page_state((uintptr_t)p) & PAGE_PROT, 0);
-    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 10 * PAGE_SIZE), 0);
-    assert_int_equal(g_shared_now, before);
-}
-
-static int write_to(struct mm *mm, char *p, const char *text)
-{
-    int rc;
-
-    g_mm = fake_enclave_process()->mm = mm;
-    rc = user_copy_out((uintptr_t)p, text, strlen(text) + 1);
-    return rc;
-}
-
-static void expect_at(struct mm *mm, char *p, const char *text)
-{
-    char found[16] = "";
-
-    g_mm = fake_enclave_process()->mm = mm;
-    assert_int_equal(user_copy_in(found, (uintptr_t)p, sizeof found), 0);
-    assert_string_equal(found, text);
-}
-
-/* Two processes map a file: what one writes the other reads, though the page is at one place at a time. */
-static void test_file_shared_by_processes(void **state)
-{
-    struct file f = {
-        .ops = &g_shared_ops, .refs = 1, .flags = O_RDWR, .private_data = (void *)(10 * PAGE_SIZE)
-    };
-    struct mm *first = g_mm, *second;
-    uintptr_t at = 0;
-    char *p = map(10 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, &f, 0), *q;
-
-    assert_non_null(p);
-    assert_int_equal(write_to(first, p + PAGE_SIZE, "from the first"), 0);
-    assert_int_equal(mm_new(&second), 0);
-    g_mm = fake_enclave_process()->mm = second;
-    assert_int_equal(mm_map(second, &at, 10 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, &f, 0),
-                     0);
-    q = (char *)at;
-    expect_at(second, q + PAGE_SIZE, "from the first");
-    assert_int_equal(write_to(second, q + PAGE_SIZE, "and back"), 0);
-    expect_at(first, p + PAGE_SIZE, "and back");
-    assert_int_equal(g_shared_now, 10);
-
-    /* One that may not look does not keep the other from it; the end of one leaves the content. */
-    assert_int_equal(mm_protect(first, (uintptr_t)p, 10 * PAGE_SIZE, PROT_NONE), 0);
-    expect_at(second, q + PAGE_SIZE, "and back");
-    assert_int_equal(write_to(second, q + 2 * PAGE_SIZE, "last words"), 0);
-    g_mm = fake_enclave_process()->mm = first;
-    mm_unref(second);
-    assert_int_equal(mm_protect(first, (uintptr_t)p, 10 * PAGE_SIZE, PROT_READ), 0);
-    expect_at(first, p + 2 * PAGE_SIZE, "last words");
-    assert_int_equal(mm_unmap(first, (uintptr_t)p, 10 * PAGE_SIZE), 0);
-    assert_int_equal(g_shared_now, 0);
-    assert_int_equal(f.refs, 1);
-}
-
-static void test_file_shared(void **state)
-{
-    struct file f = {
-        .ops = &g_shared_ops, .refs = 1, .flags = O_RDWR, .private_data = (void *)(10 * PAGE_SIZE)
-    };
-    uintptr_t moved = 0;
-    char *p = map(10 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, &f, 0);
-
-    assert_non_null(p);
-    assert_int_equal(g_shared_now, 10);
-    memcpy(p + 2 * PAGE_SIZE, "shared", sizeof "shared");
-    assert_int_equal(mm_discard(g_mm, (uintptr_t)p, 10 * PAGE_SIZE), 0);
-    assert_string_equal(p + 2 * PAGE_SIZE, "shared");
-    assert_int_equal(mm_protect(g_mm, (uintptr_t)p, 10 * PAGE_SIZE, PROT_NONE), 0);
-    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p + 2 * PAGE_SIZE, PAGE_SIZE), 0);
-    assert_string_equal(g_storage[2], "shared");
-    assert_int_equal(g_shared_now, 9);
-    assert_int_equal(
-        mm_remap(g_mm, (uintptr_t)p, 2 * PAGE_SIZE, 20 * PAGE_SIZE, MREMAP_MAYMOVE, &moved), 0);
-    assert_int_equal(mm_protect(g_mm, moved, 20 * PAGE_SIZE, PROT_READ), 0);
-    fault_read((char *)moved + 2 * PAGE_SIZE, 0);
-    assert_string_equal((char *)moved + 2 * PAGE_SIZE, "shared");
-    assert_int_equal(mm_unmap(g_mm, moved, 20 * PAGE_SIZE), 0);
-    assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 10 * PAGE_SIZE), 0);
-    assert_int_equal(g_shared_now, 0);
-    assert_int_equal(f.refs, 1);
 }
 
 static void test_remap(void **state)
 {
-    char *p = map_anon(4 * PAGE_SIZE), *q;
+    char *p = mm_world_map_anon(4 * PAGE_SIZE), *q;
     uintptr_t to = 0;
 
     assert_int_equal(user_zero((uintptr_t)p, 4 * PAGE_SIZE), 0);
@@ -681,10 +406,10 @@ static void test_remap(void **state)
     q = (char *)to;
     assert_ptr_not_equal(p, q);
     assert_string_equal(q + PAGE_SIZE, "hello");
-    fault_read(p, -EFAULT);
-    fault_read(q + 29 * PAGE_SIZE, 0);
+    mm_world_fault_read(p, -EFAULT);
+    mm_world_fault_read(q + 29 * PAGE_SIZE, 0);
     assert_int_equal(mm_remap(g_mm, to, 30 * PAGE_SIZE, 2 * PAGE_SIZE, 0, &to), 0);
-    fault_read(q + 2 * PAGE_SIZE, -EFAULT);
+    mm_world_fault_read(q + 2 * PAGE_SIZE, -EFAULT);
     assert_int_equal(mm_remap(g_mm, to, 2 * PAGE_SIZE, 4 * PAGE_SIZE, 0, &to), 0);
     assert_ptr_equal(q, to);
     to = 0x10000000;
@@ -722,7 +447,7 @@ static void test_remap_while_written(void **state)
 {
     fake_enclave_process()->thread_count = 2;
     for (unsigned round = 0; round < 50; round++) {
-        char *p = map_anon(2 * PAGE_SIZE);
+        char *p = mm_world_map_anon(2 * PAGE_SIZE);
         uintptr_t to = 0;
         pthread_t thread;
         void *last;
@@ -744,7 +469,7 @@ static void test_remap_while_written(void **state)
 /* A page that lags behind its area gets its permissions with the next access. */
 static void test_catch_up(void **state)
 {
-    char *p = map_anon(2 * PAGE_SIZE);
+    char *p = mm_world_map_anon(2 * PAGE_SIZE);
 
     fill(p, 2, 3);
     assert_int_equal(enclave_protect((uintptr_t)p, 1, PROT_READ | PROT_WRITE, PROT_READ), 0);
@@ -773,7 +498,7 @@ static void test_brk(void **state)
 
 static void test_memory_limit(void **state)
 {
-    char *p = map_anon(64 << 20);
+    char *p = mm_world_map_anon(64 << 20);
     int code;
 
     fake_enclave_set_limit(40);
@@ -781,20 +506,21 @@ static void test_memory_limit(void **state)
     assert_in_range(enclave_pages_used(), 38, 40);
     assert_int_equal(mm_fault(g_mm, (uintptr_t)p + (32 << 20), 2, &code), -ENOMEM);
     assert_int_equal(mm_unmap(g_mm, (uintptr_t)p, 64 << 20), 0);
-    assert_null(map_anon(64 << 20)); /* more than there is */
-    assert_non_null(map(64 << 20, PROT_NONE, MAP_PRIVATE, NULL, 0));
-    assert_non_null(map(64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, NULL, 0));
-    fake_enclave_set_limit(LIMIT_PAGES);
+    assert_null(mm_world_map_anon(64 << 20)); /* more than there is */
+    assert_non_null(mm_world_map(64 << 20, PROT_NONE, MAP_PRIVATE, NULL, 0));
+    assert_non_null(
+        mm_world_map(64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, NULL, 0));
+    fake_enclave_set_limit(MM_WORLD_LIMIT_PAGES);
     fake_enclave_process()->limits[9].current = 129 << 20; /* RLIMIT_AS */
-    assert_null(map_anon(2 << 20));
-    assert_non_null(map_anon(1 << 19));
+    assert_null(mm_world_map_anon(2 << 20));
+    assert_non_null(mm_world_map_anon(1 << 19));
     fake_enclave_process()->limits[9].current = UINT64_MAX;
-    fake_enclave_set_limit(LIMIT_PAGES);
+    fake_enclave_set_limit(MM_WORLD_LIMIT_PAGES);
 }
 
 static void test_strings_and_uio(void **state)
 {
-    char *p = map_anon(4 * PAGE_SIZE), buf[64];
+    char *p = mm_world_map_anon(4 * PAGE_SIZE), buf[64];
     struct user_iovec iov[10];
     struct uio u;
 
@@ -832,8 +558,9 @@ static void test_many_areas(void **state)
     static uintptr_t at[COUNT];
 
     for (unsigned i = 0; i < COUNT; i++) {
-        at[i] = (uintptr_t)map(PAGE_SIZE * (1 + i % 5), i % 2 ? PROT_READ : PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
+        at[i] = (uintptr_t)mm_world_map(PAGE_SIZE * (1 + i % 5),
+                                        i % 2 ? PROT_READ : PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS, NULL, 0);
         assert_int_not_equal(at[i], 0);
     }
     assert_int_equal(area_total(), COUNT);
@@ -841,7 +568,7 @@ static void test_many_areas(void **state)
         assert_int_equal(mm_unmap(g_mm, at[i], PAGE_SIZE * (1 + i % 5)), 0);
     /* The holes are found again. */
     for (unsigned i = 0; i < COUNT; i += 2) {
-        uintptr_t p = (uintptr_t)map_anon(PAGE_SIZE);
+        uintptr_t p = (uintptr_t)mm_world_map_anon(PAGE_SIZE);
 
         assert_true(p >= at[COUNT - 1] && p <= at[0] + 5 * PAGE_SIZE);
     }
@@ -851,7 +578,7 @@ static void test_trampoline(void **state)
 {
     bool is_new = false;
     uint8_t code[15];
-    char *p = map_anon(PAGE_SIZE);
+    char *p = mm_world_map_anon(PAGE_SIZE);
 
     memset(code, 0x90, sizeof code);
     assert_int_equal(mm_trampoline_page(g_mm, 0x30000000, &is_new), 0);
@@ -885,7 +612,7 @@ static void *stress(void *arg)
 
         if (!at[i]) {
             pages[i] = 1 + rand_r(&seed) % 30;
-            at[i] = (uintptr_t)map_anon(pages[i] * PAGE_SIZE);
+            at[i] = (uintptr_t)mm_world_map_anon(pages[i] * PAGE_SIZE);
             wrong += at[i] == 0;
         } else {
             last = at[i] + (pages[i] - 1) * PAGE_SIZE;
@@ -937,7 +664,7 @@ static void test_threads(void **state)
     fake_enclave_process()->thread_count = 1;
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, mm_world_set_up, mm_world_tear_down)
 
 int main(void)
 {
@@ -951,10 +678,6 @@ int main(void)
         TEST(test_park_gives_way),
         TEST(test_protect),
         TEST(test_merge),
-        TEST(test_file_private),
-        TEST(test_file_shared),
-        TEST(test_file_shared_by_processes),
-        TEST(test_file_shared_protect),
         TEST(test_remap),
         TEST(test_remap_while_written),
         TEST(test_catch_up),
