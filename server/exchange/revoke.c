@@ -229,6 +229,8 @@ int revocations_post(struct api_request *rq, struct api_response *ret)
         rc = store_write(rq->server->store, batch_in, &r, &err);
         told += r.told;
     }
+    if (rc == -ENOSPC)
+        return api_problem(rq, 409, "too-many", "%s", err.text);
     if (rc < 0)
         return row_result(rq, rc, "revocation", &err);
     ret->status = 201;
