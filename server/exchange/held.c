@@ -335,5 +335,7 @@ int collateral_fetch_wanted(struct exchange *exchange, struct err *err)
             got++;
         verifier_collateral_free(collateral);
     }
+    if (got > 0)
+        collaterals_forget(c);
     return got;
 }

@@ -233,6 +233,8 @@ bool refresh_collateral(struct fleet *f, bool may_ask)
         early_ask(f, store, &survey, &asked);
     if (rc == 0 && may_ask)
         rc = survey_make(store, &survey, &err);
+    if (asked.refreshed > 0) /* before anybody is told that it is there */
+        collaterals_forget(f->server->exchange->collaterals);
     if (rc == 0)
         is_new = figures_set(f, &survey, &asked);
     else
