@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(cloched.ROOT, 'tests', 'unit', 'server'))
 import postgresql  # noqa: E402
 
 from test_server_objects import (  # noqa: E402,F401
-    owner, test_other_organisations, test_placement, test_policies, test_rollout, test_roster)
+    owner, test_other_organisations, test_placement, test_policies, test_rollout, test_roster, test_texts_of_many_bytes)
 
 _numbers = itertools.count()
 

@@ -105,6 +105,8 @@ def targets(world, maker, template, operation, is_wild):
         if parameter['in'] != 'query' or not (parameter.get('required') or choice.random() < 0.6):
             continue
         value = maker.wrong(parameter['schema']) if is_wild else maker.value(parameter['schema'], parameter['name'])
+        if parameter['name'] == 'wait_s' and isinstance(value, int):
+            value = min(value, 1)  # nobody waits here
         text = value if isinstance(value, str) else hostile_values.dumps(value)
         query.append(parameter['name'] + '=' + quoted(str(text)[:1000]))
     if is_wild and choice.random() < 0.2:
