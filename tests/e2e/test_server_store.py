@@ -414,7 +414,7 @@ def test_rekey_pkcs11(server):
         f.write(f'directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n')
     env = os.environ | {'SOFTHSM2_CONF': folder + '/softhsm2.conf'}
     with open(folder + '/aes', 'wb') as f:
-        f.write(os.urandom(32))
+        f.write(os.urandom(32).replace(b'\0', b'\1'))  # softhsm2-util reads up to the first 0 byte
     for words in (['--init-token', '--free', '--label', 'cloche', '--so-pin', '12345678', '--pin', '87654321'],
                   ['--import', folder + '/aes', '--aes', '--token', 'cloche', '--label', 'root', '--id', '01', '--pin',
                    '87654321']):
