@@ -143,7 +143,7 @@ enum api_member_kind {
     API_BOOL,
     API_OBJECT,
     API_ARRAY,
-    API_TIME /* RFC 3339 -> int64_t ms */,
+    API_TIME /* RFC 3339, after 1970 began -> int64_t ms */,
     API_BASE64URL /* as the string; checked */
 };
 struct api_member {

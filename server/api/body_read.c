@@ -128,6 +128,8 @@ static int array_read(struct api_request *rq, const struct api_member *m, json_t
 
 static int member_read(struct api_request *rq, const struct api_member *m, json_t *value)
 {
+    int64_t time_ms = 0;
+
     switch (m->kind) {
     case API_STRING:
     case API_BASE64URL:
@@ -147,8 +149,11 @@ static int member_read(struct api_request *rq, const struct api_member *m, json_
     case API_ARRAY:
         return array_read(rq, m, value);
     case API_TIME:
-        if (!json_is_string(value) || time_parse(json_string_value(value), m->ret) < 0)
+        /* 0 is "none" in rows. */
+        if (!json_is_string(value) || time_parse(json_string_value(value), &time_ms) < 0 ||
+            time_ms <= 0)
             return member_problem(rq, m, "a time like 2030-01-02T03:04:05Z", value);
+        *(int64_t *)m->ret = time_ms;
         return 0;
     }
     return -EINVAL;

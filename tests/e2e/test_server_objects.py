@@ -615,6 +615,16 @@ def test_rollout(server, owner):
     assert len(owner.list('/v1/rollouts')) == 1
 
 
+def test_times_of_nobody(server, owner):
+    """What rows take for "none" is no time."""
+    owner.post('/v1/apps', {'name': 'hotel'})
+    build = allowed_build(server, 'hotel')
+    for time_text in ('1970-01-01T00:00:00Z', '1969-12-31T23:59:59Z', '0001-01-01T00:00:00Z'):
+        answer = owner.post(f'/v1/builds/{build}/deprecate', {'until': time_text})
+        assert answer.status == 400 and answer.body['member'] == '/until', answer
+    assert owner.get('/v1/builds/' + build).body['state'] == 'allowed'
+
+
 def test_rollout_cancelled(server, owner):
     owner.post('/v1/apps', {'name': 'hotel'})
     old = allowed_build(server, 'hotel', '1.0', 1)
