@@ -291,6 +291,23 @@ def test_revocation(site):
     assert site.server.ends == [{'instance': 'ins_1', 'exit_status': REVOKED, 'reason': 'revoked'}]
 
 
+def test_revocation_of_who_is_stopping(site):
+    """A long grace is no way around a revocation."""
+    site.server.set_secrets(SECRETS, 'v1')
+    site.server.grace_s = 60
+    w = site.start()
+    w.ask('trap 15')
+    site.server.order('stop', 'enough')
+    assert w.line() == 'signal 15'
+    assert w.bytes('cat /run/secrets/plain') == w.bytes('cat /run/secrets/plain') != b''
+    site.server.order('revoke', 'stolen')
+    site.server.wait(lambda: b'revoked by the server: stolen' in w.said)
+    assert w.ask('cat /run/secrets/plain') == 'error 2' and w.http('/v1/key')[0] == 410
+    w.child.stdin.close()
+    assert w.end() == REVOKED
+    assert site.server.ends[0]['reason'] == 'revoked'
+
+
 def test_final_refusal_ends_a_running_workload(site):
     w = site.start()
     site.server.refusal = {'code': 'revoked', 'step': 'build', 'detail': 'the build was revoked', 'fix': 'roll out the new one'}

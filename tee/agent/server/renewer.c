@@ -28,7 +28,9 @@ struct state {
     bool is_renewal_due; /* ordered */
     bool
         is_mending; /* a renewal was made due because the server did not take the token; until orders are heard again */
-    bool is_over; /* stopped or revoked: only the end is left */
+    bool
+        is_stopping; /* ordered: the lease is not renewed any more, but a revocation is still heard */
+    bool is_over;    /* revoked: only the end is left */
 };
 
 static uint32_t random_number(void)
@@ -130,12 +132,19 @@ static void take_orders(struct state *s, const struct answer_orders *orders)
     for (unsigned i = 0; i < orders->count && !s->is_over; i++) {
         const struct answer_order *o = &orders->items[i];
 
-        if (o->kind == ANSWER_RENEW) {
-            s->is_renewal_due = true;
+        if (o->kind == ANSWER_REVOKE) {
+            send_kind(s->r, RENEWER_REVOKE, o->reason);
+            s->is_over = true;
+        } else if (s->is_stopping) {
             continue;
+        } else if (o->kind == ANSWER_STOP) {
+            send_kind(s->r, RENEWER_STOP, o->reason);
+            s->is_stopping = true;
+            s->is_renewal_due = false;
+            s->renew_ms = UINT64_MAX;
+        } else {
+            s->is_renewal_due = true;
         }
-        send_kind(s->r, o->kind == ANSWER_STOP ? RENEWER_STOP : RENEWER_REVOKE, o->reason);
-        s->is_over = true;
     }
 }
 
@@ -152,7 +161,7 @@ static int ask_orders(struct state *s, uint64_t until_ms)
         s->breaks = 0;
         s->is_mending = false;
         take_orders(s, orders);
-    } else if (rc == -EKEYEXPIRED && !s->is_mending) {
+    } else if (rc == -EKEYEXPIRED && !s->is_mending && !s->is_stopping) {
         /* The clock of a machine that slept, or whose host lies: the signed time of a renewal sets it. */
         s->is_mending = s->is_renewal_due = true;
         rc = 0;

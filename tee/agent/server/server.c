@@ -317,6 +317,18 @@ static void take_grant(struct server *s, struct renewer_message *m)
         kill(s->workload, s->config.reload_signal);
 }
 
+/* Also while it stops: what is left of its grace is without keys. */
+static void take_revocation(struct server *s, const char *reason)
+{
+    if (s->phase == PHASE_ENDED)
+        return;
+    say("revoked by the server: ", reason, NULL);
+    wipe(s);
+    stop(s, AGENT_STATUS_REVOKED, "revoked");
+    s->status = AGENT_STATUS_REVOKED;
+    s->end_reason = "revoked";
+}
+
 static void take_messages(struct server *s)
 {
     struct renewer_message *m;
@@ -332,11 +344,7 @@ static void take_messages(struct server *s)
             stop(s, STATUS_OWN, "stopped");
             break;
         case RENEWER_REVOKE:
-            if (s->phase == PHASE_RUNNING) {
-                say("revoked by the server: ", m->reason, NULL);
-                wipe(s);
-            }
-            stop(s, AGENT_STATUS_REVOKED, "revoked");
+            take_revocation(s, m->reason);
             break;
         case RENEWER_DONE:
             if (m->reason[0])
