@@ -49,8 +49,9 @@ static void store_remove(void)
     char path[112];
 
     store_close(g_store);
-    for (unsigned i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s%s", g_path, (const char *const[]){ "", "-wal", "-shm" }[i]);
+    for (unsigned i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s%s", g_path,
+                 (const char *const[]){ "", "-wal", "-shm", "-lock" }[i]);
         unlink(path);
     }
 }
