@@ -41,6 +41,14 @@ def list_tests(build, suites, names):
     return [line for line in listed.stdout.splitlines() if ' / ' in line]
 
 
+def files_without_test(build):
+    """Files of tests that no test of the build runs: somebody forgot to name them in a meson.build."""
+    with open(os.path.join(build, 'meson-info', 'intro-tests.json'), encoding='utf-8') as listing:
+        named = {os.path.basename(word) for test in json.load(listing) for word in test['cmd']}
+    top = os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'tests')
+    return sorted(file for _, _, files in os.walk(top) for file in files if re.fullmatch(r'test_\w+\.py', file) and file not in named)
+
+
 def count_cases(entry):
     """The cases of one test as lists of names: passed, failed, skipped."""
     name = entry['name']
@@ -83,6 +91,7 @@ def main():
     failed += [] if expected else ['Meson lists no test']
     failed += [f'{name} (no result)' for name in expected if name not in ran]
     failed += [f'{name} (two tests have this name)' for name in set(expected) if expected.count(name) > 1]
+    failed += [f'{file} (no test runs it)' for file in files_without_test(args.build)]
     for entry in entries:
         for total, part in zip((passed, failed, skipped), count_cases(entry)):
             total += part

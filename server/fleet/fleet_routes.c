@@ -99,7 +99,7 @@ static int forecast_query(struct list *l, struct store_tx *tx, struct store_rows
             return api_problem(l->rq, 400, "invalid-query", "after: `next` of a page is expected");
         after_id = colon + 1;
     }
-    /* Each arm is cut to a page of its own: neither sorts more than it must. */
+    /* Each arm is cut to a page of its own: neither sorts more than it must. CROSS: from the few forecasts to the many instances, by the index alone. */
     return store_query(
         tx,
         "SELECT id, app_id, node_id, state, tcb_status, at_ms, cause, reason, number, later, "
@@ -110,12 +110,14 @@ static int forecast_query(struct list *l, struct store_tx *tx, struct store_rows
         "AND state IN ('running', 'unreachable') AND valid_until_ms <= $2 "
         "AND (valid_until_ms, id) > ($3, $4) ORDER BY valid_until_ms, id LIMIT $5) AS a "
         "UNION ALL "
-        "SELECT * FROM (SELECT i.id, i.app_id, i.node_id, i.state, i.tcb_status, f.until_ms AS "
-        "at_ms, 'tcb-recovery' AS cause, f.reason, f.number, f.tcb_status AS later, "
-        "f.is_published FROM forecasts f JOIN instances i ON i.org_id = f.org_id "
-        "AND i.app_id = f.app_id AND i.tcb_key = f.tcb_key WHERE f.org_id = $1 "
-        "AND $6 <> 'evidence' AND i.state IN ('running', 'unreachable') AND f.until_ms <= $2 "
-        "AND (f.until_ms, i.id) > ($3, $4) ORDER BY f.until_ms, i.id LIMIT $5) AS b"
+        "SELECT i.id, i.app_id, i.node_id, i.state, i.tcb_status, f.until_ms AS at_ms, "
+        "'tcb-recovery' AS cause, f.reason, f.number, f.tcb_status AS later, f.is_published FROM "
+        "(SELECT g.app_id, g.tcb_key, k.id FROM forecasts g CROSS JOIN instances k "
+        "WHERE g.org_id = $1 AND k.app_id = g.app_id AND k.tcb_key = g.tcb_key "
+        "AND $6 <> 'evidence' AND k.state IN ('running', 'unreachable') AND g.until_ms <= $2 "
+        "AND (g.until_ms, k.id) > ($3, $4) ORDER BY g.until_ms, k.id LIMIT $5) AS b "
+        "JOIN instances i ON i.org_id = $1 AND i.id = b.id JOIN forecasts f ON f.org_id = $1 "
+        "AND f.app_id = b.app_id AND f.tcb_key = b.tcb_key"
         ") AS x ORDER BY at_ms, id LIMIT $5",
         STORE_ARGS(store_text(l->rq->who.org_id), store_int(wish->until_ms), store_int(after_ms),
                    store_text(after_id), list_row_count(l), store_text(wish->cause)),

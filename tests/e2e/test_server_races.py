@@ -2,7 +2,6 @@
 """Exchanges at the same moment: one identity starts once, an app that runs once has one that runs, nothing is given under a policy that is not in force any more."""
 import json
 import os
-import sqlite3
 import threading
 
 import pytest
@@ -107,8 +106,7 @@ def test_nothing_is_given_under_a_policy_of_before(server, platform):
     while any(thread.is_alive() for thread in threads):
         for name in ('strict', None):
             assert server.owner.patch('/v1/apps/policied', {'policy': name}).status == 200
-    with sqlite3.connect(os.path.join(server.folder, 'cloche.db')) as db:
-        entries = [json.loads(row[0]) for row in db.execute('SELECT entry FROM audit_entries ORDER BY number')]
+    entries = [e['entry'] for e in server.owner.list('/v1/audit')]
     app = server.owner.get('/v1/apps/policied').body['id']
     ids = {agent.id for agent in agents}
     strict, allowed, refused = False, 0, 0
