@@ -101,5 +101,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_longer_in_the_store, world_setup, world_teardown),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    fixture_done();
+    return failed;
 }
