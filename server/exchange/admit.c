@@ -344,13 +344,12 @@ static int admit_once(struct api_request *rq, struct evidence_request *request,
 int exchange_admit(struct api_request *rq, struct evidence_request *request,
                    struct api_response *ret)
 {
+    struct err err = { "" };
     bool again = true;
     int rc = 0;
 
     for (unsigned i = 0; again && i < TRIES_MAX; i++)
         rc = admit_once(rq, request, ret, &again);
-    return again ? api_problem(rq, 503, "busy",
-                               "what evidence is judged by was changed again and again "
-                               "meanwhile")
-                 : rc;
+    /* What evidence is judged by was changed again and again meanwhile. */
+    return again ? api_problem_errno(rq, -EAGAIN, "exchange", &err) : rc;
 }
